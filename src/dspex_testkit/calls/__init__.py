@@ -1,0 +1,10 @@
+"""The LM call as a value: what was asked, who asked, which LM answered.
+
+This room knows no engine and no bridge. Engines write `LMCall` values into a `Journal`; everybody else reads them.
+"""
+
+from dspex_testkit.calls.call import LMCall, Scope, Usage
+from dspex_testkit.calls.caller import CALLER_SETTING, Caller
+from dspex_testkit.calls.journal import ANY_SESSION, Journal
+
+__all__ = ["ANY_SESSION", "CALLER_SETTING", "Caller", "Journal", "LMCall", "Scope", "Usage"]

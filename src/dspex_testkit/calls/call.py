@@ -1,0 +1,92 @@
+"""`LMCall`: one answered (or failed) request to an LM."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+
+class Scope(StrEnum):
+    """Where an LM config was given, narrowest first."""
+
+    EXECUTION = "execution"
+    PROGRAM = "program"
+    SESSION = "session"
+    GLOBAL = "global"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, each kind apart; unknown is None, never 0."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Input plus output, or None where either is unknown."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LMCall:
+    """One answered (or failed) request to an LM, as a value.
+
+    Values in `inputs` and `outputs` are JSON-safe; long texts are clipped when the call is recorded.
+    """
+
+    provider: str
+    """The provider whose LM answered, or the one that a mock impersonates."""
+    model: str
+    """The model without its provider prefix."""
+    scope: Scope | None = None
+    """The scope that decided; None for an LM used without a bridge."""
+    mocked: bool = True
+    """False only where a real provider was asked."""
+    engine: str = "mock"
+    """Which kind of engine answered: deterministic, scripted, random, function, live, …"""
+    program_id: str | None = None
+    session_id: str | None = None
+    worker_id: str | None = None
+    lm_id: str | None = None
+    """The assignment of a config to a scope that this LM stands for; never derived from a key."""
+    signature: str | None = None
+    """The name of the signature that was answered."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] | None = None
+    """Values per output field as the engine chose them; None where the call failed."""
+    completion: str | None = None
+    """The text as the adapter will read it."""
+    finish_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost: Decimal | None = None
+    """US dollars, exact; None where the price is unknown."""
+    latency_ms: float = 0.0
+    rule: str | None = None
+    """What decided the answer: a rule's name, `responses[…]`, `default`, `script[3]`, `derived`."""
+    fault: str | None = None
+    error: str | None = None
+    """The failure's text; None where the call was answered."""
+    stream_chunks: int | None = None
+    """Chunks of a streamed answer; None where the answer was not streamed."""
+    seed: int | str | None = None
+    time: float = 0.0
+    """Seconds since the epoch when the call ended."""
+    seq: int = 0
+    """Position in the journal, from 1, given by it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The call as JSON values, in field order; what `get_journal` returns."""
+        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        record["scope"] = str(self.scope) if self.scope is not None else None
+        record["usage"] = {f.name: getattr(self.usage, f.name) for f in fields(self.usage)}
+        record["cost"] = str(self.cost) if self.cost is not None else None
+        record["inputs"] = dict(self.inputs)
+        record["outputs"] = dict(self.outputs) if self.outputs is not None else None
+        return record

@@ -1,0 +1,116 @@
+"""The ordered LM calls of a bridge, or of one LM that is used without a bridge."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final
+
+from dspex_testkit.calls.call import LMCall
+
+
+class _AnySession:
+    """Sentinel: do not look at the session at all (None means the calls without a session)."""
+
+    def __repr__(self) -> str:
+        return "ANY_SESSION"
+
+
+ANY_SESSION: Final = _AnySession()
+
+
+class Journal:
+    """A bounded, thread-safe list of LM calls.
+
+    The oldest calls go first when `max_calls` is reached; sequence numbers keep counting, so a reader who asks
+    for everything `since` a number sees that there is a gap. A deep copy of a program or LM shares its journal.
+
+    Args:
+        max_calls: How many calls are kept.
+        max_chars: How much of one text value is kept; what is cut says so.
+    """
+
+    def __init__(self, *, max_calls: int = 10_000, max_chars: int = 20_000) -> None:
+        self._calls: deque[LMCall] = deque(maxlen=max_calls)
+        self._max_chars = max_chars
+        self._numbers = count(1)
+        self._lock = threading.Lock()
+
+    def record(self, call: LMCall) -> LMCall:
+        """Append a call; returns it as kept, with its sequence number and long texts clipped."""
+        inputs = self._clip_values(call.inputs)
+        outputs = None if call.outputs is None else self._clip_values(call.outputs)
+        completion = self._clip(call.completion)
+        with self._lock:
+            kept = replace(call, seq=next(self._numbers), inputs=inputs, outputs=outputs, completion=completion)
+            self._calls.append(kept)
+        return kept
+
+    def calls(
+        self,
+        *,
+        since: int = 0,
+        session_id: str | None | _AnySession = ANY_SESSION,
+        program_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[LMCall]:
+        """The calls in order, narrowed.
+
+        Args:
+            since: Only calls with a greater sequence number.
+            session_id: Only this session's calls; None for those without a session.
+            program_id: Only this program's calls.
+            limit: At most this many, the newest ones.
+        """
+        with self._lock:
+            snapshot = list(self._calls)
+        found = [
+            call
+            for call in snapshot
+            if call.seq > since
+            and (isinstance(session_id, _AnySession) or call.session_id == session_id)
+            and (program_id is None or call.program_id == program_id)
+        ]
+        return found if limit is None else found[len(found) - min(limit, len(found)) :]
+
+    def clear(self, *, session_id: str | None | _AnySession = ANY_SESSION) -> int:
+        """Forget calls (all, or one session's) and return how many."""
+        with self._lock:
+            before = len(self._calls)
+            if isinstance(session_id, _AnySession):
+                self._calls.clear()
+            else:
+                kept = [call for call in self._calls if call.session_id != session_id]
+                self._calls.clear()
+                self._calls.extend(kept)
+            return before - len(self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[LMCall]:
+        return iter(self.calls())
+
+    def __getitem__(self, index: int) -> LMCall:
+        return self._calls[index]
+
+    def __copy__(self) -> "Journal":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Journal":
+        return self
+
+    def _clip_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._clip(value) for name, value in values.items()}
+
+    def _clip(self, value: Any) -> Any:
+        if isinstance(value, str):
+            if len(value) <= self._max_chars:
+                return value
+            return f"{value[: self._max_chars]}… ({len(value)} characters)"
+        if isinstance(value, dict):
+            return {name: self._clip(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._clip(item) for item in value]
+        return value

@@ -1,0 +1,207 @@
+"""One tree of exceptions; each class has a stable code.
+
+    DSPexTestkitError                  .code: snake_case string, .details: JSON-safe dict
+      ProtocolError
+        LocalProtocolError             we tried to send something illegal
+        RemoteProtocolError            the peer did
+          FrameTooLargeError, MalformedMessageError
+      CommandError                     a request that cannot be answered as asked
+        UnknownCommandError, InvalidArgsError, InvalidProgramError, ProgramExistsError,
+        ProgramNotFoundError, ProgramExecutionError, OverloadedError
+      LMResolutionError                no LM could be chosen or built
+        NoLMConfiguredError, InvalidLMConfigError, UnknownProviderError, PolicyUnavailableError
+      MockLMError                      an engine has no answer, or a wrong one
+        InvalidMockSpecError, NoMatchingRuleError, ScriptExhaustedError, AnswerError
+      UsageError                       a wrong option, setting or argument of ours
+      MissingExtraError                an optional dependency is not installed
+
+Handlers raise; only the bridge's dispatcher turns exceptions into responses. On the wire the code travels
+beside the message and, because stock DSPex keeps only the message, once more at its end: ``message [code]``.
+"""
+
+from collections.abc import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` costs the launcher milliseconds before its first answer
+    from typing import Any, ClassVar
+
+
+class DSPexTestkitError(Exception):
+    """Base of everything the kit raises on purpose.
+
+    Args:
+        message: What was wanted, what came and what to do, for a person to read.
+        details: The same for a program; JSON-safe.
+    """
+
+    code: "ClassVar[str]" = "internal_error"
+
+    def __init__(self, message: str, *, details: "Mapping[str, Any] | None" = None) -> None:
+        super().__init__(message)
+        self.details: dict[str, Any] = dict(details or {})
+
+    @property
+    def message(self) -> str:
+        """The text without the code."""
+        return str(self.args[0])
+
+
+class ProtocolError(DSPexTestkitError):
+    """Something illegal on the wire."""
+
+    code = "protocol_error"
+
+
+class LocalProtocolError(ProtocolError):
+    """We tried to send something illegal."""
+
+    code = "local_protocol_error"
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something illegal."""
+
+    code = "remote_protocol_error"
+
+
+class FrameTooLargeError(RemoteProtocolError):
+    """A frame announced more bytes than the configured maximum."""
+
+    code = "frame_too_large"
+
+
+class MalformedMessageError(RemoteProtocolError):
+    """A frame's payload is not a request (or response) envelope."""
+
+    code = "malformed_message"
+
+    def __init__(self, message: str, *, request_id: "int | None" = None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        """The integer id that could be recovered, so that the sender need not wait out its timeout."""
+
+
+class CommandError(DSPexTestkitError):
+    """A request that cannot be answered as asked."""
+
+    code = "command_error"
+
+
+class UnknownCommandError(CommandError):
+    """No handler has this name."""
+
+    code = "unknown_command"
+
+
+class InvalidArgsError(CommandError):
+    """An argument is missing or has the wrong shape."""
+
+    code = "invalid_args"
+
+
+class InvalidProgramError(CommandError):
+    """A program definition cannot be used."""
+
+    code = "invalid_program"
+
+
+class ProgramExistsError(CommandError):
+    """The id belongs to another program."""
+
+    code = "program_exists"
+
+
+class ProgramNotFoundError(CommandError):
+    """No program has this id where the caller may look."""
+
+    code = "program_not_found"
+
+
+class ProgramExecutionError(CommandError):
+    """A program raised while it ran."""
+
+    code = "program_execution_failed"
+
+
+class OverloadedError(CommandError):
+    """More work is in flight than the bridge accepts."""
+
+    code = "overloaded"
+
+
+class LMResolutionError(DSPexTestkitError):
+    """No LM could be chosen or built."""
+
+    code = "lm_resolution_error"
+
+
+class NoLMConfiguredError(LMResolutionError):
+    """No scope supplies an LM."""
+
+    code = "no_lm_loaded"
+
+
+class InvalidLMConfigError(LMResolutionError):
+    """An LM config has an unknown key, a wrong type or an impossible value."""
+
+    code = "invalid_lm_config"
+
+
+class UnknownProviderError(LMResolutionError):
+    """The provider's name is not in the table."""
+
+    code = "unknown_provider"
+
+
+class PolicyUnavailableError(LMResolutionError):
+    """The offline policy asks for something this version cannot do."""
+
+    code = "policy_unavailable"
+
+
+class MockLMError(DSPexTestkitError):
+    """A mock LM has no answer, or was given a wrong one."""
+
+    code = "mock_lm_error"
+
+
+class InvalidMockSpecError(MockLMError):
+    """A mock's spec has an unknown key or a wrong type."""
+
+    code = "invalid_mock_spec"
+
+
+class NoMatchingRuleError(MockLMError):
+    """No rule matches the call and there is no default."""
+
+    code = "no_matching_rule"
+
+
+class ScriptExhaustedError(MockLMError):
+    """A script has no answer left."""
+
+    code = "script_exhausted"
+
+
+class AnswerError(MockLMError):
+    """An answer does not fit the signature that asked for it."""
+
+    code = "answer_mismatch"
+
+
+class UsageError(DSPexTestkitError):
+    """A wrong option, setting or argument of ours."""
+
+    code = "usage_error"
+
+
+class MissingExtraError(DSPexTestkitError):
+    """An optional dependency is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the extra {extra!r}; install it with: pip install 'dspex-testkit[{extra}]'",
+            details={"feature": feature, "extra": extra},
+        )
