@@ -51,7 +51,7 @@ class Journal:
         self,
         *,
         since: int = 0,
-        session_id: str | None | _AnySession = ANY_SESSION,
+        session_id: str | _AnySession | None = ANY_SESSION,
         program_id: str | None = None,
         limit: int | None = None,
     ) -> list[LMCall]:
@@ -74,7 +74,7 @@ class Journal:
         ]
         return found if limit is None else found[len(found) - min(limit, len(found)) :]
 
-    def clear(self, *, session_id: str | None | _AnySession = ANY_SESSION) -> int:
+    def clear(self, *, session_id: str | _AnySession | None = ANY_SESSION) -> int:
         """Forget calls (all, or one session's) and return how many."""
         with self._lock:
             before = len(self._calls)
