@@ -5,6 +5,17 @@ This room knows no engine and no bridge. Engines write `LMCall` values into a `J
 
 from dspex_testkit.calls.call import LMCall, Scope, Usage
 from dspex_testkit.calls.caller import CALLER_SETTING, Caller
+from dspex_testkit.calls.counters import Counters, LocalCounters
 from dspex_testkit.calls.journal import ANY_SESSION, Journal
 
-__all__ = ["ANY_SESSION", "CALLER_SETTING", "Caller", "Journal", "LMCall", "Scope", "Usage"]
+__all__ = [
+    "ANY_SESSION",
+    "CALLER_SETTING",
+    "Caller",
+    "Counters",
+    "Journal",
+    "LMCall",
+    "LocalCounters",
+    "Scope",
+    "Usage",
+]

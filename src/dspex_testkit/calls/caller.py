@@ -4,9 +4,10 @@ The bridge enters ``dspy.context(**{CALLER_SETTING: caller})`` around an executi
 threads and tasks that DSPy starts (`dspy.Parallel`, `asyncify`, …), which a context variable of ours would not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dspex_testkit.calls.call import Scope
+from dspex_testkit.calls.call import LMCall, Scope
+from dspex_testkit.calls.counters import Counters
 from dspex_testkit.calls.journal import Journal
 
 CALLER_SETTING = "dspex_testkit_caller"
@@ -15,11 +16,24 @@ CALLER_SETTING = "dspex_testkit_caller"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf an LM answers, and where the call is to be written."""
+    """On whose behalf an LM answers, where its counters live, and where the call is to be written."""
 
     journal: Journal | None = None
+    counters: Counters | None = None
+    """None: the LM uses its own."""
     scope: Scope | None = None
     program_id: str | None = None
     session_id: str | None = None
     worker_id: str | None = None
     lm_id: str | None = None
+
+    def sign(self, call: LMCall) -> LMCall:
+        """The call with this caller's name on it."""
+        return replace(
+            call,
+            scope=self.scope,
+            program_id=self.program_id,
+            session_id=self.session_id,
+            worker_id=self.worker_id,
+            lm_id=self.lm_id,
+        )
