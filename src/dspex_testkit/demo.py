@@ -1,0 +1,205 @@
+"""The demo: DSPex's "Complete Workflow Example" played on a real bridge process.
+
+Installs the launcher into a temporary folder, starts it the way an Erlang port does, and asks one program the same
+question under every scope that can name an LM. No key, no network.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from dspex_testkit.errors import MalformedMessageError
+from dspex_testkit.protocol import (
+    NEED_DATA,
+    Frame,
+    FrameDecoder,
+    Request,
+    Response,
+    encode_frame,
+    encode_request,
+    parse_response,
+)
+
+QUESTION = "What is the capital of France?"
+BASIC_QA = {
+    "name": "BasicQA",
+    "docstring": "Answer questions with short factual answers",
+    "inputs": [{"name": "question", "type": "string"}],
+    "outputs": [{"name": "answer", "type": "string", "desc": "often between 1 and 5 words"}],
+}
+CREATIVE_WRITING = {
+    "name": "CreativeWriting",
+    "docstring": "Write one line on a topic",
+    "inputs": [{"name": "topic", "type": "string"}],
+    "outputs": [{"name": "line", "type": "string"}],
+}
+
+
+def _says(answer: str) -> dict[str, Any]:
+    """The part of an LM config that tells its mock what to answer."""
+    return {"mock": {"responses": {"default": answer}}}
+
+
+DEFAULT_LM = {"provider": "google", "model": "gemini-pro", "mock": {"responses": {QUESTION: "Paris"}}}
+WRITER_LM = {"provider": "openai", "model": "gpt-4", "temperature": 0.9, **_says("The Seine holds the moon to ransom.")}
+OVERRIDE_LM = {"provider": "anthropic", "model": "claude-3", **_says("Paris, on the Seine")}
+SESSION_LM = {"provider": "google", "model": "gemini-2.0-flash-exp", **_says("Paris, dear session")}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: one execution, and the LM that answered it."""
+
+    program: str
+    scope: str | None
+    """The scope that decided; None where no LM answered."""
+    lm: str | None
+    """``provider/model``; None where no LM answered."""
+    answer: str
+    """The program's output, or the error's text."""
+    why: str
+
+
+class PipedBridge:
+    """A bridge process with a pipe on either side; a context manager that waits for its end.
+
+    Args:
+        launcher: The installed ``dspy_bridge.py``.
+        env: Variables for the process, beside the ones that are inherited.
+    """
+
+    def __init__(self, launcher: Path, *, env: Mapping[str, str] | None = None) -> None:
+        # What the caller's shell says about bridges is not part of the demo.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_TESTKIT_")}
+        self._process = subprocess.Popen(
+            [sys.executable, str(launcher)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=inherited | dict(env or {}),
+        )
+        self._decoder = FrameDecoder()
+        self._last_id = 0
+
+    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
+        """Send a command and wait for its response.
+
+        Raises:
+            MalformedMessageError: What came back is no response.
+            EOFError: The process ended instead.
+        """
+        assert self._process.stdin is not None
+        self._last_id += 1
+        self._process.stdin.write(encode_frame(encode_request(Request(self._last_id, command, dict(args or {})))))
+        self._process.stdin.flush()
+        response = parse_response(self._read_frame())
+        if response.id != self._last_id:
+            raise MalformedMessageError(f"the response to request {self._last_id} was expected, but {response!r} came")
+        return response
+
+    def _read_frame(self) -> bytes:
+        assert self._process.stdout is not None
+        while True:
+            event = self._decoder.next_event()
+            if isinstance(event, Frame):
+                return event.payload
+            if event is not NEED_DATA:
+                raise EOFError(f"the bridge ended with status {self._process.wait()} instead of answering: {event!r}")
+            if data := os.read(self._process.stdout.fileno(), 65536):
+                self._decoder.feed_data(data)
+            else:
+                self._decoder.feed_eof()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The end of stdin is what ends a bridge.
+        with self._process:
+            pass
+
+
+def play() -> Iterator[Row]:
+    """Play the workflow, one row per execution."""
+    from dspex_testkit.runtime.install import install
+
+    with tempfile.TemporaryDirectory(prefix="dspex-testkit-demo-") as folder:
+        launcher = install(Path(folder))
+        with PipedBridge(launcher, env={"DSPEX_TESTKIT_DEFAULT_LM": json.dumps(DEFAULT_LM)}) as bridge:
+            yield from _switch_lms(bridge)
+        with PipedBridge(launcher) as bridge:
+            _create(bridge, "qa", BASIC_QA)
+            yield _execute(bridge, "qa", {"question": QUESTION}, why="another bridge, started without a default LM")
+
+
+def _switch_lms(bridge: PipedBridge) -> Iterator[Row]:
+    question = {"question": QUESTION}
+    _create(bridge, "qa", BASIC_QA)
+    yield _execute(bridge, "qa", question, why="inherits the default LM")
+
+    _create(bridge, "creative", CREATIVE_WRITING, lm_config=WRITER_LM)
+    yield _execute(bridge, "creative", {"topic": "Paris by night"}, why="has an LM of its own")
+    yield _execute(bridge, "qa", question, why="overridden for this execution only", options={"lm_config": OVERRIDE_LM})
+
+    _set_up(bridge, "configure_lm", {**SESSION_LM, "session_id": "alice"})
+    yield _execute(bridge, "qa", question, why="the session 'alice' has an LM", session_id="alice")
+    yield _execute(bridge, "qa", question, why="nothing of the above has leaked")
+
+
+def _create(bridge: PipedBridge, program: str, signature: Mapping[str, Any], **args: Any) -> None:
+    _set_up(bridge, "create_program", {"id": program, "signature": signature, **args})
+
+
+def _set_up(bridge: PipedBridge, command: str, args: Mapping[str, Any]) -> None:
+    response = bridge.ask(command, args)
+    if not response.success:
+        raise RuntimeError(f"the demo's {command} failed: {response.message}")
+
+
+def _execute(bridge: PipedBridge, program: str, inputs: Mapping[str, str], *, why: str, **args: Any) -> Row:
+    response = bridge.ask("execute_program", {"program_id": program, "inputs": inputs, **args})
+    if not response.success:
+        return Row(program, None, None, str(response.message), why)
+    lm = response.result["lm"]
+    [answer] = response.result["outputs"].values()
+    return Row(program, lm["scope"], f"{lm['provider']}/{lm['model']}", answer, why)
+
+
+def run(*, as_json: bool = False) -> None:
+    """Play the workflow and print what happened.
+
+    Args:
+        as_json: Print a JSON list of rows instead of the table.
+    """
+    rows = list(play())
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+    else:
+        _print_table(rows)
+
+
+_HEADINGS = ("program", "scope that decided", "provider/model", "answer", "because")
+
+
+def _print_table(rows: list[Row]) -> None:
+    lines = [(row.program, row.scope or "none", row.lm or "none", row.answer, row.why) for row in rows]
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:  # the extra `cli` is a comfort here, not a need
+        widths = [max(map(len, column)) for column in zip(_HEADINGS, *lines, strict=True)]
+        for line in (_HEADINGS, tuple("-" * width for width in widths), *lines):
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        return
+    table = Table(*_HEADINGS, title="One bridge, one question, many LMs")
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)
