@@ -14,7 +14,14 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.lm.params import PARAMS, check_param, nearest
-from dspex_testkit.lm.providers import MOCK, Provider, find_provider, get_provider, is_openai_reasoning_model, provider_of_model
+from dspex_testkit.lm.providers import (
+    MOCK,
+    Provider,
+    find_provider,
+    get_provider,
+    is_openai_reasoning_model,
+    provider_of_model,
+)
 from dspex_testkit.mock_lm.spec import SPEC_KEYS, parse_mock_spec
 
 _IDENTITY = frozenset({"provider", "type", "model", "lm"})

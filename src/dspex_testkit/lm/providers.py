@@ -43,10 +43,10 @@ _TABLE = (
     Provider("mistral", "mistral", ("MISTRAL_API_KEY",), families=r"(open-)?(mistral|mixtral|codestral)-.*"),
     Provider("ollama", "ollama", (), ("ollama_chat",)),
     Provider("openrouter", "openrouter", ("OPENROUTER_API_KEY",), vendor_models=True),
-    Provider("together", "together_ai", ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"), ("together_ai",), vendor_models=True),
+    Provider("together", "together_ai", ("TOGETHER_API_KEY",), ("together_ai",), vendor_models=True),
     Provider("vertex", "vertex_ai", (), ("vertex_ai",)),
     Provider("xai", "xai", ("XAI_API_KEY",), families=r"grok-.*"),
-    # The documents' name for "answer from a recording"; under the offline policy `mock` it is an identity like any other.
+    # DSPex's documents call "answer from a recording" so; under the policy `mock` it is an identity like any other.
     Provider("cached", "cached"),
 )
 PROVIDERS = {provider.name: provider for provider in _TABLE}

@@ -2,7 +2,7 @@
 
 Five scopes may name an LM; the narrowest one that does decides:
 
-    execution  ›  program  ›  session  ›  global  ›  default
+    execution  >  program  >  session  >  global  >  default
 
 A scope may also hold a patch, parameters without a model. Patches met on the way to the deciding scope are laid
 over its config, the narrower over the wider. There is no other fallback: where no scope names an LM, the

@@ -1,0 +1,54 @@
+"""Commands that ask an LM."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.commands.programs import new_program_id
+from dspex_testkit.bridge.definitions import define_program
+from dspex_testkit.bridge.execution import prepare
+from dspex_testkit.bridge.lookup import find_program
+from dspex_testkit.calls import Scope
+from dspex_testkit.lm.policy import OfflinePolicy
+
+if TYPE_CHECKING:
+    from dspex_testkit.bridge.dispatcher import Bridge
+
+
+def execute_program(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
+    """Run a program on the LM that the narrowest scope names."""
+    record = find_program(bridge, args)
+    return prepare(
+        bridge,
+        record,
+        args.mapping("inputs"),
+        overrides=bridge.lms.overrides(args),
+        session_id=args.session_id,
+    )
+
+
+def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
+    """Create and run a program at once, and keep nothing of it.
+
+    Without a signature it is a probe, as DSPex's pool benchmarks send it: ``input -> output``, answered by a mock
+    where no scope names an LM and the policy is to mock.
+    """
+    if "signature" in args:
+        record, spec = define_program(bridge, args, new_program_id())
+        bridge.programs.keep_spec(record.digest, spec)
+        overrides = bridge.lms.overrides(args)
+        return prepare(bridge, record, args.mapping("inputs"), overrides=overrides, session_id=args.session_id)
+    probe = Args("predict", {**args.values, "signature": "input -> output"})
+    record, _ = define_program(bridge, probe, new_program_id())
+    inputs = {"input": _as_text(args.get("input")), **args.mapping("inputs")}
+    overrides = bridge.lms.overrides(args)
+    if bridge.settings.offline_policy is OfflinePolicy.MOCK and not any(
+        assignment for _, assignment in bridge.lms.scopes(overrides, record, args.session_id)
+    ):
+        mock, _ = bridge.lms.assign(Scope.EXECUTION, "mock")
+        overrides = [mock] if mock else []
+    return prepare(bridge, record, inputs, overrides=overrides, session_id=args.session_id)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)

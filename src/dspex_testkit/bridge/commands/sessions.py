@@ -1,0 +1,59 @@
+"""Commands about sessions; they count in both modes."""
+
+from typing import TYPE_CHECKING, Any
+
+from dspex_testkit.bridge.args import Args
+from dspex_testkit.errors import InvalidArgsError
+
+if TYPE_CHECKING:
+    from dspex_testkit.bridge.dispatcher import Bridge
+
+_OPERATIONS = ("set", "merge", "delete", "clear")
+
+
+def cleanup_session(bridge: "Bridge", args: Args) -> dict[str, Any]:
+    """Forget a session: its programs, its LM, its data and its calls."""
+    session_id = args.session_id
+    if session_id is None:
+        raise InvalidArgsError("Session ID required for cleanup")
+    removed = bridge.store.drop_session(session_id)
+    return {"status": "cleaned", "session_id": session_id, "programs_removed": removed}
+
+
+def get_session_data(bridge: "Bridge", args: Args) -> dict[str, Any]:
+    """What was stored for a session."""
+    session_id = _session(args)
+    return {"session_id": session_id, "status": "ok", "data": bridge.store.session_data(session_id)}
+
+
+def update_session_data(bridge: "Bridge", args: Args) -> dict[str, Any]:
+    """Store something for a session: `set` or `delete` a key, `merge` a map, or `clear` everything."""
+    session_id = _session(args)
+    operation = args.text("operation") or "set"
+    if operation not in _OPERATIONS:
+        raise InvalidArgsError(f"Invalid operation {operation!r}; write one of {', '.join(_OPERATIONS)}")
+    key = args.text("key")
+    if key is None and operation in ("set", "delete"):
+        raise InvalidArgsError(f"Missing argument 'key': {operation!r} changes one key of the session's data")
+    merged = args.mapping("value") if operation == "merge" else {}
+
+    def change(data: dict[str, Any]) -> None:
+        match operation:
+            case "set":
+                data[str(key)] = args.get("value")
+            case "delete":
+                data.pop(str(key), None)
+            case "merge":
+                data.update(merged)
+            case "clear":
+                data.clear()
+
+    data = bridge.store.update_session_data(session_id, change)
+    return {"session_id": session_id, "status": "acknowledged", "keys": sorted(data)}
+
+
+def _session(args: Args) -> str:
+    session_id = args.text("session_id")
+    if session_id is None:
+        raise InvalidArgsError("session_id is required")
+    return session_id

@@ -1,0 +1,135 @@
+"""The bridge: requests in, responses out.
+
+`Bridge.dispatch` is the only place where exceptions become responses. It answers commands that touch state at once
+and in order; an execution comes back as an `Execution` whose LM has already been resolved, so that a transport may
+run it on another thread without changing who answers.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.commands import HANDLERS
+from dspex_testkit.bridge.lms import LMScopes
+from dspex_testkit.bridge.modules import CompiledPrograms
+from dspex_testkit.bridge.redaction import Secrets
+from dspex_testkit.bridge.settings import BridgeSettings
+from dspex_testkit.bridge.state import InProcessStore, StateStore
+from dspex_testkit.errors import DSPexTestkitError, UnknownCommandError
+from dspex_testkit.lm.params import nearest
+from dspex_testkit.lm.policy import OfflinePolicy
+from dspex_testkit.protocol import Request, Response
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["standalone", "pool-worker"]
+
+
+class Execution:
+    """A program's run, decided but not yet begun."""
+
+    __slots__ = ("_bridge", "_request", "_work")
+
+    def __init__(self, bridge: "Bridge", request: Request, work: Callable[[], dict[str, Any]]) -> None:
+        self._bridge = bridge
+        self._request = request
+        self._work = work
+
+    def run(self) -> Response:
+        """Run the program and answer; never raises."""
+        return self._bridge._answer(self._request, self._work)
+
+
+class Bridge:
+    """Answers the commands of the wire contract.
+
+    Args:
+        settings: What this bridge was told once.
+        mode: ``standalone`` or ``pool-worker``, as on the command line.
+        worker_id: The pool's name for this worker.
+        store: Where clients' state lives; in this process if none is given.
+        started: `time.monotonic` when the process started, for `uptime`.
+
+    Raises:
+        LMResolutionError: The default LM cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: BridgeSettings | None = None,
+        *,
+        mode: Mode = "standalone",
+        worker_id: str | None = None,
+        store: StateStore | None = None,
+        started: float | None = None,
+    ) -> None:
+        self.settings = settings or BridgeSettings()
+        self.mode: Mode = mode
+        self.worker_id = worker_id
+        self.store: StateStore = store or InProcessStore(
+            session_ttl=self.settings.session_ttl, journal_size=self.settings.journal_size
+        )
+        self.started = time.monotonic() if started is None else started
+        self.secrets = Secrets()
+        self.lms = LMScopes(self.settings, self.store, self.secrets)
+        self.programs = CompiledPrograms()
+        self.command_count = 0
+        self.error_count = 0
+        self._counting = threading.Lock()
+        self.shutting_down = False
+
+    @property
+    def gemini_available(self) -> bool:
+        """Whether a Gemini model would be answered."""
+        if self.settings.offline_policy is OfflinePolicy.LIVE:
+            return bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
+        return True
+
+    def dispatch(self, request: Request) -> Response | Execution:
+        """Answer a request, or decide an execution that is still to run. Never raises."""
+        self.command_count += 1
+
+        def handle() -> dict[str, Any] | Callable[[], dict[str, Any]]:
+            handler = HANDLERS.get(request.command)
+            if handler is None:
+                raise UnknownCommandError(
+                    f"Unknown command: {request.command}{nearest(request.command, HANDLERS)}",
+                    details={"command": request.command},
+                )
+            return handler(self, Args(request.command, request.args))
+
+        return self._answer(request, handle)
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request, running an execution here and now. Never raises."""
+        answer = self.dispatch(request)
+        return answer.run() if isinstance(answer, Execution) else answer
+
+    def warm_up(self) -> None:
+        """Import what executions need, before the first one asks for it."""
+        from dspex_testkit.bridge import execution
+
+        execution.warm_up()
+
+    def close(self) -> None:
+        """Close every LM's connections."""
+        self.lms.factory.close()
+
+    def _answer(self, request: Request, work: Callable[[], Any]) -> Any:
+        try:
+            result = work()
+        except DSPexTestkitError as error:
+            return self._error(request, error.message, error.code, error.details)
+        except Exception as error:
+            logger.exception("%s failed", request.command)
+            return self._error(request, f"Internal error in {request.command}: {error}", "internal_error", {})
+        return Execution(self, request, result) if callable(result) else Response.ok(request.id, result)
+
+    def _error(self, request: Request, message: str, code: str, details: dict[str, Any]) -> Response:
+        with self._counting:
+            self.error_count += 1
+        return Response.error(request.id, self.secrets.scrub(message), code, details or None)

@@ -1,0 +1,61 @@
+"""Finding the program that a request means.
+
+``program_data`` (what DSPex's pool remembers of a create) comes first if it speaks of this id, then the session's
+programs, then those created without a session.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.definitions import rebuild_program
+from dspex_testkit.bridge.records import ProgramRecord
+from dspex_testkit.errors import InvalidArgsError, ProgramNotFoundError
+
+if TYPE_CHECKING:
+    from dspex_testkit.bridge.dispatcher import Bridge
+
+
+def find_program(bridge: "Bridge", args: Args) -> ProgramRecord:
+    """The program that the arguments name.
+
+    Raises:
+        InvalidArgsError: No id was given.
+        ProgramNotFoundError: Nobody knows the id, or it belongs to another session, or it was deleted.
+    """
+    program_id = args.text("program_id")
+    if program_id is None:
+        raise InvalidArgsError("Program ID is required")
+    session_id = args.session_id
+    known = bridge.store.get_program(program_id, session_id)
+    remembered = args.mapping("program_data")
+    if remembered.get("program_id") == program_id and not bridge.store.was_deleted(program_id, session_id):
+        known = _reconcile(bridge, known, remembered, session_id)
+    if known is None:
+        raise ProgramNotFoundError(f"Program not found: {program_id}", details=_hints(bridge, program_id, session_id))
+    return known
+
+
+def _reconcile(
+    bridge: "Bridge", known: ProgramRecord | None, remembered: Mapping[str, Any], session_id: str | None
+) -> ProgramRecord | None:
+    """The program of ``program_data``: the one we know if it is the same, else rebuilt and kept.
+
+    The pool's copy is the newer one where the two differ, because a worker that shares no state misses what was
+    created on another; but ours has the key of its LM, which never travels.
+    """
+    definition = remembered.get("signature_def")
+    if not isinstance(definition, Mapping):
+        return known
+    if known is not None and known.definition == definition:
+        return known
+    record = rebuild_program(bridge, remembered, session_id)
+    bridge.store.put_program(record)
+    return record
+
+
+def _hints(bridge: "Bridge", program_id: str, session_id: str | None) -> dict[str, Any]:
+    from difflib import get_close_matches
+
+    visible = [record.program_id for record in bridge.store.programs(session_id)]
+    return {"program_id": program_id, "session_id": session_id, "nearest": get_close_matches(program_id, visible, n=3)}

@@ -1,0 +1,49 @@
+"""What a bridge remembers of a program."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dspex_testkit.lm.resolution import Assignment
+
+ProgramType = Literal["predict", "chain_of_thought", "react", "program_of_thought"]
+ProgramKind = Literal["dspy", "gemini"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRecord:
+    """A created program: what is needed to build it, on any worker, and its LM.
+
+    The compiled DSPy module is not here; each process builds and caches its own.
+    """
+
+    program_id: str
+    session_id: str | None
+    definition: dict[str, Any]
+    """The signature in its wire form (`SignatureSpec.definition`); it is what goes out as `signature_def`."""
+    digest: str
+    """Equal for programs that behave alike: signature, type, tools and LM."""
+    signature: Any
+    """As the client wrote it, without LM configs."""
+    program_type: ProgramType = "predict"
+    tools: tuple[dict[str, Any], ...] = ()
+    lm: Assignment | None = None
+    kind: ProgramKind = "dspy"
+    warnings: tuple[str, ...] = ()
+    created_at: float = 0.0
+    execution_count: int = 0
+    last_executed: float | None = None
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """Session and id: where a store keeps it."""
+        return self.session_id, self.program_id
+
+
+@dataclass(slots=True)
+class SessionState:
+    """What a bridge remembers of a session; callers without a session share one that never expires."""
+
+    programs: dict[str, ProgramRecord] = field(default_factory=dict)
+    lm: Assignment | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    last_used: float = 0.0

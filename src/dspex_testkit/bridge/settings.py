@@ -1,0 +1,33 @@
+"""What a bridge is told once, when it is made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dspex_testkit.lm.policy import OfflinePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """Settings of a bridge, already checked; `runtime.settings` reads them from flags, environment and file."""
+
+    offline_policy: OfflinePolicy = OfflinePolicy.MOCK
+    default_lm: dict[str, Any] | str | None = None
+    """The LM of the scope `default`, in any shape of an LM config."""
+    strict_signatures: bool = False
+    """An unusable signature is an error instead of the fallback ``question -> answer``."""
+    dynamic_signatures: bool = True
+    """False: every program is ``question -> answer``, whatever it declares (``DSPEX_DYNAMIC_SIGNATURES``)."""
+    seed: int = 0
+    """Seed of mocks that name none."""
+    concurrency: int = 64
+    """Executions in flight in standalone mode."""
+    journal_size: int = 10_000
+    """LM calls that the journal keeps."""
+    session_ttl: float = 3600.0
+    """Seconds after its last use when a session is forgotten."""
+    allow_local_interpreter: bool = False
+    """`program_of_thought` may run a mock's code in a local Python process, which is no sandbox."""
+    allow_crash: bool = False
+    """The command `crash_worker` ends the process, for chaos tests."""
+    allow_import: tuple[str, ...] = ()
+    """Module prefixes from which specs may import functions."""

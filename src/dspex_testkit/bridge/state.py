@@ -1,0 +1,268 @@
+"""`StateStore`: all state that the workers of one pool may share.
+
+A bridge keeps nothing of a client's anywhere else. Compiled modules and LM objects are caches, built anew from what
+is here; so a store that lives in another process needs to carry only these values.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from dspex_testkit.bridge.records import ProgramRecord, SessionState
+from dspex_testkit.calls import ANY_SESSION, Counters, Journal, LocalCounters
+from dspex_testkit.calls.journal import _AnySession
+from dspex_testkit.lm.resolution import Assignment
+
+SessionFilter = str | _AnySession | None
+
+_MAX_TOMBSTONES = 10_000
+_MAX_COUNTERS = 4096
+
+
+class StateStore(Protocol):
+    """Programs, LM scopes, sessions, counters and the journal of a bridge or of a pool's bridges."""
+
+    journal: Journal
+
+    def put_program(self, record: ProgramRecord) -> None:
+        """Keep a program, in place of one of the same id and session."""
+        ...
+
+    def get_program(self, program_id: str, session_id: str | None) -> ProgramRecord | None:
+        """The session's program of this id, else the one that was created without a session."""
+        ...
+
+    def programs(self, session: SessionFilter = ANY_SESSION) -> list[ProgramRecord]:
+        """Programs in order of creation."""
+        ...
+
+    def delete_program(self, record: ProgramRecord) -> None:
+        """Forget a program and remember that it was deleted."""
+        ...
+
+    def was_deleted(self, program_id: str, session_id: str | None) -> bool:
+        """Whether the id was deleted and not created again."""
+        ...
+
+    def count_execution(self, record: ProgramRecord) -> None:
+        """Note that a program ran."""
+        ...
+
+    def set_lm(self, session_id: str | None, assignment: Assignment) -> Assignment | None:
+        """Give a session (or, without one, the whole bridge) its LM; returns what it replaced."""
+        ...
+
+    def get_lm(self, session_id: str | None) -> Assignment | None:
+        """The LM of a session, or of the whole bridge."""
+        ...
+
+    def session_data(self, session_id: str) -> dict[str, Any]:
+        """A copy of the session's data."""
+        ...
+
+    def update_session_data(self, session_id: str, update: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Change the session's data in place, atomically, and return a copy."""
+        ...
+
+    def counters(self, lm_id: str) -> Counters:
+        """The counters of one assignment."""
+        ...
+
+    def drop_session(self, session_id: str) -> int:
+        """Forget a session: its programs (their number is returned), LM, data and calls."""
+        ...
+
+    def drop_programs(self, session: SessionFilter = ANY_SESSION) -> int:
+        """Forget programs and return their number."""
+        ...
+
+    def reset(self) -> int:
+        """Forget everything; returns the number of programs."""
+        ...
+
+
+class InProcessStore:
+    """A `StateStore` in this process, safe to use from its threads.
+
+    Args:
+        session_ttl: Seconds after its last use when a session is forgotten.
+        journal_size: LM calls that the journal keeps.
+        clock: Seconds, monotonic; injected by tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        session_ttl: float = 3600.0,
+        journal_size: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.journal = Journal(max_calls=journal_size)
+        self._ttl = session_ttl
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._shared = SessionState()
+        # Ordered by last use, so that the expired ones stand at the front.
+        self._sessions: OrderedDict[str, SessionState] = OrderedDict()
+        self._deleted: OrderedDict[tuple[str | None, str], None] = OrderedDict()
+        self._counters: OrderedDict[str, LocalCounters] = OrderedDict()
+
+    def put_program(self, record: ProgramRecord) -> None:
+        """Keep a program, in place of one of the same id and session."""
+        with self._lock:
+            programs = self._open(record.session_id).programs
+            self._forget_counters(programs.pop(record.program_id, None))
+            programs[record.program_id] = record
+            self._deleted.pop(record.key, None)
+
+    def get_program(self, program_id: str, session_id: str | None) -> ProgramRecord | None:
+        """The session's program of this id, else the one that was created without a session."""
+        with self._lock:
+            session = self._find(session_id)
+            own = session.programs.get(program_id) if session else None
+            return own or self._shared.programs.get(program_id)
+
+    def programs(self, session: SessionFilter = ANY_SESSION) -> list[ProgramRecord]:
+        """Programs in order of creation."""
+        with self._lock:
+            self._expire()
+            records = [record for state in self._states(session) for record in state.programs.values()]
+        return sorted(records, key=lambda record: record.created_at)
+
+    def delete_program(self, record: ProgramRecord) -> None:
+        """Forget a program and remember that it was deleted."""
+        with self._lock:
+            if (session := self._find(record.session_id)) is not None:
+                self._forget_counters(session.programs.pop(record.program_id, None))
+            self._deleted[record.key] = None
+            while len(self._deleted) > _MAX_TOMBSTONES:
+                self._deleted.popitem(last=False)
+
+    def was_deleted(self, program_id: str, session_id: str | None) -> bool:
+        """Whether the id was deleted and not created again."""
+        with self._lock:
+            return (session_id, program_id) in self._deleted
+
+    def count_execution(self, record: ProgramRecord) -> None:
+        """Note that a program ran."""
+        with self._lock:
+            session = self._find(record.session_id)
+            if session is not None and (kept := session.programs.get(record.program_id)) is not None:
+                session.programs[record.program_id] = replace(
+                    kept, execution_count=kept.execution_count + 1, last_executed=time.time()
+                )
+
+    def set_lm(self, session_id: str | None, assignment: Assignment) -> Assignment | None:
+        """Give a session (or, without one, the whole bridge) its LM; returns what it replaced."""
+        with self._lock:
+            session = self._open(session_id)
+            replaced, session.lm = session.lm, assignment
+            if replaced is not None:
+                self._counters.pop(replaced.lm_id, None)
+            return replaced
+
+    def get_lm(self, session_id: str | None) -> Assignment | None:
+        """The LM of a session, or of the whole bridge."""
+        with self._lock:
+            session = self._find(session_id)
+            return session.lm if session else None
+
+    def session_data(self, session_id: str) -> dict[str, Any]:
+        """A copy of the session's data."""
+        with self._lock:
+            session = self._find(session_id)
+            return dict(session.data) if session else {}
+
+    def update_session_data(self, session_id: str, update: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Change the session's data in place, atomically, and return a copy."""
+        with self._lock:
+            session = self._open(session_id)
+            update(session.data)
+            return dict(session.data)
+
+    def counters(self, lm_id: str) -> LocalCounters:
+        """The counters of one assignment."""
+        with self._lock:
+            found = self._counters.get(lm_id)
+            if found is None:
+                found = self._counters[lm_id] = LocalCounters()
+                while len(self._counters) > _MAX_COUNTERS:
+                    self._counters.popitem(last=False)
+            else:
+                self._counters.move_to_end(lm_id)
+            return found
+
+    def drop_session(self, session_id: str) -> int:
+        """Forget a session: its programs (their number is returned), LM, data and calls."""
+        with self._lock:
+            self.journal.clear(session_id=session_id)
+            return self._drop(session_id)
+
+    def drop_programs(self, session: SessionFilter = ANY_SESSION) -> int:
+        """Forget programs and return their number."""
+        with self._lock:
+            return sum(self._drop_programs(state) for state in self._states(session))
+
+    def reset(self) -> int:
+        """Forget everything; returns the number of programs."""
+        with self._lock:
+            programs = self.drop_programs()
+            self._shared = SessionState()
+            self._sessions.clear()
+            self._deleted.clear()
+            self._counters.clear()
+            self.journal.clear()
+            return programs
+
+    def _states(self, session: SessionFilter) -> list[SessionState]:
+        if isinstance(session, _AnySession):
+            return [self._shared, *self._sessions.values()]
+        found = self._find(session)
+        return [found] if found else []
+
+    def _find(self, session_id: str | None) -> SessionState | None:
+        """The session if there is one, marked as used."""
+        if session_id is None:
+            return self._shared
+        self._expire()
+        if (session := self._sessions.get(session_id)) is not None:
+            session.last_used = self._clock()
+            self._sessions.move_to_end(session_id)
+        return session
+
+    def _open(self, session_id: str | None) -> SessionState:
+        """The session, begun if it is new. Only what leaves a trace begins one: DSPex makes up throw-away names."""
+        if (session := self._find(session_id)) is not None:
+            return session
+        assert session_id is not None
+        session = self._sessions[session_id] = SessionState(last_used=self._clock())
+        return session
+
+    def _expire(self) -> None:
+        while self._sessions:
+            session_id, oldest = next(iter(self._sessions.items()))
+            if self._clock() - oldest.last_used < self._ttl:
+                return
+            # Its calls stay: the journal is bounded anyway, and searching it for every session would not be.
+            self._drop(session_id)
+
+    def _drop(self, session_id: str) -> int:
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return 0
+        if session.lm is not None:
+            self._counters.pop(session.lm.lm_id, None)
+        return self._drop_programs(session)
+
+    def _drop_programs(self, session: SessionState) -> int:
+        dropped, session.programs = session.programs, {}
+        for record in dropped.values():
+            self._forget_counters(record)
+        return len(dropped)
+
+    def _forget_counters(self, record: ProgramRecord | None) -> None:
+        if record is not None and record.lm is not None:
+            self._counters.pop(record.lm.lm_id, None)

@@ -1,0 +1,83 @@
+"""Tools of a `react` program: declared in JSON, answering with canned values."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from dspex_testkit.bridge.types import parse_type
+from dspex_testkit.errors import InvalidProgramError
+
+_ANSWER_KEYS = ("responses", "returns", "answer")
+
+
+def check_tools(raw: object) -> tuple[dict[str, Any], ...]:
+    """The declared tools as plain records, once they are known to be usable.
+
+    A tool is ``{"name", "description"?, "args"?: {name: type}, "returns": value}`` or, to answer by argument,
+    ``"responses": {argument value: answer, "default": answer}``.
+
+    Raises:
+        InvalidProgramError: A tool without a name or an answer, two of one name, or args that are no map.
+    """
+    if raw is None or raw == {}:
+        return ()
+    if not isinstance(raw, list):
+        raise InvalidProgramError(f"Invalid program definition: tools must be a list, but {type(raw).__name__} came")
+    tools: dict[str, dict[str, Any]] = {}
+    for position, tool in enumerate(raw):
+        name = tool.get("name") if isinstance(tool, Mapping) else None
+        if not isinstance(name, str) or not name.isidentifier():
+            raise InvalidProgramError(
+                f"Invalid program definition: tools[{position}] must be a map with a 'name' that is an identifier, "
+                f"but {tool!r} came"
+            )
+        if name == "finish" or name in tools:
+            reason = "react adds a tool 'finish' itself" if name == "finish" else "it was declared before"
+            raise InvalidProgramError(f"Invalid program definition: tool name {name!r} is taken: {reason}")
+        args = tool.get("args") or tool.get("parameters") or {}
+        if not isinstance(args, Mapping):
+            raise InvalidProgramError(f"Invalid program definition: args of tool {name!r} must be a map, not {args!r}")
+        if not any(key in tool for key in _ANSWER_KEYS):
+            raise InvalidProgramError(
+                f"Invalid program definition: tool {name!r} has no canned answer; write 'returns' or 'responses'"
+            )
+        tools[name] = {**tool, "name": name, "args": dict(args)}
+    return tuple(tools.values())
+
+
+def build_tool(tool: Mapping[str, Any]) -> Any:
+    """The `dspy.Tool` of a checked declaration."""
+    import dspy
+
+    description = str(tool.get("description") or tool.get("desc") or f"Tool {tool['name']}")
+    schemas = {}
+    types = {}
+    for name, spelling in tool["args"].items():
+        if isinstance(spelling, Mapping) and "type" not in spelling:
+            spelling = {**spelling, "type": "any"}
+        text = spelling if isinstance(spelling, str) else str(spelling["type"])
+        parsed = parse_type(text)
+        types[name] = parsed.annotation
+        schemas[name] = parsed.json_schema()
+    return dspy.Tool(_canned(tool), name=tool["name"], desc=description, args=schemas, arg_types=types)
+
+
+def _canned(tool: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function that looks its answer up."""
+    responses = tool.get("responses")
+
+    def answer(**arguments: Any) -> Any:
+        if not isinstance(responses, Mapping):
+            return tool.get("returns", tool.get("answer"))
+        for value in arguments.values():
+            if isinstance(value, str) and value in responses:
+                return responses[value]
+        whole = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()
+        if whole in responses:
+            return responses[whole]
+        if "default" in responses:
+            return responses["default"]
+        raise LookupError(f"Tool {tool['name']!r} has no response for {arguments!r}; it has {sorted(responses)}")
+
+    return answer
