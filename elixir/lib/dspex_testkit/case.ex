@@ -1,0 +1,107 @@
+defmodule DSPexTestkit.Case do
+  @moduledoc """
+  A session of its own for each test, so that `async: true` tests share one bridge.
+
+      defmodule MyApp.AnswerTest do
+        use DSPexTestkit.Case, async: true, send: &DSPex.PythonBridge.Bridge.call/2
+
+        @tag lm: {:scripted, ["Paris", "Rome"]}
+        test "asks again", %{session: session} do
+          {:ok, qa} = Session.create_program(session, signature: "question -> answer")
+          assert {:ok, %{"answer" => "Paris"}} = Session.execute(session, qa, question: "Capital of France?")
+          assert_answered_by(qa, provider: :mock, scope: :session)
+        end
+      end
+
+  Each test gets `session` (`DSPexTestkit.Session`) and `session_id` in its context. When it ends, `cleanup_session`
+  removes the session's programs, LM, journal and script positions from the bridge; no other session is touched.
+
+  ## `@tag lm: …`
+
+  Configures the LM of the session (`@moduletag` for all tests of a module). Anything that
+  `DSPexTestkit.MockLM.lm/1` reads: `:deterministic`, `:random`, `{:scripted, ["first", "second"]}`,
+  `{:deterministic, %{"question" => "answer"}}`, `"openai/gpt-4o"`, a config map.
+
+  ## `send:`
+
+  How commands reach the bridge: a sender (`DSPexTestkit.Session`). In order: `use DSPexTestkit.Case, send: …`,
+  `config :dspex_testkit, send: &Mod.fun/2` (or `{Mod, :fun}`), else a bridge of the kit's own
+  (`DSPexTestkit.SharedClient`).
+  """
+
+  import ExUnit.Assertions, only: [flunk: 1]
+  import ExUnit.Callbacks, only: [on_exit: 2]
+
+  alias DSPexTestkit.{Error, Session, SharedClient}
+
+  @doc "Takes `send:` and the options of `ExUnit.Case`; imports the assertions, aliases `MockLM` and `Session`."
+  defmacro __using__(opts) do
+    {send, case_opts} = Keyword.pop(opts, :send)
+
+    quote do
+      use ExUnit.Case, unquote(case_opts)
+      import DSPexTestkit.Assertions
+      alias DSPexTestkit.{MockLM, Session}
+
+      setup context do
+        DSPexTestkit.Case.begin_session(context, unquote(send))
+      end
+    end
+  end
+
+  @doc """
+  Gives the test its session and LM, and removes both when it ends; what `use DSPexTestkit.Case` does in `setup`.
+
+  Call it from a `setup` of your own where another case template is in use.
+  """
+  @spec begin_session(map, Session.sender() | nil) :: %{
+          session: Session.t(),
+          session_id: String.t()
+        }
+  def begin_session(context, send \\ nil) do
+    session = Session.new(session_id(context), send || default_sender())
+    on_exit({__MODULE__, session.id}, fn -> clean_up(session) end)
+    configure(session, context[:lm])
+    Session.put_current(session)
+    %{session: session, session_id: session.id}
+  end
+
+  defp session_id(%{module: module} = context) do
+    Session.unique("#{inspect(module)}:#{context[:line]}")
+  end
+
+  defp configure(_session, nil), do: :ok
+
+  defp configure(session, lm) do
+    case Session.configure_lm(session, lm) do
+      {:ok, _configured} -> :ok
+      {:error, error} -> flunk("@tag lm: #{inspect(lm)} was refused: #{error.message}")
+    end
+  end
+
+  defp clean_up(session) do
+    with {:error, error} <- Session.cleanup(session) do
+      # A bridge that the test ended has taken its sessions along.
+      unless Error.gone?(error),
+        do: flunk("session #{session.id} was not cleaned up: #{error.message}")
+    end
+  end
+
+  defp default_sender do
+    case Application.get_env(:dspex_testkit, :send) do
+      nil ->
+        &SharedClient.call/2
+
+      {module, function} when is_atom(module) and is_atom(function) ->
+        Function.capture(module, function, 2)
+
+      send when is_function(send, 2) ->
+        send
+
+      other ->
+        raise ArgumentError,
+              "config :dspex_testkit, send: must be a function of a command and its args, or {Mod, :fun}, " <>
+                "but is #{inspect(other)}"
+    end
+  end
+end

@@ -1,0 +1,135 @@
+defmodule DSPexTestkit.Session do
+  @moduledoc """
+  A session of the bridge and the way to it: what `DSPexTestkit.Case` gives each test.
+
+  The way is a *sender*, a function of a command (an atom) and its args (a map with atom keys at the top) that
+  answers `{:ok, map}` or `{:error, term}`. `&DSPex.PythonBridge.Bridge.call/2` is one as it stands; for a pool of
+  DSPex write
+
+      fn command, args -> SessionPoolV2.execute_in_session(args.session_id, command, args) end
+
+  Everything that is sent through a session carries its `session_id`.
+  """
+
+  alias DSPexTestkit.{Error, MockLM, Wire}
+
+  @enforce_keys [:id, :send]
+  defstruct @enforce_keys
+
+  @typedoc "Sends one command; see the module's text."
+  @type sender :: (atom, map -> {:ok, map} | {:error, term})
+  @type t :: %__MODULE__{id: String.t(), send: sender}
+  @type result :: {:ok, map} | {:error, Error.t()}
+
+  # Where the process of a test, and the tasks that it starts, find their session.
+  @key {__MODULE__, :current}
+
+  @doc "A session with this id; nothing is sent for it."
+  @spec new(String.t(), sender) :: t
+  def new(id, send) when is_binary(id) and is_function(send, 2),
+    do: %__MODULE__{id: id, send: send}
+
+  @doc """
+  Sends a command in this session.
+
+  Args are made plain first (`DSPexTestkit.Wire`), so that what cannot travel raises here and not inside the
+  process that owns the port. An error of any sender becomes a `DSPexTestkit.Error`.
+  """
+  @spec call(t, atom, map | keyword) :: result
+  def call(%__MODULE__{} = session, command, args \\ %{}) do
+    args = Map.new(args, fn {key, value} -> {top_key(key), Wire.plain!(value, [key])} end)
+    transmit(session.send, command, Map.put(args, :session_id, session.id))
+  end
+
+  @doc "As `call/3`, but returns the result itself and raises the error."
+  @spec call!(t, atom, map | keyword) :: map
+  def call!(session, command, args \\ %{}) do
+    case call(session, command, args) do
+      {:ok, result} -> result
+      {:error, error} -> raise error
+    end
+  end
+
+  @doc "Sends a command by a sender alone and reads its error."
+  @spec transmit(sender, atom, map) :: result
+  def transmit(send, command, args) do
+    case send.(command, args) do
+      {:ok, result} -> {:ok, result}
+      {:error, error} -> {:error, Error.from(error)}
+    end
+  end
+
+  @doc """
+  Gives the session an LM: whatever `DSPexTestkit.MockLM.lm/1` reads.
+
+      DSPexTestkit.Session.configure_lm(session, {:scripted, ["first", "second"]})
+      DSPexTestkit.Session.configure_lm(session, "openai/gpt-4o-mini")
+  """
+  @spec configure_lm(t, MockLM.lm()) :: result
+  def configure_lm(session, lm), do: call(session, :configure_lm, MockLM.lm(lm))
+
+  @doc "Creates a program in this session; an id is made up where the definition has none. Returns the id."
+  @spec create_program(t, map | keyword) :: {:ok, String.t()} | {:error, Error.t()}
+  def create_program(session, definition) do
+    definition =
+      definition
+      |> Map.new()
+      |> Map.put_new_lazy(:id, fn -> unique("program") end)
+      |> travel_ready()
+
+    with {:ok, %{"program_id" => id}} <- call(session, :create_program, definition), do: {:ok, id}
+  end
+
+  @doc """
+  Executes a program with inputs; `opts` may hold `:lm_config`, `:temperature` and the contract's other options.
+
+  Returns the whole result: `"outputs"`, `"lm"`, and the outputs once more at its top.
+  """
+  @spec execute(t, String.t(), map | keyword, map | keyword) :: result
+  def execute(session, program_id, inputs, opts \\ %{}) do
+    options = opts |> Map.new() |> travel_ready()
+    args = %{program_id: program_id, inputs: Map.new(inputs), options: options}
+    call(session, :execute_program, args)
+  end
+
+  @doc "Ends the session in the bridge: its programs, LM, journal and counters go."
+  @spec cleanup(t) :: result
+  def cleanup(session), do: call(session, :cleanup_session)
+
+  @doc "An id that nobody else in this BEAM has."
+  @spec unique(String.t()) :: String.t()
+  def unique(prefix), do: "#{prefix}_#{System.unique_integer([:positive])}"
+
+  @doc "Makes the session the one that assertions of this process mean."
+  @spec put_current(t) :: t
+  def put_current(%__MODULE__{} = session) do
+    Process.put(@key, session)
+    session
+  end
+
+  @doc "The session of this process, or of the test that started it as a task; nil where there is none."
+  @spec current() :: t | nil
+  def current do
+    Process.get(@key) || Enum.find_value(Process.get(:"$callers", []), &session_of/1)
+  end
+
+  defp session_of(pid) do
+    with {:dictionary, dictionary} <- Process.info(pid, :dictionary),
+         {@key, session} <- List.keyfind(dictionary, @key, 0) do
+      session
+    else
+      _ -> nil
+    end
+  end
+
+  defp travel_ready(%{lm_config: lm} = args), do: %{args | lm_config: MockLM.lm(lm)}
+  defp travel_ready(args), do: args
+
+  # DSPex's pools look for atom keys at the top, and add `:session_id` beside whatever is there.
+  defp top_key(key) when is_atom(key), do: key
+
+  defp top_key(key) when is_binary(key) do
+    raise ArgumentError,
+          "write the args' top-level keys as atoms: #{key}: instead of #{inspect(key)}"
+  end
+end
