@@ -103,10 +103,10 @@ class Page:
         return "\n".join([*differences, "The whole response:", json.dumps(got, indent=2, ensure_ascii=False)])
 
     def _read_settings(self, example: Example) -> None:
-        from dspex_testkit.runtime.settings import read_settings
+        from dspex_testkit.runtime.settings import load
 
         (self._folder / "dspex_testkit.toml").write_text(str(example.parsed), encoding="utf-8")
-        read_settings(self._folder, environ={})
+        load(environ={}, home=str(self._folder))
 
 
 def differing(expected: Any, got: Any, path: str) -> Iterator[str]:

@@ -1,0 +1,41 @@
+"""The reference pages are complete."""
+
+import re
+from pathlib import Path
+
+from dspex_testkit import errors
+from dspex_testkit.bridge.commands import HANDLERS
+from tests.support import settings_page
+
+COMMANDS = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+
+# Raised by clients and by our own tools; no bridge sends them.
+NEVER_SENT = {errors.LocalProtocolError, errors.UsageError, errors.MissingExtraError}
+
+
+def leaves(kind: type[errors.DSPexTestkitError]) -> set[type[errors.DSPexTestkitError]]:
+    """The classes of the error tree that have none below them."""
+    below = kind.__subclasses__()
+    return set().union(*map(leaves, below)) if below else {kind}
+
+
+def test_the_settings_page_is_up_to_date() -> None:
+    """What the page says is what the table has."""
+    assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.render()
+
+
+def test_every_command_has_a_section_and_an_executed_example() -> None:
+    """No handler is undocumented, and no section speaks of a command that does not exist."""
+    sections = re.findall(r"^### (\w+)$", COMMANDS, re.MULTILINE)
+
+    assert sorted(sections) == sorted(HANDLERS)
+    for command in HANDLERS:
+        assert f'"command": "{command}"' in COMMANDS
+
+
+def test_every_code_that_a_bridge_sends_is_listed() -> None:
+    """A client finds each `error_code` in the table of errors."""
+    table = COMMANDS.partition("## Errors")[2]
+    sent = {kind.code for kind in leaves(errors.DSPexTestkitError) - NEVER_SENT} | {"internal_error"}
+
+    assert {code for code in sent if f"`{code}`" not in table} == set()
