@@ -1,0 +1,29 @@
+"""Variables that the libraries below DSPy read at import; only the start of a process sets any."""
+
+import os
+
+from dspex_testkit.runtime.leaving import remove_when_leaving
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dspex_testkit.runtime.settings import Settings
+
+
+def prepare(settings: "Settings") -> None:
+    """Set what is not set yet, before anything heavy is imported."""
+    # Else litellm asks the network for a price list, and numpy starts threads that a fork would lose.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if settings.offline_policy == "mock":
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if "DSPY_CACHEDIR" not in os.environ:
+        os.environ["DSPY_CACHEDIR"] = _scratch_folder()
+
+
+def _scratch_folder() -> str:
+    """A folder that nobody else can read, removed with the process; `tempfile` is slower than the first ping."""
+    parent = os.environ.get("TMPDIR") or "/tmp"
+    folder = os.path.join(parent, f"dspex-testkit-{os.getpid()}-{os.urandom(8).hex()}")
+    os.mkdir(folder, 0o700)
+    remove_when_leaving(folder)
+    return folder

@@ -1,0 +1,103 @@
+"""The one thread that imports, once the first reply is out.
+
+Two threads racing through DSPy's imports can see half of a module, so nobody else imports: a command waits until the
+bridge is made (most of a second sooner than DSPy is there), an execution until DSPy is there.
+"""
+
+import logging
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.runtime import environment, watchdog
+from dspex_testkit.runtime.leaving import leave
+from dspex_testkit.runtime.log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dspex_testkit.bridge import Bridge
+    from dspex_testkit.runtime.serve import Server
+
+
+class Loader:
+    """Makes the bridge of a server in the background.
+
+    Args:
+        server: Adopts the bridge.
+    """
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._made = threading.Event()
+        self._warm = threading.Event()
+        self._bridge: Bridge | None = None
+        self.executor = ThreadPoolExecutor(server.settings.concurrency, thread_name_prefix="execution")
+
+    def start(self) -> None:
+        """Begin."""
+        server = self._server
+        watchdog.watch(server.wire, server.log, server.signals)
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
+
+    def wait_for_bridge(self) -> "Bridge":
+        """Wait until commands can be answered."""
+        self._made.wait()
+        assert self._bridge is not None
+        return self._bridge
+
+    def wait_until_warm(self) -> None:
+        """Wait until executions can run, or until it is known why they cannot."""
+        self._warm.wait()
+
+    def _load(self) -> None:
+        server = self._server
+        try:
+            environment.prepare(server.settings)
+            _listen_to_libraries(server.log)
+            bridge = self._bridge = self._make()
+            server.adopt(bridge)
+            self._made.set()
+        except ConnectionError:
+            leave(0)
+        except DSPexTestkitError as error:
+            server.fail(error.message, status=2)
+        except BaseException as error:
+            server.fail(f"the bridge cannot be started: {error}", traceback.format_exc())
+        try:
+            bridge.warm_up()
+        except BaseException:
+            # Commands that need no DSPy go on; an execution meets the same error and reports it.
+            server.log.error(f"DSPy cannot be imported\n{traceback.format_exc()}")
+        self._warm.set()
+
+    def _make(self) -> "Bridge":
+        from dspex_testkit.bridge import Bridge
+        from dspex_testkit.protocol import use_orjson
+
+        use_orjson()
+        server = self._server
+        bridge = Bridge(
+            server.settings.for_bridge(), mode=server.mode, worker_id=server.worker_id, started=server.started
+        )
+        server.log.scrub = bridge.secrets.scrub
+        return bridge
+
+
+class _LogFormatter(logging.Formatter):
+    """Writes records of `logging` as lines of the bridge's log, keys taken out."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__("%(asctime)s %(levelname)s [%(process)d] %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+        self._log = log
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._log.scrub(super().format(record))
+
+
+def _listen_to_libraries(log: Log) -> None:
+    """Send what libraries log to the bridge's log; their chatter below a warning may hold whole requests."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LogFormatter(log))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING if log.fd is not None else logging.CRITICAL)
+    logging.getLogger("dspex_testkit").setLevel(log.level.upper() if log.fd is not None else logging.CRITICAL)

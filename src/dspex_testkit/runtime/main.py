@@ -1,0 +1,72 @@
+"""The process of a bridge: what `dspex-bridge` and the launcher run."""
+
+import os
+import sys
+import time
+import traceback
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.runtime.arguments import read_arguments
+from dspex_testkit.runtime.leaving import leave
+from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.serve import Server
+from dspex_testkit.runtime.settings import load
+from dspex_testkit.runtime.signals import leave_on_signals
+from dspex_testkit.runtime.stdio import claim, open_log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+
+def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "NoReturn":
+    """Serve the client at standard input and output, then end the process.
+
+    The exit status is 0 however the client ends it, 2 where the command line or a setting is wrong, and 1 for an
+    internal failure; the last two are explained on standard error.
+
+    Args:
+        argv: The command line without the program's name; that of the process if None.
+        home: Folder in which the settings file is looked for.
+    """
+    started = time.monotonic()
+    arguments = read_arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        wire = claim()
+    except OSError as error:
+        print(f"dspex-bridge: standard input and output must be open: {error.strerror}", file=sys.stderr)
+        os._exit(2)
+    try:
+        settings = load(arguments.flags, home=home)
+        log = Log(open_log(wire, settings.log), settings.log_level)
+    except UsageError as error:
+        wire.complain(error.message)
+        leave(2)
+    except OSError as error:
+        wire.complain(f"the log cannot be opened: {error}")
+        leave(2)
+    signals = leave_on_signals(log)
+    for warning in settings.warnings:
+        log.warning(warning)
+    log.info(f"{arguments.mode} started" + (f" as {arguments.worker_id}" if arguments.worker_id else ""))
+    server = Server(
+        wire,
+        log,
+        settings,
+        mode=arguments.mode,
+        worker_id=arguments.worker_id,
+        started=started,
+        signals=signals,
+    )
+    try:
+        server.run()
+    except ConnectionError:
+        log.info("leaving: nobody reads the answers")
+    except BaseException as error:
+        server.fail(f"internal failure: {type(error).__name__}: {error}", traceback.format_exc())
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()

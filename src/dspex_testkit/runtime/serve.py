@@ -1,0 +1,257 @@
+"""The serve loop: frames in, answers out, one per request.
+
+The main thread reads. Until the bridge has been imported only pings are answered, from a module that imports nothing;
+the first reply starts the loader, the one thread that imports. Then, standalone, executions run on a pool of threads,
+everything else is answered in the reading thread at once, and replies are correlated by id; a pool worker does one
+request after the other in the reading thread.
+
+The loop is told a wire and knows nothing of where it came from, and what was read before can be fed to its decoder:
+a process that received its descriptors from another one runs the same loop.
+"""
+
+import _thread
+import os
+import time
+import traceback
+
+from dspex_testkit.bridge.ping import ping_result
+from dspex_testkit.errors import FrameTooLargeError, LocalProtocolError, MalformedMessageError, OverloadedError
+from dspex_testkit.protocol import (
+    NEED_DATA,
+    EndOfStream,
+    Frame,
+    FrameDecoder,
+    OversizedFrame,
+    Request,
+    Response,
+    encode_response,
+    parse_request,
+)
+from dspex_testkit.runtime.leaving import GRACE, leave
+from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.settings import Settings
+from dspex_testkit.runtime.stdio import Wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, NoReturn
+
+    from dspex_testkit.bridge import Bridge, Execution
+    from dspex_testkit.errors import DSPexTestkitError
+    from dspex_testkit.runtime.loader import Loader
+
+_WAITING_PER_THREAD = 64
+"""Executions that may wait for each one that runs; more are refused rather than kept in memory."""
+
+
+class Server:
+    """Serves one client until it goes away.
+
+    Args:
+        wire: Where frames come from and go to.
+        log: Where failures are written down.
+        settings: What the bridge was told.
+        mode: ``standalone`` or ``pool-worker``.
+        worker_id: As given on the command line; else learned from the first ping.
+        started: `time.monotonic` when the process started.
+        signals: A descriptor that becomes readable with a signal, for the watchdog.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        log: Log,
+        settings: Settings,
+        *,
+        mode: "Literal['standalone', 'pool-worker']" = "standalone",
+        worker_id: "str | None" = None,
+        started: "float | None" = None,
+        signals: "int | None" = None,
+    ) -> None:
+        self.decoder = FrameDecoder(settings.max_frame_size)
+        self.wire = wire
+        self.log = log
+        self.settings = settings
+        self.mode = mode
+        self.worker_id = worker_id
+        self.started = time.monotonic() if started is None else started
+        self.signals = signals
+        self._bridge: Bridge | None = None
+        self._loader: Loader | None = None
+        self._gate = _thread.allocate_lock()
+        self._early_commands = 0
+        self._early_errors = 0
+        self._backlog: list[Request] = []
+        self._unanswered = 0
+        self._most_unanswered = settings.concurrency * (1 + _WAITING_PER_THREAD)
+
+    def run(self) -> None:
+        """Serve until the input ends or `shutdown` has been answered.
+
+        Raises:
+            ConnectionError: Nobody reads the answers any more.
+        """
+        decoder, read = self.decoder, self.wire.read
+        while self._bridge is None or not self._bridge.shutting_down:
+            event = decoder.next_event()
+            if event is NEED_DATA:
+                if data := read():
+                    decoder.feed_data(data)
+                else:
+                    decoder.feed_eof()
+            elif isinstance(event, Frame):
+                self._receive(event.payload)
+            elif isinstance(event, OversizedFrame):
+                self._refuse_oversized(event)
+            elif isinstance(event, EndOfStream):
+                self.log.info("the client closed its end" + (" within a frame" if event.partial else ""))
+                break
+        self._drain()
+
+    def adopt(self, bridge: "Bridge") -> None:
+        """Take over the bridge that the loader has made, and answer what arrived while it was being made."""
+        while True:
+            with self._gate:
+                if not self._backlog:
+                    bridge.command_count += self._early_commands
+                    bridge.error_count += self._early_errors
+                    self._bridge = bridge
+                    return
+                request = self._backlog.pop(0)
+            self._answer_standalone(bridge, request)
+            with self._gate:
+                self._unanswered -= 1
+            if bridge.shutting_down:
+                self._drain()
+                leave(0)
+
+    def _receive(self, payload: bytes) -> None:
+        try:
+            request = parse_request(payload)
+        except MalformedMessageError as error:
+            self._refuse(error, error.request_id)
+            return
+        if self.log.fd is not None:
+            self.log.debug(repr(request))
+        if self._bridge is None and request.command == "ping":
+            self._ping_early(request)
+        elif self.mode == "pool-worker":
+            bridge = self._bridge or self._load().wait_for_bridge()
+            self._answer_in_order(bridge, request)
+        elif (ready := self._bridge or self._put_aside(request)) is not None:
+            self._answer_standalone(ready, request)
+
+    def _ping_early(self, request: Request) -> None:
+        """Answer a ping before there is a bridge, and begin to make one."""
+        self.worker_id = self.worker_id or request.args.get("worker_id")
+        has_key = bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
+        result = ping_result(
+            request.args,
+            mode=self.mode,
+            worker_id=self.worker_id,
+            started=self.started,
+            gemini_available=has_key or self.settings.offline_policy != "live",
+        )
+        self._early_commands += 1
+        self._send(Response.ok(request.id, result))
+        self._load()
+
+    def _put_aside(self, request: Request) -> "Bridge | None":
+        """Keep a request until the bridge is there; gives the bridge if it has come in between."""
+        self._load()
+        with self._gate:
+            if self._bridge is None:
+                self._backlog.append(request)
+                self._unanswered += 1
+            return self._bridge
+
+    def _load(self) -> "Loader":
+        if self._loader is None:
+            from dspex_testkit.runtime.loader import Loader
+
+            self._loader = Loader(self)
+            self._loader.start()
+        return self._loader
+
+    def _answer_in_order(self, bridge: "Bridge", request: Request) -> None:
+        answer = bridge.dispatch(request)
+        self._send(answer if isinstance(answer, Response) else self._execute(request, answer))
+
+    def _answer_standalone(self, bridge: "Bridge", request: Request) -> None:
+        answer = bridge.dispatch(request)
+        if isinstance(answer, Response):
+            self._send(answer)
+            return
+        with self._gate:
+            full = self._unanswered >= self._most_unanswered
+            self._unanswered += not full
+        if full:
+            self._refuse(
+                OverloadedError(f"{self._most_unanswered} executions are under way or waiting; send this one later"),
+                request.id,
+            )
+        else:
+            self._load().executor.submit(self._execute_and_send, request, answer)
+
+    def _execute_and_send(self, request: Request, execution: "Execution") -> None:
+        try:
+            self._send(self._execute(request, execution))
+        except ConnectionError:
+            leave(0)
+        except BaseException:
+            self.fail(f"internal failure while answering request {request.id}", traceback.format_exc())
+        with self._gate:
+            self._unanswered -= 1
+
+    def _execute(self, request: Request, execution: "Execution") -> Response:
+        self._load().wait_until_warm()
+        try:
+            return execution.run()
+        except BaseException as error:
+            # What a program raises is the bridge's to answer; this is somebody's SystemExit, say.
+            self.log.error(f"request {request.id} was cut short\n{traceback.format_exc()}")
+            return self._error(request.id, f"the execution ended by {type(error).__name__}", "internal_error")
+
+    def _refuse_oversized(self, frame: OversizedFrame) -> None:
+        from dspex_testkit.protocol.recovery import recover_id
+
+        error = FrameTooLargeError(
+            f"Request too large: {frame.size} bytes, at most {self.decoder.max_frame_size} are taken; "
+            "send less, or raise DSPEX_TESTKIT_MAX_FRAME_SIZE",
+            details={"size": frame.size, "max_frame_size": self.decoder.max_frame_size},
+        )
+        self._refuse(error, recover_id(frame.head, frame.tail))
+
+    def _refuse(self, error: "DSPexTestkitError", id: "int | None") -> None:
+        if id is None:
+            self.log.warning(f"dropped a packet without a readable id: {error.message}")
+            return
+        self.log.warning(f"refused request {id}: {error.message}")
+        self._send(self._error(id, error.message, error.code, error.details))
+
+    def _error(self, id: int, message: str, code: str, details: "dict[str, object] | None" = None) -> Response:
+        if self._bridge is None:
+            self._early_errors += 1
+        else:
+            self._bridge.error_count += 1
+        return Response.error(id, message, code, details)
+
+    def _send(self, response: Response) -> None:
+        try:
+            payload = encode_response(response)
+        except LocalProtocolError as error:
+            self.log.error(f"the answer to request {response.id} cannot be sent: {error.message}")
+            payload = encode_response(self._error(response.id, error.message, "internal_error"))
+        self.wire.send(payload)
+
+    def _drain(self) -> None:
+        """Let answers under way be written, as long as a departing client can be expected to wait."""
+        deadline = time.monotonic() + GRACE
+        while self._unanswered and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def fail(self, summary: str, text: str = "", *, status: int = 1) -> "NoReturn":
+        """End the process for a reason that is not the client's."""
+        self.log.error(f"{summary}\n{text}")
+        self.wire.complain(summary)
+        leave(status)

@@ -1,0 +1,137 @@
+"""Descriptors 0 and 1 belong to frames alone.
+
+The first thing a bridge does is to move them to private descriptors. What is left at 0 is ``/dev/null``, what is left
+at 1 and 2 is the log (or ``/dev/null``), so whatever a library prints, from Python, from C or from a child process,
+cannot shift a frame. They are never given back.
+"""
+
+import _thread
+import os
+import select
+
+from dspex_testkit.protocol import frame_header
+
+READ_SIZE = 1 << 16
+"""What a pipe holds on Linux; a larger read would return no more."""
+_COPIED_BEHIND_HEADER = 1 << 20
+
+
+class Wire:
+    """The two private descriptors that frames travel on.
+
+    Args:
+        fd_in: Read by one thread only.
+        fd_out: Written by any thread, one frame at a time.
+        fd_err: The error stream as it was at the start, for the one message of a process that cannot go on.
+    """
+
+    __slots__ = ("_lock", "fd_err", "fd_in", "fd_out")
+
+    def __init__(self, fd_in: int, fd_out: int, fd_err: "int | None" = None) -> None:
+        self.fd_in = fd_in
+        self.fd_out = fd_out
+        self.fd_err = fd_err
+        self._lock = _thread.allocate_lock()
+
+    def read(self) -> bytes:
+        """Wait for bytes; none means that the peer closed its end."""
+        while True:
+            try:
+                return os.read(self.fd_in, READ_SIZE)
+            except BlockingIOError:
+                _wait(self.fd_in, select.POLLIN)
+            except ConnectionError:
+                return b""
+
+    def send(self, payload: bytes) -> None:
+        """Write one frame, all of it.
+
+        Raises:
+            ConnectionError: Nobody reads any more.
+        """
+        header = frame_header(len(payload))
+        with self._lock:
+            if len(payload) <= _COPIED_BEHIND_HEADER:
+                self._write_all(header + payload)
+            else:
+                self._write_all(header)
+                self._write_all(payload)
+
+    def _write_all(self, data: bytes) -> None:
+        # os.write takes up again by itself after a signal, but writes to a pipe only what fits.
+        written = self._write(data)
+        if written == len(data):
+            return
+        with memoryview(data) as view:
+            while written < len(data):
+                written += self._write(view[written:])
+
+    def _write(self, data: "bytes | memoryview") -> int:
+        while True:
+            try:
+                return os.write(self.fd_out, data)
+            except BlockingIOError:
+                _wait(self.fd_out, select.POLLOUT)
+
+    def complain(self, text: str) -> None:
+        """Say on the original error stream why the process ends."""
+        if self.fd_err is None:
+            return
+        try:
+            os.write(self.fd_err, f"dspex-bridge: {text.rstrip()}\n".encode("utf-8", "replace"))
+        except OSError:
+            return
+
+
+def claim() -> Wire:
+    """Take descriptors 0 and 1 away from everybody else.
+
+    Raises:
+        OSError: One of them is closed.
+    """
+    fd_in = os.dup(0)
+    fd_out = os.dup(1)
+    try:
+        fd_err = os.dup(2)
+    except OSError:
+        fd_err = None
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    return Wire(fd_in, fd_out, fd_err)
+
+
+def open_log(wire: Wire, target: str) -> "int | None":
+    """Send descriptors 1 and 2, and with them every stray print, to where the log goes.
+
+    Args:
+        wire: Of the claimed process.
+        target: ``off``, ``stderr`` or a path.
+
+    Returns:
+        A descriptor for log lines; None where there is no log.
+
+    Raises:
+        OSError: The path cannot be opened for appending.
+    """
+    if target == "off":
+        return None
+    if target == "stderr":
+        if wire.fd_err is None:
+            return None
+        source = wire.fd_err
+    else:
+        source = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(source, 1)
+    os.dup2(source, 2)
+    if source != wire.fd_err:
+        os.close(source)
+    return 2
+
+
+def _wait(fd: int, event: int) -> None:
+    # Only a descriptor that somebody else made non-blocking comes here.
+    poll = select.poll()
+    poll.register(fd, event)
+    poll.poll()
