@@ -1,0 +1,130 @@
+"""What a mock without an answer of its own does as an agent: use each tool once, then come to an end.
+
+A program such as `dspy.ReAct` asks the LM for steps (a tool, its arguments, code to run) that no table of answers is
+about. Those steps are made here, so that every agent runs and ends.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+import dspy
+from dspy.adapters.types.tool import Tool, ToolCalls
+
+from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.typed_values import ValueMaker
+from dspex_testkit.mock_lm.values import to_json
+
+FinalValue = Callable[[str, Any], Any]
+"""The program's own output for a name and annotation, as the mock would answer it."""
+
+_STEP = re.compile(r"\btool_name_(\d+)\b")
+
+
+def is_agent_step(call: MockCall) -> bool:
+    """Whether the signature asks for a step of an agent and not for the program's outputs."""
+    signature = call.full_signature
+    if signature is None:
+        return False
+    outputs, inputs = signature.output_fields, signature.input_fields
+    return (
+        {"next_tool_name", "next_tool_args"} <= outputs.keys()
+        or "generated_code" in outputs
+        or ("code" in outputs and "repl_history" in inputs)
+        or tool_calls_field(signature) is not None
+    )
+
+
+def tool_calls_field(signature: Any) -> str | None:
+    """The output that holds tool calls, if the signature has one."""
+    return next((name for name, info in signature.output_fields.items() if info.annotation is ToolCalls), None)
+
+
+def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> dict[str, Any]:
+    """The step's fields: which tool, which code; empty where the signature asks for none."""
+    signature = call.full_signature
+    outputs = signature.output_fields
+    step: dict[str, Any] = {}
+    if {"next_tool_name", "next_tool_args"} <= outputs.keys():
+        step["next_tool_name"], step["next_tool_args"] = _react_step(call, maker)
+    if "generated_code" in outputs:
+        step["generated_code"] = f"SUBMIT({_final_values(call, final_value)!r})"
+        if "finished" in outputs:
+            # CodeAct reads what is printed; it has no SUBMIT.
+            step |= {"generated_code": f"print({_final_values(call, final_value)!r})", "finished": True}
+    if "code" in outputs and "repl_history" in signature.input_fields:
+        keywords = ", ".join(f"{name}={value!r}" for name, value in _final_values(call, final_value).items())
+        step["code"] = f"```python\nSUBMIT({keywords})\n```"
+    field = tool_calls_field(signature)
+    if field is not None:
+        step[field] = ToolCalls.from_dict_list([_tool_call(call, maker, final_value)])
+    return step
+
+
+def _react_step(call: MockCall, maker: ValueMaker) -> tuple[str, dict[str, Any]]:
+    names = get_args(call.full_signature.output_fields["next_tool_name"].annotation)
+    steps = [int(number) for number in _STEP.findall(str(call.inputs.get("trajectory", "")))]
+    taken = max(steps, default=-1) + 1
+    *tools, finish = names
+    if taken >= len(tools):
+        return finish, {}
+    known: Mapping[str, Any] = getattr(_program("tools"), "tools", None) or {}
+    tool = known.get(tools[taken])
+    return tools[taken], _arguments(tool, maker) if tool is not None else {}
+
+
+def _tool_call(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> dict[str, Any]:
+    tools = _offered_tools(call.inputs)
+    if not tools:
+        return {"name": "finish", "args": {}}
+    forced = getattr(call.request.config.tool_choice, "allowed", None)
+    used = {used.name for used in _used_tools(call.inputs)}
+    wanted = forced or [name for name in tools if name not in used and name != "submit"] or ["submit"]
+    tool = tools.get(wanted[0]) or next(iter(tools.values()))
+    if tool.name == "submit":
+        args = {name: to_json(final_value(name, kind)) for name, kind in (tool.arg_types or {}).items()}
+        return {"id": f"call_{len(used)}", "name": tool.name, "args": args}
+    return {"id": f"call_{len(used)}", "name": tool.name, "args": _arguments(tool, maker)}
+
+
+def _offered_tools(inputs: Mapping[str, Any]) -> dict[str, Tool]:
+    for value in inputs.values():
+        offered = value if isinstance(value, list) else [value]
+        if offered and all(isinstance(tool, Tool) for tool in offered):
+            return {tool.name: tool for tool in offered}
+    return {}
+
+
+def _used_tools(inputs: Mapping[str, Any]) -> list[Any]:
+    history = next((value for value in inputs.values() if isinstance(value, dspy.History)), None)
+    found: list[Any] = []
+    for message in history.messages if history is not None else ():
+        for value in message.values():
+            if isinstance(value, ToolCalls):
+                found += value.tool_calls
+    return found
+
+
+def _arguments(tool: Tool, maker: ValueMaker) -> dict[str, Any]:
+    return {
+        name: schema["default"] if "default" in schema else maker.schema(schema, f"{tool.name}.{name}")
+        for name, schema in (tool.args or {}).items()
+    }
+
+
+def _final_values(call: MockCall, final_value: FinalValue) -> dict[str, Any]:
+    """The outputs of the program whose step this is, as the code it runs would submit them."""
+    program = _program("signature", above=True)
+    outputs = program.signature.output_fields if program is not None else {}
+    return {name: to_json(final_value(name, info.annotation)) for name, info in outputs.items()} or {"answer": None}
+
+
+def _program(attribute: str, *, above: bool = False) -> Any:
+    """The innermost calling module that has an attribute and is no plain predictor."""
+    modules: Sequence[Any] = dspy.settings.get("caller_modules") or ()
+    for module in reversed(modules):
+        if isinstance(module, dspy.Predict | dspy.ChainOfThought):
+            continue
+        if getattr(module, attribute, None) is not None:
+            return module
+    return None

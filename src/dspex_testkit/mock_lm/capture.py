@@ -1,0 +1,136 @@
+"""Which signature is being answered: the one place that looks into DSPy's call stack.
+
+An engine is handed rendered messages. To answer well it needs what the adapter had in hand: itself, the signature
+after native fields were taken out, the demos and the inputs. `MockLM` calls `capture_call` when it is called; the
+adapter's frame is then right above. DSPy offers no public way that also holds for the JSON fallback, for TwoStep and
+for native tools, so this reads the local variables of a few functions of DSPy by name. `tests/mock_lm/test_capture.py`
+fails loudly when DSPy renames one of them.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any
+
+import dspy
+from dspy.adapters.base import Adapter
+
+# How far above an adapter's frame the frames of an enclosing TwoStep adapter or predictor may lie.
+_NEIGHBOURHOOD = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What the adapter knew when it called the LM."""
+
+    adapter: Any
+    signature: Any
+    """The signature that the adapter rendered and will parse."""
+    full_signature: Any
+    """The signature before native fields (tools, reasoning, citations) were taken out."""
+    demos: Sequence[Any]
+    inputs: Mapping[str, Any]
+    lm: Any
+    stage: str = "answer"
+    """`draft` for TwoStep's free text, `extract` for the call that reads fields out of it, else `answer`."""
+    outer: "Capture | None" = None
+    """For `extract`: the TwoStep call that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What `MockLM` saw when it was called and the engine cannot see."""
+
+    capture: Capture | None
+    params: Mapping[str, Any]
+
+
+_current: ContextVar[CallContext | None] = ContextVar("dspex_testkit_mock_call", default=None)
+
+
+def _code(function: Any) -> CodeType:
+    """The code of a function under DSPy's decorators."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code: CodeType = function.__code__
+    return code
+
+
+_ADAPTER_CALL = _code(Adapter.__call__)
+_ADAPTER_ACALL = _code(Adapter.acall)
+_TWO_STEP_ACALL = _code(dspy.TwoStepAdapter.acall)
+_PREDICT_AFORWARD = _code(dspy.Predict.aforward)
+_ADAPTER_CODES = frozenset({_ADAPTER_CALL, _ADAPTER_ACALL, _TWO_STEP_ACALL})
+
+
+@contextmanager
+def capture_call(params: Mapping[str, Any]) -> Iterator[None]:
+    """Hand what the calling adapter knows to the engine, for the duration of one call of an LM.
+
+    To be entered from the function that the adapter calls.
+    """
+    # Frames up: this generator, contextlib's __enter__, the LM's method, its caller.
+    token = _current.set(CallContext(_capture(sys._getframe(3)), params))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_call() -> CallContext:
+    """The context of the call being answered; found on the stack where the LM is not a `MockLM`."""
+    return _current.get() or CallContext(_capture(sys._getframe(1)), {})
+
+
+def _capture(frame: FrameType | None) -> Capture | None:
+    inner = _find(frame, _ADAPTER_CODES)
+    if inner is None:
+        return None
+    capture = _read(inner)
+    if type(capture.adapter) is not dspy.ChatAdapter or list(capture.inputs) != ["text"]:
+        return capture
+    # Perhaps TwoStep's extraction: is the adapter above us a TwoStep?
+    outer_frame = _find(inner.f_back, _ADAPTER_CODES)
+    outer = None if outer_frame is None else _read(outer_frame)
+    if outer is None or outer.stage != "draft":
+        return capture
+    return Capture(
+        adapter=capture.adapter,
+        signature=capture.signature,
+        full_signature=capture.full_signature,
+        demos=capture.demos,
+        inputs=capture.inputs,
+        lm=capture.lm,
+        stage="extract",
+        outer=outer,
+    )
+
+
+def _find(frame: FrameType | None, codes: frozenset[CodeType]) -> FrameType | None:
+    for _ in range(_NEIGHBOURHOOD):
+        if frame is None or frame.f_code in codes:
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _read(frame: FrameType) -> Capture:
+    known = frame.f_locals
+    adapter = known["self"]
+    signature, inputs = known["signature"], known["inputs"]
+    if frame.f_code is _TWO_STEP_ACALL:
+        # It has replaced its inputs by messages; the predictor above still holds them.
+        predictor = _find(frame.f_back, frozenset({_PREDICT_AFORWARD}))
+        inputs = {} if predictor is None else predictor.f_locals["kwargs"]
+    return Capture(
+        adapter=adapter,
+        signature=known.get("processed_signature", signature),
+        full_signature=signature,
+        demos=known["demos"],
+        inputs=inputs,
+        lm=known["lm"],
+        stage="draft" if isinstance(adapter, dspy.TwoStepAdapter) else "answer",
+    )

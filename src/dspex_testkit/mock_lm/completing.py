@@ -1,0 +1,131 @@
+"""From a decided answer to one typed value per output field.
+
+What the answer names is converted to the field's type or refused; what it leaves open is made up.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dspy
+
+from dspex_testkit.errors import AnswerError
+from dspex_testkit.mock_lm.agents import agent_step, is_agent_step
+from dspex_testkit.mock_lm.answers import NOTHING, Answer
+from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.mock_lm.typed_values import ValueMaker
+from dspex_testkit.mock_lm.values import fit, to_json
+
+MakerFor = Callable[[MockCall], ValueMaker]
+"""Who makes up what an answer leaves open, for one call."""
+
+
+def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, Any]:
+    """One value per output field of the call's full signature.
+
+    Raises:
+        AnswerError: The answer names a field that the signature lacks, or a value does not fit its type.
+    """
+    outputs = call.full_signature.output_fields
+    if answer.value is NOTHING and answer.fields is None:
+        given: Mapping[str, Any] = agent_step(call, maker_for(call), _finals({}, maker_for(call)))
+    elif _is_beside_the_point(answer, call):
+        given = _step_towards(answer, call, maker_for(call))
+    else:
+        given = _given_fields(answer, call)
+    if len(given) == len(outputs):
+        return {name: given[name] for name in outputs}
+    maker = maker_for(call)
+    return {name: given[name] if name in given else _made_up(maker, name, info, call) for name, info in outputs.items()}
+
+
+def main_output(outputs: Mapping[str, Any]) -> str:
+    """The output that a single value is meant for: the first that is not the reasoning before it."""
+    for name, info in outputs.items():
+        if info.annotation is not dspy.Reasoning and name not in ("reasoning", "rationale"):
+            return name
+    return next(iter(outputs))
+
+
+def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCall) -> Any:
+    """Convert a given value, or say which answer does not fit which field."""
+    try:
+        return fit(value, annotation)
+    except (ValueError, TypeError) as error:
+        kind = dspy.adapters.utils.get_annotation_name(annotation)
+        raise AnswerError(
+            f"The answer {value!r} of {rule} does not fit the output {name!r} of {call.signature_name}, "
+            f"which is of type {kind}: {_first_line(error)}. Write a value of that type.",
+            details={"rule": rule, "field": name, "type": kind, "value": to_json(value)},
+        ) from error
+
+
+def _given_fields(answer: Answer, call: MockCall) -> dict[str, Any]:
+    outputs = call.full_signature.output_fields
+    fields = answer.fields
+    if fields is None:
+        fields = {main_output(outputs): answer.value}
+    unknown = [name for name in fields if name not in outputs]
+    if unknown and len(unknown) == len(fields):
+        main = main_output(outputs)
+        try:
+            # The object itself may be what the one output holds.
+            return {main: fit(dict(fields), outputs[main].annotation)}
+        except (ValueError, TypeError):
+            pass
+    if unknown:
+        raise AnswerError(
+            f"The answer of {answer.rule} names {', '.join(map(repr, unknown))}, which {call.signature_name} does not "
+            f"have; its outputs are {', '.join(map(repr, outputs))}{nearest_hint(str(unknown[0]), outputs)}. "
+            "Name one of these, or give a plain value for a single output.",
+            details={"rule": answer.rule, "unknown": unknown, "outputs": list(outputs)},
+        )
+    return {
+        name: fit_field(value, name, outputs[name].annotation, rule=answer.rule, call=call)
+        for name, value in fields.items()
+    }
+
+
+def _is_beside_the_point(answer: Answer, call: MockCall) -> bool:
+    """Whether the answer is about the program's outputs while an agent asks for its next step."""
+    if not is_agent_step(call):
+        return False
+    return answer.fields is None or not answer.fields.keys() & call.full_signature.output_fields.keys()
+
+
+def _step_towards(answer: Answer, call: MockCall, maker: ValueMaker) -> dict[str, Any]:
+    if answer.fields is not None:
+        return agent_step(call, maker, _finals(answer.fields, maker))
+    return agent_step(call, maker, _finals({}, maker, first=answer.value))
+
+
+def _finals(fields: Mapping[str, Any], maker: ValueMaker, *, first: Any = NOTHING) -> Callable[[str, Any], Any]:
+    remaining = [] if first is NOTHING else [first]
+
+    def final_value(name: str, annotation: Any) -> Any:
+        if name in fields:
+            return fit(fields[name], annotation)
+        if remaining:
+            return fit(remaining.pop(), annotation)
+        return maker.value(annotation, name)
+
+    return final_value
+
+
+def _made_up(maker: ValueMaker, name: str, info: Any, call: MockCall) -> Any:
+    try:
+        return maker.field(name, info)
+    except ValueError as error:
+        raise AnswerError(
+            f"No value can be made up for the output {name!r} of {call.signature_name}: {_first_line(error)}. "
+            "Give one in the mock's answers.",
+            details={"field": name},
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    details = getattr(error, "errors", None)
+    if callable(details):
+        problems: list[Any] = details()
+        return "; ".join(str(problem["msg"]) for problem in problems[:3])
+    return str(error).split("\n", 1)[0]

@@ -1,0 +1,168 @@
+"""`MockLM`: a `dspy.LM` that answers without a provider."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import dspy
+from dspy.clients.base_lm import BaseLM
+
+from dspex_testkit.calls import Counters, Journal
+from dspex_testkit.mock_lm.capture import capture_call
+from dspex_testkit.mock_lm.engine import AsyncMockEngine, Capabilities, MockEngine
+from dspex_testkit.mock_lm.spec import MockSpec, parse_mock_spec
+
+__all__ = ["Capabilities", "MockLM"]
+
+_CONNECTION_KEYS = frozenset({"api_key", "api_base", "base_url", "api_version", "timeout", "headers", "extra_headers"})
+
+
+class MockLM(dspy.LM):  # type: ignore[misc]
+    """A mock LM for programs of DSPy: sync, async, streaming, `n`, tools, every adapter, save and load.
+
+    It is never cached and never retried. What it answered is in `journal`, except for calls that a bridge asked for.
+
+    Args:
+        spec: How it answers: a `MockSpec`, its JSON, or None for derived answers.
+        provider: The provider it stands for.
+        model: The model it stands for, without the provider's prefix.
+        params: Default parameters of its calls (`temperature`, …). No combination is refused, as a real model might;
+            keys and addresses are dropped, for there is nobody to send them to.
+        capabilities: What that model can do beyond text.
+        state: Where script positions and the like are counted.
+        journal: Where calls are written.
+        callbacks: DSPy callbacks of this LM.
+    """
+
+    def __init__(
+        self,
+        spec: MockSpec | Mapping[str, Any] | None = None,
+        *,
+        provider: str = "mock",
+        model: str = "mock",
+        params: Mapping[str, Any] | None = None,
+        capabilities: Capabilities | None = None,
+        state: Counters | None = None,
+        journal: Journal | None = None,
+        callbacks: list[Any] | None = None,
+    ) -> None:
+        parsed = spec if isinstance(spec, MockSpec) else parse_mock_spec(spec or {})
+        engine = MockEngine(
+            parsed,
+            provider=provider,
+            model=model,
+            capabilities=capabilities or Capabilities(),
+            state=state,
+            journal=journal,
+        )
+        super().__init__(
+            f"{provider}/{model}",
+            cache=False,
+            num_retries=0,
+            callbacks=callbacks,
+            engine=engine,
+            async_engine=AsyncMockEngine(engine),
+        )
+        # Set afterwards: at construction DSPy refuses what some real models refuse.
+        given = {name: value for name, value in (params or {}).items() if name not in _CONNECTION_KEYS}
+        self.kwargs = {"temperature": None, "max_tokens": None, **given}
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: MockSpec | Mapping[str, Any],
+        *,
+        provider: str = "mock",
+        model: str = "mock",
+        params: Mapping[str, Any] | None = None,
+        capabilities: Capabilities | None = None,
+        state: Counters | None = None,
+        journal: Journal | None = None,
+    ) -> Self:
+        """A mock from its JSON.
+
+        Raises:
+            InvalidMockSpecError: The spec cannot be used.
+        """
+        return cls(
+            spec,
+            provider=provider,
+            model=model,
+            params=params,
+            capabilities=capabilities,
+            state=state,
+            journal=journal,
+        )
+
+    @classmethod
+    def deterministic(cls, responses: Mapping[str, Any] | None = None, **options: Any) -> Self:
+        """Answers from a table; without one, answers derived from model, signature and inputs."""
+        return cls({} if responses is None else {"responses": dict(responses)}, **options)
+
+    @classmethod
+    def scripted(cls, answers: list[Any], *, on_exhausted: str = "error", **options: Any) -> Self:
+        """Answers in the order of the calls."""
+        return cls({"script": list(answers), "on_exhausted": on_exhausted}, **options)
+
+    @classmethod
+    def random(cls, seed: int | str = 0, **options: Any) -> Self:
+        """Random typed answers that are the same for the same seed and request."""
+        return cls({"mode": "random", "seed": seed}, **options)
+
+    @property
+    def journal(self) -> Journal:
+        """What this LM was asked and what it answered."""
+        return self.mock_engine.journal
+
+    @property
+    def spec(self) -> MockSpec:
+        """How this LM answers."""
+        return self.mock_engine.spec
+
+    @property
+    def mock_engine(self) -> MockEngine:
+        """The engine, typed."""
+        engine = self.engine
+        assert isinstance(engine, MockEngine)
+        return engine
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer, remembering which signature is being answered."""
+        with capture_call({**self.kwargs, **kwargs}):
+            return super().__call__(prompt, messages=messages, **kwargs)
+
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer asynchronously, remembering which signature is being answered."""
+        with capture_call({**self.kwargs, **kwargs}):
+            return await super().acall(prompt, messages=messages, **kwargs)
+
+    def dump_state(self) -> dict[str, Any]:
+        """Everything that `load_state` needs: the spec and whom the mock stands for, never the journal."""
+        state: dict[str, Any] = BaseLM.dump_state(self)
+        for name in self.kwargs:
+            state.pop(name, None)
+        engine = self.mock_engine
+        capabilities = engine.capabilities
+        return state | {
+            "provider": engine.provider,
+            "model": engine.model,
+            "spec": engine.spec.model_dump(mode="json", exclude_none=True),
+            "params": dict(self.kwargs),
+            "capabilities": {
+                "function_calling": capabilities.function_calling,
+                "response_schema": capabilities.response_schema,
+                "reasoning": capabilities.reasoning,
+                "params": sorted(capabilities.params),
+            },
+        }
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> Self:
+        """The mock that was dumped, with a journal and positions of its own."""
+        can = state.get("capabilities", {})
+        return cls(
+            state["spec"],
+            provider=state["provider"],
+            model=state["model"],
+            params=state.get("params"),
+            capabilities=Capabilities(**{**can, "params": frozenset(can.get("params", ()))}),
+        )

@@ -1,0 +1,92 @@
+"""`MockCall`: what is being asked, as a value that rules, functions and engines can look at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from dspy.lm15 import Request
+
+from dspex_testkit.mock_lm.capture import Capture
+
+
+@dataclass(frozen=True)
+class MockCall:
+    """One request to a mock LM, seen from the program's side.
+
+    Without an adapter (`lm("hello")`) there is no signature, and the only input is the last message's `prompt`.
+    """
+
+    provider: str
+    model: str
+    request: Request
+    """What a provider would be sent."""
+    capture: Capture | None = None
+    program_id: str | None = None
+    session_id: str | None = None
+    rollout_id: Any = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of this call over those of the LM."""
+
+    @property
+    def signature(self) -> Any:
+        """The signature as the adapter asks it (without fields that travel natively), or None."""
+        return None if self.capture is None else self.capture.signature
+
+    @property
+    def full_signature(self) -> Any:
+        """The signature as the module declared it, or None."""
+        return None if self.capture is None else self.capture.full_signature
+
+    @property
+    def signature_name(self) -> str | None:
+        """The name of the signature."""
+        return None if self.capture is None else str(self.capture.full_signature.__name__)
+
+    @property
+    def adapter(self) -> Any:
+        """The adapter that asks and will parse the answer, or None."""
+        return None if self.capture is None else self.capture.adapter
+
+    @property
+    def demos(self) -> Sequence[Any]:
+        """The few-shot examples in the prompt."""
+        return () if self.capture is None else self.capture.demos
+
+    @cached_property
+    def inputs(self) -> Mapping[str, Any]:
+        """Values per input field, in the signature's order."""
+        if self.capture is None:
+            return {"prompt": self.prompt}
+        given = self.capture.inputs
+        return {name: given[name] for name in self.capture.full_signature.input_fields if name in given}
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last message."""
+        return self.request.messages[-1].text or ""
+
+    @property
+    def tools(self) -> tuple[Any, ...]:
+        """The tools that were sent natively."""
+        return tuple(self.request.tools)
+
+    @cached_property
+    def messages(self) -> list[dict[str, str]]:
+        """The rendered messages as role and text."""
+        found = [{"role": str(message.role), "content": message.text or ""} for message in self.request.messages]
+        system = self.request.system
+        if system is None:
+            return found
+        text = system if isinstance(system, str) else "".join(getattr(part, "text", "") for part in system)
+        return [{"role": "system", "content": text}, *found]
+
+    def describe(self) -> str:
+        """`Name(field='value', …)`, clipped, for messages to a person."""
+        values = ", ".join(f"{name}={_short(value)}" for name, value in self.inputs.items())
+        return f"{self.signature_name or 'a call without a signature'}({values})"
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
