@@ -6,8 +6,10 @@
         RemoteProtocolError            the peer did
           FrameTooLargeError, MalformedMessageError
       CommandError                     a request that cannot be answered as asked
-        UnknownCommandError, InvalidArgsError, InvalidProgramError, ProgramExistsError,
+        UnknownCommandError, InvalidArgsError, ProgramExistsError,
         ProgramNotFoundError, ProgramExecutionError, OverloadedError
+        InvalidProgramError
+          UnknownTypeError
       LMResolutionError                no LM could be chosen or built
         NoLMConfiguredError, InvalidLMConfigError, UnknownProviderError, PolicyUnavailableError
       MockLMError                      an engine has no answer, or a wrong one
@@ -103,6 +105,10 @@ class InvalidProgramError(CommandError):
     """A program definition cannot be used."""
 
     code = "invalid_program"
+
+
+class UnknownTypeError(InvalidProgramError):
+    """A field's type is spelled in no known way, or is too large."""
 
 
 class ProgramExistsError(CommandError):
