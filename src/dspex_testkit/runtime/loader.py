@@ -6,13 +6,12 @@ bridge is made (most of a second sooner than DSPy is there), an execution until 
 
 import logging
 import threading
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.runtime import environment, watchdog
 from dspex_testkit.runtime.leaving import leave
-from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.log import Log, current_traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,12 +62,12 @@ class Loader:
         except DSPexTestkitError as error:
             server.fail(error.message, status=2)
         except BaseException as error:
-            server.fail(f"the bridge cannot be started: {error}", traceback.format_exc())
+            server.fail(f"the bridge cannot be started: {error}", current_traceback())
         try:
             bridge.warm_up()
         except BaseException:
             # Commands that need no DSPy go on; an execution meets the same error and reports it.
-            server.log.error(f"DSPy cannot be imported\n{traceback.format_exc()}")
+            server.log.error(f"DSPy cannot be imported\n{current_traceback()}")
         self._warm.set()
 
     def _make(self) -> "Bridge":

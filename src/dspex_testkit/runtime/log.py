@@ -50,3 +50,10 @@ class Log:
     def error(self, text: str) -> None:
         """Write a failure of ours."""
         self.write("error", text)
+
+
+def current_traceback() -> str:
+    """The exception being handled, for a log entry."""
+    import traceback
+
+    return traceback.format_exc()

@@ -3,12 +3,11 @@
 import os
 import sys
 import time
-import traceback
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.runtime.arguments import read_arguments
 from dspex_testkit.runtime.leaving import leave
-from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.log import Log, current_traceback
 from dspex_testkit.runtime.serve import Server
 from dspex_testkit.runtime.settings import load
 from dspex_testkit.runtime.signals import leave_on_signals
@@ -64,7 +63,7 @@ def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "
     except ConnectionError:
         log.info("leaving: nobody reads the answers")
     except BaseException as error:
-        server.fail(f"internal failure: {type(error).__name__}: {error}", traceback.format_exc())
+        server.fail(f"internal failure: {type(error).__name__}: {error}", current_traceback())
     leave(0)
 
 

@@ -12,7 +12,6 @@ a process that received its descriptors from another one runs the same loop.
 import _thread
 import os
 import time
-import traceback
 
 from dspex_testkit.bridge.ping import ping_result
 from dspex_testkit.errors import FrameTooLargeError, LocalProtocolError, MalformedMessageError, OverloadedError
@@ -28,7 +27,7 @@ from dspex_testkit.protocol import (
     parse_request,
 )
 from dspex_testkit.runtime.leaving import GRACE, leave
-from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.log import Log, current_traceback
 from dspex_testkit.runtime.settings import Settings
 from dspex_testkit.runtime.stdio import Wire
 
@@ -199,7 +198,7 @@ class Server:
         except ConnectionError:
             leave(0)
         except BaseException:
-            self.fail(f"internal failure while answering request {request.id}", traceback.format_exc())
+            self.fail(f"internal failure while answering request {request.id}", current_traceback())
         with self._gate:
             self._unanswered -= 1
 
@@ -209,7 +208,7 @@ class Server:
             return execution.run()
         except BaseException as error:
             # What a program raises is the bridge's to answer; this is somebody's SystemExit, say.
-            self.log.error(f"request {request.id} was cut short\n{traceback.format_exc()}")
+            self.log.error(f"request {request.id} was cut short\n{current_traceback()}")
             return self._error(request.id, f"the execution ended by {type(error).__name__}", "internal_error")
 
     def _refuse_oversized(self, frame: OversizedFrame) -> None:
