@@ -1,6 +1,6 @@
 """The bridge: requests in, responses out.
 
-`Bridge.dispatch` is the only place where exceptions become responses. It answers commands that touch state at once
+This is the only place where exceptions become responses. `Bridge.dispatch` answers commands that touch state at once
 and in order; an execution comes back as an `Execution` whose LM has already been resolved, so that a transport may
 run it on another thread without changing who answers.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.commands import HANDLERS
+from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.bridge.lms import LMScopes
 from dspex_testkit.bridge.modules import CompiledPrograms
 from dspex_testkit.bridge.redaction import Secrets
@@ -41,7 +41,10 @@ class Execution:
 
     def run(self) -> Response:
         """Run the program and answer; never raises."""
-        return self._bridge._answer(self._request, self._work)
+        try:
+            return Response.ok(self._request.id, self._work())
+        except Exception as error:
+            return self._bridge.failure(self._request, error)
 
 
 class Bridge:
@@ -92,17 +95,11 @@ class Bridge:
     def dispatch(self, request: Request) -> Response | Execution:
         """Answer a request, or decide an execution that is still to run. Never raises."""
         self.command_count += 1
-
-        def handle() -> dict[str, Any] | Callable[[], dict[str, Any]]:
-            handler = HANDLERS.get(request.command)
-            if handler is None:
-                raise UnknownCommandError(
-                    f"Unknown command: {request.command}{nearest(request.command, HANDLERS)}",
-                    details={"command": request.command},
-                )
-            return handler(self, Args(request.command, request.args))
-
-        return self._answer(request, handle)
+        try:
+            result = self._handler(request.command)(self, Args(request.command, request.args))
+        except Exception as error:
+            return self.failure(request, error)
+        return Execution(self, request, result) if callable(result) else Response.ok(request.id, result)
 
     def handle(self, request: Request) -> Response:
         """Answer a request, running an execution here and now. Never raises."""
@@ -119,17 +116,20 @@ class Bridge:
         """Close every LM's connections."""
         self.lms.factory.close()
 
-    def _answer(self, request: Request, work: Callable[[], Any]) -> Any:
-        try:
-            result = work()
-        except DSPexTestkitError as error:
-            return self._error(request, error.message, error.code, error.details)
-        except Exception as error:
-            logger.exception("%s failed", request.command)
-            return self._error(request, f"Internal error in {request.command}: {error}", "internal_error", {})
-        return Execution(self, request, result) if callable(result) else Response.ok(request.id, result)
-
-    def _error(self, request: Request, message: str, code: str, details: dict[str, Any]) -> Response:
+    def failure(self, request: Request, error: Exception) -> Response:
+        """The response to a request that raised. No key that a client named is in it."""
         with self._counting:
             self.error_count += 1
-        return Response.error(request.id, self.secrets.scrub(message), code, details or None)
+        if isinstance(error, DSPexTestkitError):
+            message, code, details = error.message, error.code, error.details
+        else:
+            logger.error("%s failed", request.command, exc_info=error)
+            message, code, details = f"Internal error in {request.command}: {error!r}", "internal_error", {}
+        return Response.error(request.id, self.secrets.scrub(message), code, self.secrets.scrub(details))
+
+    def _handler(self, command: str) -> Handler:
+        if (handler := HANDLERS.get(command)) is not None:
+            return handler
+        raise UnknownCommandError(
+            f"Unknown command: {command}{nearest(command, HANDLERS)}", details={"command": command}
+        )

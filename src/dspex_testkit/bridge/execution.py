@@ -47,7 +47,8 @@ def prepare(
 
     def run() -> dict[str, Any]:
         begun = time.perf_counter()
-        outputs = spec.write_outputs(_run_module(bridge, record, values, resolved, session_id))
+        answers = _run_module(bridge, record, values, resolved, session_id)
+        outputs = spec.write_outputs(answers, also=("reasoning",))
         elapsed = time.perf_counter() - begun
         bridge.store.count_execution(record)
         return result_of(bridge, record, outputs, resolved, elapsed)
@@ -81,7 +82,7 @@ def _run_module(
     values: dict[str, Any],
     resolved: ResolvedLM,
     session_id: str | None,
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     import dspy
 
     from dspex_testkit.mock_lm.failures import find_mock_error
@@ -125,9 +126,7 @@ def _interpreter(bridge: "Bridge", record: ProgramRecord, resolved: ResolvedLM) 
         return nullcontext()
     from dspex_testkit.bridge.interpreter import interpreter_context
 
-    return interpreter_context(
-        allow_local=bridge.settings.allow_local_interpreter and bridge.lms.is_mocked(resolved)
-    )
+    return interpreter_context(allow_local=bridge.settings.allow_local_interpreter and bridge.lms.is_mocked(resolved))
 
 
 def _reason(error: Exception) -> str:

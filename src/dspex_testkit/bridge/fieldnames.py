@@ -18,8 +18,20 @@ RESERVED = frozenset((*_SIGNATURE_ATTRIBUTES.split(), "trajectory"))
 """Names that no field can have; neither can one that begins with `_` or `model_`."""
 
 RESERVED_INPUTS = RESERVED | frozenset(
-    # Inputs travel as keyword arguments of modules, which give these a meaning of their own.
-    ("completions", "config", "demos", "instance", "lm", "max_iters", "new_signature", "prediction", "self")
+    # Inputs travel as keyword arguments of modules, which give most of these a meaning of their own; the output
+    # `reasoning` of dspy.ChainOfThought would take the place of an input of that name.
+    (
+        "completions",
+        "config",
+        "demos",
+        "instance",
+        "lm",
+        "max_iters",
+        "new_signature",
+        "prediction",
+        "reasoning",
+        "self",
+    )
 )
 """Names that no input can have."""
 

@@ -94,17 +94,16 @@ class LMScopes:
         self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None
     ) -> list[tuple[Scope, Assignment | None]]:
         """Every scope with what it holds, narrowest first."""
+        given: list[Assignment | None] = [*overrides] or [None]
         return [
-            *[(Scope.EXECUTION, override) for override in overrides or [None]],
+            *[(Scope.EXECUTION, override) for override in given],
             (Scope.PROGRAM, program.lm if program else None),
             (Scope.SESSION, self._store.get_lm(session_id) if session_id is not None else None),
             (Scope.GLOBAL, self._store.get_lm(None)),
             (Scope.DEFAULT, self._default),
         ]
 
-    def resolve(
-        self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None
-    ) -> ResolvedLM:
+    def resolve(self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None) -> ResolvedLM:
         """The LM of an execution.
 
         Raises:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.definitions import rebuild_program
+from dspex_testkit.bridge.creation import rebuild_program
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramNotFoundError
 

@@ -1,6 +1,7 @@
 """Keeping keys out of what leaves the bridge."""
 
 import threading
+from typing import Any
 
 _SHORTEST = 6
 """Shorter values ("key", "test") are no secrets, and would be cut out of ordinary words."""
@@ -21,10 +22,18 @@ class Secrets:
             with self._lock:
                 self._values.add(value)
 
-    def scrub(self, text: str) -> str:
-        """The text without any known key in it."""
+    def scrub(self, value: Any) -> Any:
+        """A text, or JSON with texts in it, without any known key."""
         with self._lock:
-            values = sorted(self._values, key=len, reverse=True)
-        for value in values:
-            text = text.replace(value, REDACTED)
-        return text
+            secrets = sorted(self._values, key=len, reverse=True)
+        return _scrub(value, secrets) if secrets else value
+
+
+def _scrub(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, REDACTED)
+        return value
+    if isinstance(value, dict):
+        return {name: _scrub(item, secrets) for name, item in value.items()}
+    return [_scrub(item, secrets) for item in value] if isinstance(value, list) else value

@@ -1,12 +1,11 @@
 """Tools of a `react` program: declared in JSON, answering with canned values."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
-from dspex_testkit.bridge.types import parse_type
-from dspex_testkit.errors import InvalidProgramError
+from dspex_testkit.bridge.type_json import parse_type
+from dspex_testkit.errors import InvalidProgramError, UnknownTypeError
 
 _ANSWER_KEYS = ("responses", "returns", "answer")
 
@@ -38,6 +37,13 @@ def check_tools(raw: object) -> tuple[dict[str, Any], ...]:
         args = tool.get("args") or tool.get("parameters") or {}
         if not isinstance(args, Mapping):
             raise InvalidProgramError(f"Invalid program definition: args of tool {name!r} must be a map, not {args!r}")
+        for arg, spelling in args.items():
+            try:
+                parse_type(spelling)
+            except UnknownTypeError as error:
+                raise InvalidProgramError(
+                    f"Invalid program definition: argument {arg!r} of tool {name!r}: {error.message}"
+                ) from None
         if not any(key in tool for key in _ANSWER_KEYS):
             raise InvalidProgramError(
                 f"Invalid program definition: tool {name!r} has no canned answer; write 'returns' or 'responses'"
@@ -49,18 +55,18 @@ def check_tools(raw: object) -> tuple[dict[str, Any], ...]:
 def build_tool(tool: Mapping[str, Any]) -> Any:
     """The `dspy.Tool` of a checked declaration."""
     import dspy
+    from pydantic import TypeAdapter
 
-    description = str(tool.get("description") or tool.get("desc") or f"Tool {tool['name']}")
-    schemas = {}
-    types = {}
-    for name, spelling in tool["args"].items():
-        if isinstance(spelling, Mapping) and "type" not in spelling:
-            spelling = {**spelling, "type": "any"}
-        text = spelling if isinstance(spelling, str) else str(spelling["type"])
-        parsed = parse_type(text)
-        types[name] = parsed.annotation
-        schemas[name] = parsed.json_schema()
-    return dspy.Tool(_canned(tool), name=tool["name"], desc=description, args=schemas, arg_types=types)
+    from dspex_testkit.bridge.annotations import annotate
+
+    types = {name: annotate(parse_type(spelling), f"{tool['name']}_{name}") for name, spelling in tool["args"].items()}
+    return dspy.Tool(
+        _canned(tool),
+        name=tool["name"],
+        desc=str(tool.get("description") or tool.get("desc") or f"Tool {tool['name']}"),
+        args={name: TypeAdapter(kind).json_schema() for name, kind in types.items()},
+        arg_types=types,
+    )
 
 
 def _canned(tool: Mapping[str, Any]) -> Callable[..., Any]:
@@ -73,7 +79,7 @@ def _canned(tool: Mapping[str, Any]) -> Callable[..., Any]:
         for value in arguments.values():
             if isinstance(value, str) and value in responses:
                 return responses[value]
-        whole = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()
+        whole = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
         if whole in responses:
             return responses[whole]
         if "default" in responses:

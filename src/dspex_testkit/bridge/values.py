@@ -86,20 +86,23 @@ def _convert_special(value: Any, inside: tuple[int, ...]) -> Any:
         return _text(value)
     if dataclasses.is_dataclass(value):
         return {field.name: _convert(getattr(value, field.name), inside) for field in dataclasses.fields(value)}
-    for method, arguments in _EXPORTS:
+    if hasattr(kind := type(value), "model_fields"):
+        return _model(value, kind.model_fields, inside)
+    for method in ("toDict", "tolist"):  # dspy.Prediction and dspy.Example; numpy
         export = getattr(value, method, None)
         if callable(export):
-            return _convert(export(**arguments), inside)
+            return _convert(export(), inside)
     if isinstance(value, Iterable) and hasattr(value, "__len__"):
         return [_convert(item, inside) for item in value]
     return _text(value)
 
 
-_EXPORTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("model_dump", {"by_alias": True}),  # pydantic, dspy.Image, dspy.History, …
-    ("toDict", {}),  # dspy.Prediction, dspy.Example
-    ("tolist", {}),  # numpy
-)
+def _model(value: Any, fields: Mapping[str, Any], inside: tuple[int, ...]) -> Any:
+    dumped = value.model_dump(by_alias=True)
+    if isinstance(dumped, str) and "root" not in fields:
+        # Types such as dspy.Image write themselves as marked text for prompts; a client wants what is in them.
+        dumped = {name: getattr(value, name) for name in fields}
+    return _convert(dumped, inside)
 
 
 def _object(value: Mapping[Any, Any], inside: tuple[int, ...]) -> dict[str, Any]:

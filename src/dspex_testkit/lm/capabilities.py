@@ -4,22 +4,14 @@ Capabilities change what an adapter asks (a response schema, native tools), so a
 the ones of the original, or the prompt under test is not the prompt of production.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import dspy
+from dspy.clients.model_metadata import model_info
 
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.providers import MOCK
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """DSPy's four capability hints."""
-
-    function_calling: bool = False
-    reasoning: bool = False
-    response_schema: bool = False
-    params: frozenset[str] = frozenset()
-
+from dspex_testkit.mock_lm import Capabilities
 
 # DSPy asks litellm about these, whose import takes seconds; its metadata is the same that DSPy ships.
 _SERVED_BY_LITELLM = frozenset({"cohere", "mistral", "together", "bedrock", "cached"})
@@ -30,16 +22,12 @@ def _capabilities(provider: str, dspy_model: str) -> Capabilities:
     if provider == MOCK:
         return Capabilities()
     if provider in _SERVED_BY_LITELLM:
-        from dspy.clients.model_metadata import model_info
-
         info = model_info(provider, dspy_model.partition("/")[2])
         return Capabilities(
             function_calling=info.get("supports_function_calling") is True,
             reasoning=info.get("supports_reasoning") is True,
             response_schema=info.get("supports_response_schema") is True,
         )
-    import dspy
-
     lm = dspy.LM(dspy_model, cache=False)
     return Capabilities(
         function_calling=lm.supports_function_calling,

@@ -5,11 +5,12 @@ A config names an LM. A patch names only parameters and changes the LM of the ne
 """
 
 import hashlib
+import json
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from dspex_testkit.errors import InvalidLMConfigError
@@ -71,7 +72,9 @@ class LMConfig(BaseModel):
     @cached_property
     def digest(self) -> str:
         """Equal for configs that build the same LM; keys count, but cannot be read back from it."""
-        return hashlib.blake2b(orjson.dumps(self.dump_with_key(), option=orjson.OPT_SORT_KEYS), key=_SALT).hexdigest()
+        # Not orjson: a mock's answers may hold integers beyond 64 bits.
+        whole = json.dumps(self.dump_with_key(), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(whole.encode(), key=_SALT).hexdigest()
 
     def public(self) -> dict[str, Any]:
         """What may be shown to anybody: everything but the key and the mock's answers."""
@@ -89,7 +92,7 @@ class LMConfig(BaseModel):
 
 
 # A fresh salt per process: a digest seen in one place says nothing about a key in another.
-_SALT = __import__("os").urandom(32)
+_SALT = os.urandom(32)
 
 
 class ParsedConfig(BaseModel):

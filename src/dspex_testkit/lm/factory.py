@@ -4,9 +4,24 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from dspex_testkit.lm.capabilities import capabilities_of
+from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.policy import OfflinePolicy
+
+
+class _CallersCounters:
+    """The counters of whoever asks, so that one LM can serve scopes that count apart."""
+
+    def __init__(self) -> None:
+        self._own = LocalCounters()
+
+    def next_index(self, key: str) -> int:
+        """Fetch and increment, in the counters of the caller's assignment."""
+        import dspy
+
+        caller = dspy.settings.get(CALLER_SETTING)
+        counters = caller.counters if isinstance(caller, Caller) else None
+        return (counters or self._own).next_index(key)
 
 
 class LMFactory:
@@ -53,6 +68,7 @@ class LMFactory:
 
     def _build(self, config: LMConfig) -> Any:
         if self._policy.mocks(config):
+            from dspex_testkit.lm.capabilities import capabilities_of
             from dspex_testkit.mock_lm import MockLM
 
             return MockLM.from_spec(
@@ -61,6 +77,7 @@ class LMFactory:
                 model=config.model,
                 params=config.params,
                 capabilities=capabilities_of(config),
+                state=_CallersCounters(),
             )
         from dspex_testkit.lm.live import LiveLM
 

@@ -11,7 +11,7 @@ from dspex_testkit.calls import CALLER_SETTING, Caller, LMCall, Usage
 from dspex_testkit.lm.config import LMConfig
 
 
-class LiveLM(dspy.LM):
+class LiveLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     """`dspy.LM` for a config, writing each call into the journal of whoever asked.
 
     DSPy hands every finished call to `update_history`; that is where it is written down. Its own history stays

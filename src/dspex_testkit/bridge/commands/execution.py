@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.commands.programs import new_program_id
-from dspex_testkit.bridge.definitions import define_program
+from dspex_testkit.bridge.creation import define_program
 from dspex_testkit.bridge.execution import prepare
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.calls import Scope

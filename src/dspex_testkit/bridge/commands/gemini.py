@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.commands.programs import keep_program
-from dspex_testkit.bridge.definitions import define_program, program_result
+from dspex_testkit.bridge.creation import define_program, program_result
 from dspex_testkit.bridge.execution import prepare
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.errors import CommandError, InvalidArgsError

@@ -4,7 +4,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.definitions import define_program, program_result
+from dspex_testkit.bridge.creation import define_program, program_result
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramExistsError

@@ -98,5 +98,3 @@ def memory_usage() -> dict[str, float]:
         with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  # no Path for a kernel file
             usage["rss_mb"] = int(statm.read().split()[1]) * resource.getpagesize() / (1 << 20)
     return usage
-
-

@@ -1,0 +1,200 @@
+"""Bridges to talk to in tests: the same calls in process, over a standalone process's pipes, over a pool worker's."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from dspex_testkit.bridge import Bridge, BridgeSettings
+from dspex_testkit.lm.policy import OfflinePolicy
+from dspex_testkit.protocol import (
+    NEED_DATA,
+    EndOfStream,
+    Frame,
+    FrameDecoder,
+    Request,
+    Response,
+    encode_frame,
+    encode_request,
+    parse_response,
+)
+
+PATIENCE = 60.0
+"""Seconds that a test waits for what will surely come, on a machine that is busy."""
+
+Transport = Literal["memory", "standalone", "pool-worker"]
+TRANSPORTS: tuple[Transport, ...] = ("memory", "standalone", "pool-worker")
+
+
+class Client(Protocol):
+    """What a behaviour test does with a bridge."""
+
+    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
+        """The response to one request."""
+        ...
+
+    def call(self, command: str, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result of one request that succeeds."""
+        ...
+
+
+class _Calls:
+    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
+        """The response to one request."""
+        raise NotImplementedError
+
+    def call(self, command: str, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result of one request that succeeds."""
+        response = self.ask(command, args)
+        assert response.success, f"{command}: {response.message} [{response.code}] {response.details}"
+        return response.result
+
+
+class InProcess(_Calls):
+    """A bridge object in this process."""
+
+    def __init__(self, settings: BridgeSettings | None = None) -> None:
+        self.bridge = Bridge(settings or BridgeSettings())
+        self._ids = count(1)
+
+    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
+        """The response to one request."""
+        return self.bridge.handle(Request(next(self._ids), command, dict(args or {})))
+
+
+class Process(_Calls):
+    """A bridge in a process of its own, opened as an Erlang port opens it.
+
+    Args:
+        argv: What stands after the interpreter; a module run by default.
+        mode: Its mode, as on the command line.
+        worker_id: Its worker id.
+        env: Variables beside the inherited ones.
+        cwd: Its working directory.
+    """
+
+    def __init__(
+        self,
+        *,
+        argv: list[str] | None = None,
+        mode: str = "standalone",
+        worker_id: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        command = [python, *(argv or ["-m", "dspex_testkit.runtime.main"])]
+        if mode != "standalone":
+            command += ["--mode", mode]
+        if worker_id:
+            command += ["--worker-id", worker_id]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._decoder = FrameDecoder()
+        self._ids = count(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, request: Request) -> None:
+        """Write one request."""
+        self.send_bytes(encode_frame(encode_request(request)))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Write raw bytes."""
+        assert self.process.stdin is not None
+        view = memoryview(data)
+        while view:
+            view = view[self.process.stdin.write(view) or 0 :]
+
+    def receive(self, timeout: float = PATIENCE) -> Response | None:
+        """The next response, or None at the end of the stream."""
+        frame = self.receive_frame(timeout)
+        return None if frame is None else parse_response(frame)
+
+    def receive_frame(self, timeout: float = PATIENCE) -> bytes | None:
+        """The next packet's payload, or None at the end of the stream."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + timeout
+        while True:
+            event = self._decoder.next_event()
+            if isinstance(event, Frame):
+                return event.payload
+            if isinstance(event, EndOfStream):
+                return None
+            assert event is NEED_DATA, event
+            left = deadline - time.monotonic()
+            readable, _, _ = select.select([self.process.stdout], [], [], max(0.0, left))
+            if not readable:
+                raise TimeoutError(f"No packet within {timeout} s")
+            data = os.read(self.process.stdout.fileno(), 1 << 20)
+            if data:
+                self._decoder.feed_data(data)
+            else:
+                self._decoder.feed_eof()
+
+    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
+        """The response to one request, which must carry its id."""
+        request = Request(next(self._ids), command, dict(args or {}))
+        self.send(request)
+        response = self.receive()
+        assert response is not None, f"The bridge ended instead of answering {command}: {self.end()}"
+        assert response.id == request.id
+        return response
+
+    def end(self) -> tuple[int, str]:
+        """Exit status and what the process wrote to stderr, once it has ended."""
+        status = self.process.wait(PATIENCE)
+        assert self.process.stderr is not None
+        return status, self.process.stderr.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """End the process however it fares."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def as_environment(settings: BridgeSettings) -> dict[str, str]:
+    """The settings as a process reads them."""
+    import json
+
+    default = BridgeSettings()
+    env: dict[str, str] = {}
+    if settings.offline_policy != OfflinePolicy.MOCK:
+        env["DSPEX_TESTKIT_OFFLINE_POLICY"] = str(settings.offline_policy)
+    if settings.default_lm is not None:
+        default_lm = settings.default_lm
+        env["DSPEX_TESTKIT_DEFAULT_LM"] = default_lm if isinstance(default_lm, str) else json.dumps(default_lm)
+    for name in ("strict_signatures", "allow_local_interpreter", "allow_crash"):
+        if getattr(settings, name):
+            env[f"DSPEX_TESTKIT_{name.removesuffix('_signatures').upper()}"] = "1"
+    if settings.dynamic_signatures is not default.dynamic_signatures:
+        env["DSPEX_DYNAMIC_SIGNATURES"] = "false"
+    return env
