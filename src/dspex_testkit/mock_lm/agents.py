@@ -21,29 +21,10 @@ FinalValue = Callable[[str, Any], Any]
 _STEP = re.compile(r"\btool_name_(\d+)\b")
 
 
-def is_agent_step(call: MockCall) -> bool:
-    """Whether the signature asks for a step of an agent and not for the program's outputs."""
-    signature = call.full_signature
-    if signature is None:
-        return False
-    outputs, inputs = signature.output_fields, signature.input_fields
-    return (
-        {"next_tool_name", "next_tool_args"} <= outputs.keys()
-        or "generated_code" in outputs
-        or ("code" in outputs and "repl_history" in inputs)
-        or tool_calls_field(signature) is not None
-    )
-
-
-def tool_calls_field(signature: Any) -> str | None:
-    """The output that holds tool calls, if the signature has one."""
-    return next((name for name, info in signature.output_fields.items() if info.annotation is ToolCalls), None)
-
-
 def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> dict[str, Any]:
     """The step's fields: which tool, which code; empty where the signature asks for none."""
-    signature = call.full_signature
-    outputs = signature.output_fields
+    shape = call.shape
+    outputs = shape.outputs
     step: dict[str, Any] = {}
     if {"next_tool_name", "next_tool_args"} <= outputs.keys():
         step["next_tool_name"], step["next_tool_args"] = _react_step(call, maker)
@@ -52,17 +33,16 @@ def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> di
         if "finished" in outputs:
             # CodeAct reads what is printed; it has no SUBMIT.
             step |= {"generated_code": f"print({_final_values(call, final_value)!r})", "finished": True}
-    if "code" in outputs and "repl_history" in signature.input_fields:
+    if "code" in outputs and "repl_history" in shape.inputs:
         keywords = ", ".join(f"{name}={value!r}" for name, value in _final_values(call, final_value).items())
         step["code"] = f"```python\nSUBMIT({keywords})\n```"
-    field = tool_calls_field(signature)
-    if field is not None:
-        step[field] = ToolCalls.from_dict_list([_tool_call(call, maker, final_value)])
+    if shape.tool_calls is not None:
+        step[shape.tool_calls] = ToolCalls.from_dict_list([_tool_call(call, maker, final_value)])
     return step
 
 
 def _react_step(call: MockCall, maker: ValueMaker) -> tuple[str, dict[str, Any]]:
-    names = get_args(call.full_signature.output_fields["next_tool_name"].annotation)
+    names = get_args(call.shape.outputs["next_tool_name"].annotation)
     steps = [int(number) for number in _STEP.findall(str(call.inputs.get("trajectory", "")))]
     taken = max(steps, default=-1) + 1
     *tools, finish = names

@@ -1,16 +1,15 @@
 """Which signature is being answered: the one place that looks into DSPy's call stack.
 
 An engine is handed rendered messages. To answer well it needs what the adapter had in hand: itself, the signature
-after native fields were taken out, the demos and the inputs. `MockLM` calls `capture_call` when it is called; the
+after native fields were taken out, the demos and the inputs. `MockLM` calls `begin_call` when it is called; the
 adapter's frame is then right above. DSPy offers no public way that also holds for the JSON fallback, for TwoStep and
 for native tools, so this reads the local variables of a few functions of DSPy by name. `tests/mock_lm/test_capture.py`
 fails loudly when DSPy renames one of them.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -66,18 +65,17 @@ _PREDICT_AFORWARD = _code(dspy.Predict.aforward)
 _ADAPTER_CODES = frozenset({_ADAPTER_CALL, _ADAPTER_ACALL, _TWO_STEP_ACALL})
 
 
-@contextmanager
-def capture_call(params: Mapping[str, Any]) -> Iterator[None]:
-    """Hand what the calling adapter knows to the engine, for the duration of one call of an LM.
+def begin_call(params: Mapping[str, Any]) -> Token[CallContext | None]:
+    """Hand what the calling adapter knows to the engine, until `end_call`.
 
-    To be entered from the function that the adapter calls.
+    To be called from the method that the adapter calls.
     """
-    # Frames up: this generator, contextlib's __enter__, the LM's method, its caller.
-    token = _current.set(CallContext(_capture(sys._getframe(3)), params))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return _current.set(CallContext(_capture(sys._getframe(2)), params))
+
+
+def end_call(token: Token[CallContext | None]) -> None:
+    """Forget the call that `begin_call` announced."""
+    _current.reset(token)
 
 
 def current_call() -> CallContext:

@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 
 from dspex_testkit.errors import AnswerError
-from dspex_testkit.mock_lm.agents import agent_step, is_agent_step
+from dspex_testkit.mock_lm.agents import agent_step
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import nearest_hint
@@ -26,7 +26,7 @@ def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, A
     Raises:
         AnswerError: The answer names a field that the signature lacks, or a value does not fit its type.
     """
-    outputs = call.full_signature.output_fields
+    outputs = call.shape.outputs
     if answer.value is NOTHING and answer.fields is None:
         given: Mapping[str, Any] = agent_step(call, maker_for(call), _finals({}, maker_for(call)))
     elif _is_beside_the_point(answer, call):
@@ -37,14 +37,6 @@ def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, A
         return {name: given[name] for name in outputs}
     maker = maker_for(call)
     return {name: given[name] if name in given else _made_up(maker, name, info, call) for name, info in outputs.items()}
-
-
-def main_output(outputs: Mapping[str, Any]) -> str:
-    """The output that a single value is meant for: the first that is not the reasoning before it."""
-    for name, info in outputs.items():
-        if info.annotation is not dspy.Reasoning and name not in ("reasoning", "rationale"):
-            return name
-    return next(iter(outputs))
 
 
 def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCall) -> Any:
@@ -61,13 +53,13 @@ def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCa
 
 
 def _given_fields(answer: Answer, call: MockCall) -> dict[str, Any]:
-    outputs = call.full_signature.output_fields
+    outputs = call.shape.outputs
+    main = str(call.shape.main_output)
     fields = answer.fields
     if fields is None:
-        fields = {main_output(outputs): answer.value}
+        fields = {main: answer.value}
     unknown = [name for name in fields if name not in outputs]
     if unknown and len(unknown) == len(fields):
-        main = main_output(outputs)
         try:
             # The object itself may be what the one output holds.
             return {main: fit(dict(fields), outputs[main].annotation)}
@@ -88,9 +80,9 @@ def _given_fields(answer: Answer, call: MockCall) -> dict[str, Any]:
 
 def _is_beside_the_point(answer: Answer, call: MockCall) -> bool:
     """Whether the answer is about the program's outputs while an agent asks for its next step."""
-    if not is_agent_step(call):
+    if not call.is_agent_step:
         return False
-    return answer.fields is None or not answer.fields.keys() & call.full_signature.output_fields.keys()
+    return answer.fields is None or not answer.fields.keys() & call.shape.outputs.keys()
 
 
 def _step_towards(answer: Answer, call: MockCall, maker: ValueMaker) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import dspy
 from dspy.clients.base_lm import BaseLM
 
 from dspex_testkit.calls import Counters, Journal
-from dspex_testkit.mock_lm.capture import capture_call
+from dspex_testkit.mock_lm.capture import begin_call, end_call
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, Capabilities, MockEngine
 from dspex_testkit.mock_lm.spec import MockSpec, parse_mock_spec
 
@@ -127,13 +127,19 @@ class MockLM(dspy.LM):  # type: ignore[misc]
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer, remembering which signature is being answered."""
-        with capture_call({**self.kwargs, **kwargs}):
+        token = begin_call({**self.kwargs, **kwargs})
+        try:
             return super().__call__(prompt, messages=messages, **kwargs)
+        finally:
+            end_call(token)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronously, remembering which signature is being answered."""
-        with capture_call({**self.kwargs, **kwargs}):
+        token = begin_call({**self.kwargs, **kwargs})
+        try:
             return await super().acall(prompt, messages=messages, **kwargs)
+        finally:
+            end_call(token)
 
     def dump_state(self) -> dict[str, Any]:
         """Everything that `load_state` needs: the spec and whom the mock stands for, never the journal."""

@@ -8,6 +8,7 @@ from typing import Any
 from dspy.lm15 import Request
 
 from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.shape import Shape, shape_of
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,13 @@ class MockCall:
     capture: Capture | None = None
     program_id: str | None = None
     session_id: str | None = None
-    rollout_id: Any = None
     params: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of this call over those of the LM."""
+
+    @property
+    def rollout_id(self) -> Any:
+        """DSPy's mark of otherwise equal calls that are to differ."""
+        return self.params.get("rollout_id")
 
     @property
     def signature(self) -> Any:
@@ -37,6 +42,16 @@ class MockCall:
     def full_signature(self) -> Any:
         """The signature as the module declared it, or None."""
         return None if self.capture is None else self.capture.full_signature
+
+    @property
+    def shape(self) -> Shape:
+        """What the full signature asks for; only for a call with a signature."""
+        return shape_of(self.full_signature)
+
+    @property
+    def is_agent_step(self) -> bool:
+        """Whether an agent asks for its next step."""
+        return self.capture is not None and self.shape.is_agent_step
 
     @property
     def signature_name(self) -> str | None:
@@ -59,7 +74,7 @@ class MockCall:
         if self.capture is None:
             return {"prompt": self.prompt}
         given = self.capture.inputs
-        return {name: given[name] for name in self.capture.full_signature.input_fields if name in given}
+        return {name: given[name] for name in self.shape.inputs if name in given}
 
     @property
     def prompt(self) -> str:

@@ -14,6 +14,11 @@ from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.values import fit, to_json
 
+# Completions of plain values by DSPy's own adapters. Rendering one and parsing it back is most of a mock's work, and
+# tests ask the same things again and again.
+_remembered: dict[Any, str] = {}
+_MAX_REMEMBERED = 1024
+
 
 def render(capture: Capture, values: Mapping[str, Any]) -> str:
     """The completion that carries these values to the capture's adapter.
@@ -21,6 +26,24 @@ def render(capture: Capture, values: Mapping[str, Any]) -> str:
     Raises:
         AnswerError: The adapter's format cannot carry a value.
     """
+    adapter = type(capture.adapter)
+    if not adapter.__module__.startswith("dspy.") or not all(type(value) in _PLAIN for value in values.values()):
+        return _render(capture, values)
+    # True, 1 and 1.0 are equal, so their types belong to the key.
+    key = (adapter, capture.signature, *((value, type(value)) for value in values.values()))
+    text = _remembered.get(key)
+    if text is None:
+        text = _render(capture, values)
+        if len(_remembered) >= _MAX_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = text
+    return text
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _render(capture: Capture, values: Mapping[str, Any]) -> str:
     signature, adapter = capture.signature, capture.adapter
     if isinstance(adapter, dspy.TwoStepAdapter):
         return _draft(adapter, signature, values)

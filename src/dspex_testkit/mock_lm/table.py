@@ -74,10 +74,12 @@ def _values(call: MockCall) -> Iterator[str]:
 
 def _carried_inputs(call: MockCall) -> dict[str, Any]:
     """Inputs that an agent's later turns leave to its history."""
+    if not call.is_agent_step:
+        return {}
     history = next((value for value in call.inputs.values() if isinstance(value, dspy.History)), None)
     if history is None:
         return {}
-    absent = [name for name in call.full_signature.input_fields if call.inputs.get(name) is None]
+    absent = [name for name in call.shape.inputs if call.inputs.get(name) is None]
     return {name: message[name] for message in history.messages for name in absent if name in message}
 
 

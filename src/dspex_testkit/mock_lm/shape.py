@@ -1,0 +1,58 @@
+"""What a signature asks for, worked out once per signature.
+
+DSPy computes `output_fields` anew on every access; the hot path of a mock asks many times.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import dspy
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The fields of a signature and what they say about its purpose."""
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    main_output: str | None
+    """The output that a single value is meant for: the first that is not the reasoning before it."""
+    tool_calls: str | None
+    """The output that holds `dspy.ToolCalls`."""
+    is_agent_step: bool
+    """Whether it asks for a step of an agent (a tool, code to run) and not for a program's outputs."""
+
+
+_shapes: WeakKeyDictionary[Any, Shape] = WeakKeyDictionary()
+
+
+def shape_of(signature: Any) -> Shape:
+    """The signature's shape."""
+    known = _shapes.get(signature)
+    if known is None:
+        known = _shapes[signature] = _read(signature)
+    return known
+
+
+def _read(signature: Any) -> Shape:
+    inputs, outputs = signature.input_fields, signature.output_fields
+    tool_calls = next((name for name, info in outputs.items() if info.annotation is dspy.ToolCalls), None)
+    return Shape(
+        inputs=inputs,
+        outputs=outputs,
+        main_output=_main_output(outputs),
+        tool_calls=tool_calls,
+        is_agent_step={"next_tool_name", "next_tool_args"} <= outputs.keys()
+        or "generated_code" in outputs
+        or ("code" in outputs and "repl_history" in inputs)
+        or tool_calls is not None,
+    )
+
+
+def _main_output(outputs: Mapping[str, Any]) -> str | None:
+    for name, info in outputs.items():
+        if info.annotation is not dspy.Reasoning and name not in ("reasoning", "rationale"):
+            return name
+    return next(iter(outputs), None)
