@@ -6,9 +6,10 @@ defmodule DSPexTestkit.Session do
   answers `{:ok, map}` or `{:error, term}`. `&DSPex.PythonBridge.Bridge.call/2` is one as it stands; for a pool of
   DSPex write
 
-      fn command, args -> SessionPoolV2.execute_in_session(args.session_id, command, args) end
+      fn command, args -> SessionPoolV2.execute_in_session(args[:session_id] || "anonymous", command, args) end
 
-  Everything that is sent through a session carries its `session_id`.
+  Everything that is sent through a session carries its `session_id`. Only `refute_leaked/2`, which has to look at all
+  sessions, asks without one.
   """
 
   alias DSPexTestkit.{Error, MockLM, Wire}
