@@ -1,0 +1,150 @@
+"""The command line ``dspex-testkit``. Each subcommand imports what it needs, so that help comes at once."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from dspex_testkit import __version__
+from dspex_testkit.errors import DSPexTestkitError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Returns:
+        0 where all went well, 1 where a check failed, 2 where something was asked wrongly or could not be done.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["bridge"]:
+        # Its options are the bridge's own.
+        from dspex_testkit.runtime.main import main as serve
+
+        serve(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except DSPexTestkitError as error:
+        print(f"dspex-testkit: {error.message}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has seen enough; Python's own flush at exit must not complain about it.
+        sys.stdout = None
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dspex-testkit", description="Run DSPex's Python side without an API key, with mock LMs built in."
+    )
+    parser.add_argument("--version", action="version", version=f"dspex-testkit {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("install", help="write dspy_bridge.py where DSPex looks for it")
+    command.add_argument("folder", type=Path, metavar="DIR", help="for example deps/dspex/priv/python")
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--in-place", action="store_true", help="put a file that is not ours aside; uninstall restores it")
+    how.add_argument("--force", action="store_true", help="overwrite a file that is not ours")
+    command.set_defaults(run=_install)
+
+    command = commands.add_parser("uninstall", help="take it away, and bring back what was put aside")
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.set_defaults(run=_uninstall)
+
+    command = commands.add_parser("doctor", help="replay DSPex's own check and a real start; say what to mend")
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.add_argument("--python", metavar="PYTHON", help="DSPex's python_executable; default: this interpreter")
+    command.add_argument("--json", action="store_true", help="print a JSON object instead of lines")
+    command.set_defaults(run=_doctor)
+
+    command = commands.add_parser("settings", help="list what can be set, and how")
+    command.add_argument("--markdown", action="store_true", help="as a table for a page")
+    command.set_defaults(run=_settings)
+
+    command = commands.add_parser("demo", help="watch LMs switch in a real bridge process")
+    command.add_argument("--json", action="store_true", help="print a JSON list of rows instead of a table")
+    command.set_defaults(run=_demo)
+
+    commands.add_parser("bridge", help="serve on standard input and output, as dspex-bridge does", add_help=False)
+    return parser
+
+
+def _install(options: argparse.Namespace) -> int:
+    from dspex_testkit.runtime.install import BACKUP, install, script_path
+    from dspex_testkit.runtime.setting_table import FILE_NAME
+
+    launcher = install(options.folder, force=options.force, in_place=options.in_place)
+    path = script_path(launcher)
+    print(f"Wrote {launcher}; its settings are in {FILE_NAME} beside it.")
+    if launcher.with_name(BACKUP).exists():
+        print(f"What was there is kept as {BACKUP}; 'dspex-testkit uninstall {options.folder}' brings it back.")
+    print("\nTell DSPex, in config/test.exs:\n")
+    print("    config :dspex, :python_bridge,")
+    print(f"      python_executable: {json.dumps(sys.executable)},")
+    print(f"      script_path: {json.dumps(path or 'python/dspy_bridge.py')}")
+    if path is None:
+        print("\nDSPex appends script_path to its own priv folder, so it has to lead from there to the launcher.")
+    print("\nDSPex's Elixir side insists on a key, which nobody reads:\n")
+    print("    export GEMINI_API_KEY=offline")
+    print(f"\nCheck it with: dspex-testkit doctor {options.folder}")
+    return 0
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    from dspex_testkit.runtime.install import uninstall
+
+    for path in uninstall(options.folder):
+        print(f"{'Brought back' if path.exists() else 'Removed'} {path}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from dspex_testkit.runtime.doctor import examine
+
+    steps = []
+    for step in examine(options.folder, python=options.python):
+        steps.append(step)
+        if not options.json:
+            print(f"{'ok    ' if step.ok else 'FAILED'}  {step.name}: {step.found}", flush=True)
+            if step.advice:
+                print(f"        → {step.advice}")
+    well = all(step.ok for step in steps)
+    if options.json:
+        print(json.dumps({"ok": well, "steps": [asdict(step) for step in steps]}, indent=2, ensure_ascii=False))
+    return 0 if well else 1
+
+
+def _settings(options: argparse.Namespace) -> int:
+    from dspex_testkit.runtime.setting_table import SETTINGS
+
+    if options.markdown:
+        print("| setting | variable | option | values | default | what it is for |\n|---|---|---|---|---|---|")
+    for setting in SETTINGS:
+        flag = setting.flag or "none"
+        if options.markdown:
+            cells = (
+                f"`{setting.name}`",
+                f"`{setting.env}`",
+                f"`{flag}`" if setting.flag else flag,
+                setting.kind.wanted,
+                f"`{setting.shown_default}`",
+                setting.help,
+            )
+            print("| " + " | ".join(cells) + " |")
+        else:
+            print(f"{setting.name}\n    {setting.help}\n    {setting.env}, {flag}; {setting.kind.wanted}")
+            print(f"    default: {setting.shown_default}\n")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from dspex_testkit import demo
+
+    demo.run(as_json=options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
