@@ -1,0 +1,111 @@
+"""The journal: bounded, ordered, shared."""
+
+import copy
+import json
+import threading
+from decimal import Decimal
+
+from dspex_testkit.calls import Journal, LMCall, LocalCounters, Scope, Usage
+
+
+def call(**fields: object) -> LMCall:
+    """A call with these fields."""
+    return LMCall(**{"provider": "mock", "model": "m", **fields})  # type: ignore[arg-type]
+
+
+def test_numbers_count_from_one_and_go_on_after_the_bound() -> None:
+    """The oldest calls go first; their numbers are not given again."""
+    journal = Journal(max_calls=3)
+    for _ in range(5):
+        journal.record(call())
+
+    assert [kept.seq for kept in journal] == [3, 4, 5]
+    assert len(journal) == 3
+
+
+def test_calls_recorded_by_many_threads_are_all_there() -> None:
+    """No number is given twice and none is left out."""
+    journal = Journal()
+    threads = [threading.Thread(target=lambda: [journal.record(call()) for _ in range(200)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [kept.seq for kept in journal] == list(range(1, 1601))
+
+
+def test_filters_narrow_together() -> None:
+    """Session, program, number and limit; None means calls without a session."""
+    journal = Journal()
+    for session, program in (("a", "p"), (None, "p"), ("a", "q"), ("a", "p")):
+        journal.record(call(session_id=session, program_id=program))
+
+    assert [c.seq for c in journal.calls(session_id="a", program_id="p")] == [1, 4]
+    assert [c.seq for c in journal.calls(session_id=None)] == [2]
+    assert [c.seq for c in journal.calls(since=1, limit=2)] == [3, 4]
+    assert journal.calls(limit=0) == []
+
+
+def test_clearing_a_session_keeps_the_rest() -> None:
+    """The number of forgotten calls is returned."""
+    journal = Journal()
+    for session in ("a", "b", "a"):
+        journal.record(call(session_id=session))
+
+    assert journal.clear(session_id="a") == 2
+    assert [c.session_id for c in journal] == ["b"]
+    assert journal.clear() == 1
+
+
+def test_long_texts_are_clipped_wherever_they_stand() -> None:
+    """A journal of large prompts does not hold them all; what is cut says how long it was."""
+    journal = Journal(max_chars=10)
+
+    kept = journal.record(
+        call(inputs={"a": "x" * 100, "b": {"c": ["y" * 100]}}, completion="z" * 100, outputs={"n": 1})
+    )
+
+    assert kept.inputs == {"a": "x" * 10 + "… (100 characters)", "b": {"c": ["y" * 10 + "… (100 characters)"]}}
+    assert kept.completion == "z" * 10 + "… (100 characters)"
+    assert kept.outputs == {"n": 1}
+
+
+def test_copies_share_the_journal() -> None:
+    """Optimizers deep-copy programs; what the copies ask is still seen."""
+    journal = Journal()
+
+    assert copy.deepcopy(journal) is journal
+    assert copy.copy(journal) is journal
+
+
+def test_a_call_becomes_json() -> None:
+    """Scope and cost are texts, usage is a map; nothing needs a special encoder."""
+    record = call(scope=Scope.SESSION, cost=Decimal("0.0000058"), usage=Usage(input_tokens=3)).to_dict()
+
+    assert json.loads(json.dumps(record)) == record
+    assert (record["scope"], record["cost"], record["usage"]["input_tokens"]) == ("session", "0.0000058", 3)
+
+
+def test_unknown_usage_is_not_zero() -> None:
+    """A total is known only where both parts are."""
+    assert Usage(input_tokens=3).total_tokens is None
+    assert Usage(input_tokens=3, output_tokens=4).total_tokens == 7
+
+
+def test_counters_never_give_an_index_twice() -> None:
+    """Fetch and increment is one step, also for many threads; each key counts for itself."""
+    counters = LocalCounters()
+    seen: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: seen.extend(counters.next_index("k") for _ in range(200))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(seen) == list(range(1600))
+    assert counters.next_index("other") == 0
+    counters.reset()
+    assert counters.next_index("k") == 0
