@@ -7,6 +7,8 @@ from typing import Any
 
 import dspy
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dspex_testkit.bridge.signatures import parse_signature
 from dspex_testkit.bridge.workings import CAPACITY, clear_workings
@@ -138,3 +140,35 @@ def test_values_of_a_forgotten_class_can_still_be_written() -> None:
     value = spec.compile().output_fields["a"].annotation.model_validate({"x-y": "2024-01-02"})
     clear_workings()
     assert spec.write_outputs({"a": value}) == {"a": {"x-y": "2024-01-02"}}
+
+
+NAMES = st.lists(st.text(min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=3, unique=True)
+TYPES = st.sampled_from(
+    (
+        *("string", "int", "float", "bool", "any", "null", "list<date>", "dict<integer, decimal>", "probability"),
+        *("Optional[datetime]", "union<list<string>|map>", "Literal['a', 1, None]", "embedding", "list<Optional[int]>"),
+    )
+)
+OBJECTS = st.builds(
+    lambda fields, ends: {"type": "list", "items": {"type": "object", "fields": fields}, "length": sorted(ends)},
+    st.dictionaries(st.text(min_size=1, max_size=4).filter(str.strip), TYPES, min_size=1, max_size=3),
+    st.tuples(st.integers(0, 9), st.integers(0, 9)),
+)
+SIDES = NAMES.flatmap(lambda names: st.fixed_dictionaries({name: st.one_of(TYPES, OBJECTS) for name in names}))
+
+
+@settings(max_examples=50, deadline=None)
+@given(SIDES, SIDES, st.text(max_size=8), st.text(max_size=8))
+def test_every_signature_that_parses_compiles_and_can_be_shown_to_an_lm(
+    inputs: dict[str, Any], outputs: dict[str, Any], name: str, instructions: str
+) -> None:
+    """Whatever the fields are called, DSPy takes them without a warning and describes each to the LM."""
+    spec = parse_signature(
+        {"name": name, "description": instructions, "inputs": inputs, "outputs": outputs}, strict=True
+    )
+    signature = spec.compile()
+    assert list(signature.input_fields) == [field.attribute for field in spec.inputs]
+    assert list(signature.output_fields) == [field.attribute for field in spec.outputs]
+    for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter()):
+        system = adapter.format(signature, demos=[], inputs={})[0]["content"]
+        assert all(f"`{field.attribute}`" in system for field in (*spec.inputs, *spec.outputs))
