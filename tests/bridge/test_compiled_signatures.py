@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspex_testkit.bridge.signatures import parse_signature
-from dspex_testkit.bridge.workings import CAPACITY, clear_workings
+from dspex_testkit.bridge.signatures.workings import CAPACITY, clear_workings
 
 DEFINITION: dict[str, Any] = {
     "name": "Elixir.My.Sig",

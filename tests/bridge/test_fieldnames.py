@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspex_testkit.bridge.fieldnames import attribute_names, class_name, member_names
 from dspex_testkit.bridge.signatures import parse_signature
+from dspex_testkit.bridge.signatures.fieldnames import attribute_names, class_name, member_names
 
 
 @pytest.mark.parametrize("name", ["question", "user_message", "class", "items", "keys", "text", "größe", "名前", "n"])

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspex_testkit.bridge.annotations import annotate
-from dspex_testkit.bridge.type_json import parse_described, parse_type
+from dspex_testkit.bridge.signatures.annotations import annotate
+from dspex_testkit.bridge.signatures.type_json import parse_described, parse_type
 from dspex_testkit.errors import UnknownTypeError
 
 PLAIN = {

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspex_testkit.bridge.values import clean_text, to_json_value
+from dspex_testkit.bridge.signatures.values import clean_text, to_json_value
 
 
 class Colour(enum.Enum):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dspex_testkit.bridge.type_json import parse_type
+from dspex_testkit.bridge.signatures.type_json import parse_type
 from dspex_testkit.errors import InvalidProgramError, UnknownTypeError
 
 _ANSWER_KEYS = ("responses", "returns", "answer")
@@ -57,7 +57,7 @@ def build_tool(tool: Mapping[str, Any]) -> Any:
     import dspy
     from pydantic import TypeAdapter
 
-    from dspex_testkit.bridge.annotations import annotate
+    from dspex_testkit.bridge.signatures.annotations import annotate
 
     types = {name: annotate(parse_type(spelling), f"{tool['name']}_{name}") for name, spelling in tool["args"].items()}
     return dspy.Tool(

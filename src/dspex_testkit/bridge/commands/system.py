@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.ping import ping_result
+from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.errors import UnknownCommandError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def reset_state(bridge: "Bridge", args: Args) -> dict[str, Any]:
     commands, errors = bridge.command_count, bridge.error_count
     programs = bridge.store.reset()
     bridge.programs.clear()
+    clear_workings()
     bridge.command_count = bridge.error_count = 0
     return {"status": "reset", "programs_cleared": programs, "commands_reset": commands, "errors_reset": errors}
 

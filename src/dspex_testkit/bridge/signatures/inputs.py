@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dspex_testkit.bridge.fields import FieldSpec
-from dspex_testkit.bridge.fieldtypes import FieldTypes
-from dspex_testkit.bridge.types import Kind
-from dspex_testkit.bridge.values import to_json_value
+from dspex_testkit.bridge.signatures.fields import FieldSpec
+from dspex_testkit.bridge.signatures.fieldtypes import FieldTypes
+from dspex_testkit.bridge.signatures.types import Kind
+from dspex_testkit.bridge.signatures.values import to_json_value
 from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.bridge.fields import FieldSpec
-from dspex_testkit.bridge.fieldtypes import FieldTypes
-from dspex_testkit.bridge.inputs import InputReader, QuestionInput, TypedInputs
-from dspex_testkit.bridge.outputs import TypedOutputs
+from dspex_testkit.bridge.signatures.fields import FieldSpec
+from dspex_testkit.bridge.signatures.fieldtypes import FieldTypes
+from dspex_testkit.bridge.signatures.inputs import InputReader, QuestionInput, TypedInputs
+from dspex_testkit.bridge.signatures.outputs import TypedOutputs
 
 if TYPE_CHECKING:
-    from dspex_testkit.bridge.signatures import SignatureSpec
+    from dspex_testkit.bridge.signatures.spec import SignatureSpec
 
 CAPACITY = 256
 """How many signatures are kept ready."""

@@ -4,10 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dspex_testkit.bridge.constraints import CHOICE_KEYS, constrain, limited_by
-from dspex_testkit.bridge.type_grammar import parse_spelling
-from dspex_testkit.bridge.type_names import NAMES, unknown_type
-from dspex_testkit.bridge.types import ANY, NULL, STRING, Kind, Member, TypeExpr, dict_of, enum_of, list_of, union_of
+from dspex_testkit.bridge.signatures.constraints import CHOICE_KEYS, constrain, limited_by
+from dspex_testkit.bridge.signatures.type_grammar import parse_spelling
+from dspex_testkit.bridge.signatures.type_names import NAMES, unknown_type
+from dspex_testkit.bridge.signatures.types import (
+    ANY,
+    NULL,
+    STRING,
+    Kind,
+    Member,
+    TypeExpr,
+    dict_of,
+    enum_of,
+    list_of,
+    union_of,
+)
 from dspex_testkit.errors import UnknownTypeError
 
 _MAX_NESTING = 32

@@ -2,7 +2,7 @@
 
 import difflib
 
-from dspex_testkit.bridge.types import ANY, NULL, STRING, TypeExpr, dict_of, list_of
+from dspex_testkit.bridge.signatures.types import ANY, NULL, STRING, TypeExpr, dict_of, list_of
 from dspex_testkit.errors import UnknownTypeError
 
 NAMES: dict[str, TypeExpr] = {

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dspex_testkit.bridge.definitions import Outline, outline
-from dspex_testkit.bridge.fieldnames import class_name
-from dspex_testkit.bridge.fields import FieldSpec, UnusableFieldsError, read_fields, valid_names
-from dspex_testkit.bridge.outputs import Answers
-from dspex_testkit.bridge.types import STRING
-from dspex_testkit.bridge.values import to_json_value
-from dspex_testkit.bridge.workings import workings_of
+from dspex_testkit.bridge.signatures.definitions import Outline, outline
+from dspex_testkit.bridge.signatures.fieldnames import class_name
+from dspex_testkit.bridge.signatures.fields import FieldSpec, UnusableFieldsError, read_fields, valid_names
+from dspex_testkit.bridge.signatures.outputs import Answers
+from dspex_testkit.bridge.signatures.types import STRING
+from dspex_testkit.bridge.signatures.values import to_json_value
+from dspex_testkit.bridge.signatures.workings import workings_of
 from dspex_testkit.errors import InvalidArgsError, InvalidProgramError
 
 _QUESTION = (FieldSpec("question", "question", STRING),)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Union
 import annotated_types
 import pydantic
 
-from dspex_testkit.bridge.fieldnames import class_name, member_names
-from dspex_testkit.bridge.types import NULL, UNIT_INTERVAL, Kind, Member, TypeExpr
+from dspex_testkit.bridge.signatures.fieldnames import class_name, member_names
+from dspex_testkit.bridge.signatures.types import NULL, UNIT_INTERVAL, Kind, Member, TypeExpr
 
 _PLAIN: dict[Kind, Any] = {
     "string": str,

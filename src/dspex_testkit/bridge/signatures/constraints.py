@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dspex_testkit.bridge.types import NUMBERS, SIZED, Kind, TypeExpr
+from dspex_testkit.bridge.signatures.types import NUMBERS, SIZED, Kind, TypeExpr
 
 _BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
 _LENGTHS = ("min_length", "max_length")

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from dspex_testkit.bridge.fields import FieldSpec
+from dspex_testkit.bridge.signatures.fields import FieldSpec
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -25,7 +25,7 @@ class FieldTypes:
     def declared(self, attribute: str) -> tuple[Any, dict[str, Any]]:
         """The annotation of a field, and its constraints as pydantic's `Field` takes them."""
         # pydantic and what it brings along are not needed for signatures of plain texts.
-        from dspex_testkit.bridge.annotations import annotate_field
+        from dspex_testkit.bridge.signatures.annotations import annotate_field
 
         with self._lock:
             if attribute not in self._declared:
@@ -39,7 +39,7 @@ class FieldTypes:
         if adapter is None:
             from pydantic import TypeAdapter
 
-            from dspex_testkit.bridge.annotations import metadata_of
+            from dspex_testkit.bridge.signatures.annotations import metadata_of
 
             annotation, limits = self.declared(attribute)
             if limits:

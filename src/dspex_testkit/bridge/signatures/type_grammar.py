@@ -7,8 +7,8 @@ numbers, true, false and null are read as such.
 
 import re
 
-from dspex_testkit.bridge.type_names import GENERICS, NAMES, unknown_type
-from dspex_testkit.bridge.types import NULL, Scalar, TypeExpr, dict_of, enum_of, list_of, union_of
+from dspex_testkit.bridge.signatures.type_names import GENERICS, NAMES, unknown_type
+from dspex_testkit.bridge.signatures.types import NULL, Scalar, TypeExpr, dict_of, enum_of, list_of, union_of
 from dspex_testkit.errors import UnknownTypeError
 
 MAX_LENGTH = 16_384

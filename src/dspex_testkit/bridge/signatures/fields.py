@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from dspex_testkit.bridge.fieldnames import attribute_names
-from dspex_testkit.bridge.type_json import parse_described
-from dspex_testkit.bridge.types import STRING, Member, TypeExpr, described_field
+from dspex_testkit.bridge.signatures.fieldnames import attribute_names
+from dspex_testkit.bridge.signatures.type_json import parse_described
+from dspex_testkit.bridge.signatures.types import STRING, Member, TypeExpr, described_field
 from dspex_testkit.errors import UnknownTypeError
 
 

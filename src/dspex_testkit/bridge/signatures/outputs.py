@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from dspex_testkit.bridge.fields import FieldSpec
-from dspex_testkit.bridge.fieldtypes import FieldTypes
-from dspex_testkit.bridge.inputs import describe, exact_type
-from dspex_testkit.bridge.values import to_json_value
+from dspex_testkit.bridge.signatures.fields import FieldSpec
+from dspex_testkit.bridge.signatures.fieldtypes import FieldTypes
+from dspex_testkit.bridge.signatures.inputs import describe, exact_type
+from dspex_testkit.bridge.signatures.values import to_json_value
 from dspex_testkit.errors import ProgramExecutionError
 
 _ABSENT = object()
