@@ -74,12 +74,19 @@ defmodule DSPexTestkit.MockLMTest do
                %{provider: "openai", model: "gpt-4o", stop: ["a", "b"]}
     end
 
-    test "a regex travels as its source" do
-      assert MockLM.configure_test_lm(%{
-               provider: :mock,
-               rules: [[where: [question: ~r/capital/i]]]
-             }).rules ==
-               [%{"where" => %{"question" => %{"regex" => "(?i)capital"}}}]
+    test "a regex travels as its source, in the form of a rule's condition" do
+      config =
+        MockLM.configure_test_lm(
+          provider: :mock,
+          rules: [[when: [inputs: [question: ~r/capital/i]], answer: "Paris"]]
+        )
+
+      assert config.rules == [
+               %{
+                 "when" => %{"inputs" => %{"question" => %{"regex" => "(?i)capital"}}},
+                 "answer" => "Paris"
+               }
+             ]
     end
 
     test "what cannot travel raises before anything is sent, and says which key" do
