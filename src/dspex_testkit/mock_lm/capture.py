@@ -70,7 +70,15 @@ def begin_call(params: Mapping[str, Any]) -> Token[CallContext | None]:
 
     To be called from the method that the adapter calls.
     """
-    return _current.set(CallContext(_capture(sys._getframe(2)), params))
+    return announce_call(_capture(sys._getframe(2)), params)
+
+
+def announce_call(capture: Capture | None, params: Mapping[str, Any]) -> Token[CallContext | None]:
+    """Hand an engine what is known of the call by other means than the stack, until `end_call`.
+
+    For whoever asks the engine without an adapter in this process, as a server does.
+    """
+    return _current.set(CallContext(capture, params))
 
 
 def end_call(token: Token[CallContext | None]) -> None:
