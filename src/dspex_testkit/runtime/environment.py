@@ -16,7 +16,7 @@ def prepare(settings: "Settings") -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if settings.offline_policy == "mock":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    if "DSPY_CACHEDIR" not in os.environ:
+    if not os.environ.get("DSPY_CACHEDIR"):
         os.environ["DSPY_CACHEDIR"] = _scratch_folder()
 
 

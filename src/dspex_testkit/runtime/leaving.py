@@ -7,12 +7,13 @@ be left behind has been dealt with: child processes, the scratch folder, measure
 
 import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-GRACE = 0.35
+GRACE = 0.3
 """Seconds after the end of the input in which answers to what was asked before it may still be written."""
 
 _scratch: "list[str]" = []
@@ -56,6 +57,22 @@ def kill_descendants() -> None:
             os.kill(pid, SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
+    _reap(family)
+
+
+def _reap(family: "list[int]") -> None:
+    """Take leave of children just killed: not every first process of a container does it for us."""
+    for _ in range(20):
+        for pid in list(family):
+            try:
+                gone = os.waitpid(pid, os.WNOHANG)[0]
+            except ChildProcessError:
+                gone = pid  # a grandchild, or somebody else has taken leave of it
+            if gone:
+                family.remove(pid)
+        if not family:
+            return
+        time.sleep(0.002)
 
 
 def _family() -> "list[int] | None":

@@ -67,7 +67,7 @@ class Loader:
             bridge.warm_up()
         except BaseException:
             # Commands that need no DSPy go on; an execution meets the same error and reports it.
-            server.log.error(f"DSPy cannot be imported\n{current_traceback()}")
+            server.log.error(f"warming up failed\n{current_traceback()}")
         self._warm.set()
 
     def _make(self) -> "Bridge":

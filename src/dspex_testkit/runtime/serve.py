@@ -109,11 +109,14 @@ class Server:
 
     def adopt(self, bridge: "Bridge") -> None:
         """Take over the bridge that the loader has made, and answer what arrived while it was being made."""
+        commands = errors = 0
         while True:
             with self._gate:
+                # The reading thread goes on counting meanwhile.
+                bridge.command_count += self._early_commands - commands
+                bridge.error_count += self._early_errors - errors
+                commands, errors = self._early_commands, self._early_errors
                 if not self._backlog:
-                    bridge.command_count += self._early_commands
-                    bridge.error_count += self._early_errors
                     self._bridge = bridge
                     return
                 request = self._backlog.pop(0)
