@@ -1,15 +1,17 @@
 """What the pipe, the protocol and the bridge add to a call."""
 
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dspy
-from dspex_testkit.bridge.signatures import parse_signature
 
 from benchmarks.measure import Figure, compare, timed
 from benchmarks.process import Child, bridge_arguments, request_frame
 from dspex_testkit import MockLM
+from dspex_testkit.bridge.signatures import parse_signature
 
 SIGNATURE = {
     "name": "BasicQA",
@@ -36,7 +38,7 @@ def figures(launcher: Path, *, scale: float) -> Iterator[Figure]:
         with Child(*bridge_arguments(launcher, mode)) as bridge:
             _prepare(bridge)
             yield _ping(bridge, mode, scale=scale)
-            yield _execute(bridge, mode, scale=scale)
+            yield from _execute(bridge, mode, scale=scale)
 
 
 def _prepare(bridge: Child) -> None:
@@ -61,10 +63,13 @@ def _ping(bridge: Child, mode: str, *, scale: float) -> Figure:
         )
 
 
-def _execute(bridge: Child, mode: str, *, scale: float) -> Figure:
+def _execute(bridge: Child, mode: str, *, scale: float) -> Iterator[Figure]:
     request = request_frame("execute_program", {"program_id": "qa", "inputs": INPUTS})
     predict = dspy.Predict(parse_signature(SIGNATURE).compile())
     lm = MockLM.from_spec(SPEC)
+
+    def through_the_pipe() -> Any:
+        return bridge.exchange(request)
 
     def in_process() -> Any:
         # The settings under which the bridge runs a program: what is left is the bridge's own share.
@@ -72,11 +77,21 @@ def _execute(bridge: Child, mode: str, *, scale: float) -> Figure:
             return predict(**INPUTS)
 
     assert in_process().answer == "Paris"
-    return compare(
+    baseline = "the same `dspy.Predict` in process, on the same mock"
+    yield compare(
         f"`execute_program` through the pipe, {mode}",
-        "the same `dspy.Predict` in process, on the same mock",
-        run_subject=timed(lambda: bridge.exchange(request), repeats=5),
+        baseline,
+        run_subject=timed(through_the_pipe, repeats=5),
         run_baseline=timed(in_process, repeats=5),
         rounds=max(5, int(300 * scale)),
         aim=1.05,
     )
+    if sys.platform == "linux":
+        yield compare(
+            f"CPU time of the bridge for it, {mode}",
+            baseline,
+            run_subject=timed(through_the_pipe, repeats=50, clock=bridge.cpu_seconds),
+            run_baseline=timed(in_process, repeats=50, clock=time.process_time),
+            rounds=max(5, int(30 * scale)),
+            aim=1.05,
+        )

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXPECTED = [
     ("qa", "default", "google/gemini-pro", "Paris"),
-    ("creative", "program", "openai/gpt-4", "The Seine holds the moon to ransom."),
+    ("creative", "program", "openai/gpt-4", "Moonlight signs the Seine."),
     ("qa", "execution", "anthropic/claude-3", "Paris, on the Seine"),
     ("qa", "session", "google/gemini-2.0-flash-exp", "Paris, dear session"),
     ("qa", "default", "google/gemini-pro", "Paris"),
@@ -38,9 +40,13 @@ def test_each_execution_is_answered_by_the_lm_of_the_scope_that_decides(tmp_path
     assert [(row["program"], row["scope"], row["lm"], row["answer"]) for row in rows] == EXPECTED
 
 
-def test_the_table_shows_every_row(tmp_path: Path) -> None:
-    """A person reads the same rows that `--json` gives to a program."""
-    lines = run_demo(folder=tmp_path).splitlines()
+@pytest.mark.parametrize("rich", [True, False], ids=["rich", "plain"])
+def test_the_table_shows_every_row(rich: bool, tmp_path: Path) -> None:
+    """A person reads the same rows that `--json` gives to a program, with the extra `cli` or without it."""
+    if not rich:
+        (tmp_path / "rich.py").write_text("raise ImportError", encoding="utf-8")
+
+    lines = run_demo(folder=tmp_path, PYTHONPATH=str(tmp_path)).splitlines()
 
     for row in EXPECTED:
         cells = [cell or "none" for cell in row]

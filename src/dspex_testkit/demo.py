@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dspex_testkit.errors import MalformedMessageError
+from dspex_testkit.errors import DSPexTestkitError, MalformedMessageError
 from dspex_testkit.protocol import (
     NEED_DATA,
     Frame,
@@ -48,7 +48,7 @@ def _says(answer: str) -> dict[str, Any]:
 
 
 DEFAULT_LM = {"provider": "google", "model": "gemini-pro", "mock": {"responses": {QUESTION: "Paris"}}}
-WRITER_LM = {"provider": "openai", "model": "gpt-4", "temperature": 0.9, **_says("The Seine holds the moon to ransom.")}
+WRITER_LM = {"provider": "openai", "model": "gpt-4", "temperature": 0.9, **_says("Moonlight signs the Seine.")}
 OVERRIDE_LM = {"provider": "anthropic", "model": "claude-3", **_says("Paris, on the Seine")}
 SESSION_LM = {"provider": "google", "model": "gemini-2.0-flash-exp", **_says("Paris, dear session")}
 
@@ -136,41 +136,37 @@ def play() -> Iterator[Row]:
         with PipedBridge(launcher, env={"DSPEX_TESTKIT_DEFAULT_LM": json.dumps(DEFAULT_LM)}) as bridge:
             yield from _switch_lms(bridge)
         with PipedBridge(launcher) as bridge:
-            _create(bridge, "qa", BASIC_QA)
-            yield _execute(bridge, "qa", {"question": QUESTION}, why="another bridge, started without a default LM")
+            _ask(bridge, "create_program", id="qa", signature=BASIC_QA)
+            response = bridge.ask("execute_program", {"program_id": "qa", "inputs": {"question": QUESTION}})
+            if response.code != "no_lm_loaded":
+                raise DSPexTestkitError(f"without any LM an error was expected, but {response!r} came")
+            yield Row("qa", None, None, str(response.message), "a bridge without default")
 
 
 def _switch_lms(bridge: PipedBridge) -> Iterator[Row]:
-    question = {"question": QUESTION}
-    _create(bridge, "qa", BASIC_QA)
-    yield _execute(bridge, "qa", question, why="inherits the default LM")
+    def execute(program: str, why: str, inputs: Mapping[str, str] | None = None, **args: Any) -> Row:
+        result = _ask(bridge, "execute_program", program_id=program, inputs=inputs or {"question": QUESTION}, **args)
+        lm = result["lm"]
+        [answer] = result["outputs"].values()
+        return Row(program, lm["scope"], f"{lm['provider']}/{lm['model']}", answer, why)
 
-    _create(bridge, "creative", CREATIVE_WRITING, lm_config=WRITER_LM)
-    yield _execute(bridge, "creative", {"topic": "Paris by night"}, why="has an LM of its own")
-    yield _execute(bridge, "qa", question, why="overridden for this execution only", options={"lm_config": OVERRIDE_LM})
+    _ask(bridge, "create_program", id="qa", signature=BASIC_QA)
+    yield execute("qa", "inherits the default")
 
-    _set_up(bridge, "configure_lm", {**SESSION_LM, "session_id": "alice"})
-    yield _execute(bridge, "qa", question, why="the session 'alice' has an LM", session_id="alice")
-    yield _execute(bridge, "qa", question, why="nothing of the above has leaked")
+    _ask(bridge, "create_program", id="creative", signature=CREATIVE_WRITING, lm_config=WRITER_LM)
+    yield execute("creative", "has an LM of its own", {"topic": "Paris by night"})
+    yield execute("qa", "for this execution only", options={"lm_config": OVERRIDE_LM})
+
+    _ask(bridge, "configure_lm", session_id="alice", **SESSION_LM)
+    yield execute("qa", "in the session 'alice'", session_id="alice")
+    yield execute("qa", "nothing has leaked")
 
 
-def _create(bridge: PipedBridge, program: str, signature: Mapping[str, Any], **args: Any) -> None:
-    _set_up(bridge, "create_program", {"id": program, "signature": signature, **args})
-
-
-def _set_up(bridge: PipedBridge, command: str, args: Mapping[str, Any]) -> None:
+def _ask(bridge: PipedBridge, command: str, **args: Any) -> dict[str, Any]:
     response = bridge.ask(command, args)
     if not response.success:
-        raise RuntimeError(f"the demo's {command} failed: {response.message}")
-
-
-def _execute(bridge: PipedBridge, program: str, inputs: Mapping[str, str], *, why: str, **args: Any) -> Row:
-    response = bridge.ask("execute_program", {"program_id": program, "inputs": inputs, **args})
-    if not response.success:
-        return Row(program, None, None, str(response.message), why)
-    lm = response.result["lm"]
-    [answer] = response.result["outputs"].values()
-    return Row(program, lm["scope"], f"{lm['provider']}/{lm['model']}", answer, why)
+        raise DSPexTestkitError(f"the demo's {command} failed: {response.message}")
+    return response.result
 
 
 def run(*, as_json: bool = False) -> None:
@@ -199,7 +195,10 @@ def _print_table(rows: list[Row]) -> None:
         for line in (_HEADINGS, tuple("-" * width for width in widths), *lines):
             print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
         return
-    table = Table(*_HEADINGS, title="One bridge, one question, many LMs")
+    table = Table(title="One program, many LMs")
+    for heading, column in zip(_HEADINGS, zip(*lines, strict=True), strict=True):
+        # Who answered has to be readable on the narrowest screen; the rest may wrap.
+        table.add_column(heading, min_width=max(map(len, column)) if heading == "provider/model" else None)
     for line in lines:
         table.add_row(*line)
     Console().print(table)

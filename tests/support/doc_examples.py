@@ -84,7 +84,8 @@ class Page:
                 encoding="utf-8",
                 check=False,
             )
-            if problem := _difference(expected, done.stdout):
+            problem = _difference(expected, done.stdout)
+            if problem or done.returncode:
                 return f"$ {command}\n(status {done.returncode})\n{problem}"
         return None
 
@@ -153,7 +154,7 @@ def _commands(source: str) -> Iterator[tuple[str, str]]:
 
 def _difference(expected: str, got: str) -> str | None:
     checker = doctest.OutputChecker()
-    flags = doctest.ELLIPSIS | doctest.REPORT_UNIFIED_DIFF
+    flags = doctest.ELLIPSIS | doctest.REPORT_UDIFF
     if checker.check_output(expected, got, flags):
         return None
     return checker.output_difference(doctest.Example("", expected), got, flags)

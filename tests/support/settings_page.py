@@ -5,7 +5,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS, Setting
 
@@ -45,13 +44,10 @@ here: a bridge prints nothing in any case. `TEST_MODE` and `GEMINI_API_KEY` are 
 def render() -> str:
     """The page as it should be."""
     meanings = "".join(
-        f"| {_key(setting)} | {setting.help} | {setting.kind.wanted} | {_default(setting.default)} |\n"
+        f"| {_key(setting)} | {setting.help} | {setting.kind.wanted} | {_code(setting.shown_default)} |\n"
         for setting in SETTINGS
     )
-    names = "".join(
-        f"| {_key(setting)} | `{setting.env}` | {f'`{setting.flag}`' if setting.flag else 'none'} |\n"
-        for setting in SETTINGS
-    )
+    names = "".join(f"| {_key(setting)} | `{setting.env}` | {_code(setting.flag)} |\n" for setting in SETTINGS)
     return _HEAD + meanings + _NAMES + names + _TAIL
 
 
@@ -59,10 +55,8 @@ def _key(setting: Setting) -> str:
     return f"`{setting.key}`" if setting.key else f"({setting.name})"
 
 
-def _default(value: Any) -> str:
-    if value is None or value == ():
-        return "none"
-    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+def _code(text: str | None) -> str:
+    return "none" if text in (None, "none") else f"`{text}`"
 
 
 def main() -> None:
