@@ -13,7 +13,14 @@
       LMResolutionError                no LM could be chosen or built
         NoLMConfiguredError, InvalidLMConfigError, UnknownProviderError, PolicyUnavailableError
       MockLMError                      an engine has no answer, or a wrong one
-        InvalidMockSpecError, NoMatchingRuleError, ScriptExhaustedError, AnswerError
+        InvalidMockSpecError, NoMatchingRuleError, AmbiguousRulesError, ScriptExhaustedError, AnswerError
+      CassetteError                    a recording cannot be read, played, made or kept
+        CassetteNotFoundError, CassetteFormatError, CassettePathError, CassetteReadOnlyError, CassetteBusyError,
+        NoMatchingInteractionError, NothingRecordedError, SecretFoundError, StaleCassetteError, CassetteDriftError
+      RemoteCommandError               a bridge answered that a command failed
+      PoolError                        a bridge's process, or a pool of them, did not do what it should
+        WorkerStartError, WorkerExitedError, WorkerTimeoutError, WorkerBusyError, ResponseMismatchError,
+        PoolExhaustedError, PoolClosedError, ProcessesLeftError
       UsageError                       a wrong option, setting or argument of ours
       MissingExtraError                an optional dependency is not installed
 
@@ -183,6 +190,12 @@ class NoMatchingRuleError(MockLMError):
     code = "no_matching_rule"
 
 
+class AmbiguousRulesError(MockLMError):
+    """Several rules match the call and none is more specific."""
+
+    code = "ambiguous_rules"
+
+
 class ScriptExhaustedError(MockLMError):
     """A script has no answer left."""
 
@@ -193,6 +206,147 @@ class AnswerError(MockLMError):
     """An answer does not fit the signature that asked for it."""
 
     code = "answer_mismatch"
+
+
+class CassetteError(DSPexTestkitError):
+    """A recording cannot be read, played, made or kept."""
+
+    code = "cassette_error"
+
+
+class CassetteNotFoundError(CassetteError):
+    """No recording has this name."""
+
+    code = "cassette_not_found"
+
+
+class CassetteFormatError(CassetteError):
+    """A file is no cassette, or one that cannot be used."""
+
+    code = "cassette_format"
+
+
+class CassettePathError(CassetteError):
+    """A cassette's name leads out of the folder of cassettes."""
+
+    code = "cassette_path"
+
+
+class CassetteReadOnlyError(CassetteError):
+    """Recording was asked for, and the file may not be written."""
+
+    code = "cassette_read_only"
+
+
+class CassetteBusyError(CassetteError):
+    """Somebody else records this cassette."""
+
+    code = "cassette_busy"
+
+
+class NoMatchingInteractionError(CassetteError):
+    """Nothing in the cassette answers the request."""
+
+    code = "no_matching_interaction"
+
+
+class NothingRecordedError(CassetteError):
+    """A recording was asked for, and no LM was called."""
+
+    code = "nothing_recorded"
+
+
+class SecretFoundError(CassetteError):
+    """A recording would have held a secret; nothing was written."""
+
+    code = "secret_found"
+
+
+class StaleCassetteError(CassetteError):
+    """A recording is older than allowed."""
+
+    code = "stale_cassette"
+
+
+class CassetteDriftError(CassetteError):
+    """The provider answers otherwise than the recording says."""
+
+    code = "cassette_drift"
+
+
+class RemoteCommandError(DSPexTestkitError):
+    """A bridge answered that a command failed.
+
+    Args:
+        command: The command.
+        message: What the bridge said, without the code.
+        code: The bridge's code.
+        details: What the bridge said for a program.
+    """
+
+    code = "remote_command_error"
+
+    def __init__(
+        self, command: str, message: str, code: "str | None", *, details: "Mapping[str, Any] | None" = None
+    ) -> None:
+        super().__init__(f"{command} failed: {message} [{code}]", details=details)
+        self.command = command
+        self.remote_message = message
+        self.remote_code = code or "unknown"
+
+
+class PoolError(DSPexTestkitError):
+    """A bridge's process, or a pool of them, did not do what it should."""
+
+    code = "pool_error"
+
+
+class WorkerStartError(PoolError):
+    """A process could not be started, or refused its first ping."""
+
+    code = "worker_start_failed"
+
+
+class WorkerExitedError(PoolError):
+    """A process ended, or closed its pipes, while something was wanted of it."""
+
+    code = "worker_exited"
+
+
+class WorkerTimeoutError(PoolError):
+    """A process did not answer in time."""
+
+    code = "worker_timeout"
+
+
+class WorkerBusyError(PoolError):
+    """A process that takes one command at a time has not answered the one before."""
+
+    code = "worker_busy"
+
+
+class ResponseMismatchError(PoolError):
+    """The packet that came answers another request."""
+
+    code = "response_mismatch"
+
+
+class PoolExhaustedError(PoolError):
+    """No worker became free in time."""
+
+    code = "pool_exhausted"
+
+
+class PoolClosedError(PoolError):
+    """The pool was not started, or has been stopped."""
+
+    code = "pool_closed"
+
+
+class ProcessesLeftError(PoolError):
+    """Processes that should have ended are still there."""
+
+    code = "processes_left"
 
 
 class UsageError(DSPexTestkitError):
