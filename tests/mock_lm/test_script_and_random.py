@@ -17,7 +17,7 @@ def test_a_script_answers_in_order_and_then_fails() -> None:
     """An exhausted script says how many answers it had."""
     lm = MockLM.scripted(["a", {"answer": "b"}])
     assert _answers(lm, "1", "2") == ["a", "b"]
-    with pytest.raises(ScriptExhaustedError, match=r"2 answers.*call 3"):
+    with pytest.raises(ScriptExhaustedError, match=r"2 answers.*number 3"):
         _answers(lm, "3")
 
 

@@ -4,21 +4,20 @@ A program such as `dspy.ReAct` asks the LM for steps (a tool, its arguments, cod
 about. Those steps are made here, so that every agent runs and ends.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import dspy
 from dspy.adapters.types.tool import Tool, ToolCalls
 
+from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import to_json
 
 FinalValue = Callable[[str, Any], Any]
 """The program's own output for a name and annotation, as the mock would answer it."""
-
-_STEP = re.compile(r"\btool_name_(\d+)\b")
 
 
 def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> dict[str, Any]:
@@ -41,10 +40,32 @@ def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> di
     return step
 
 
+def chosen_tools(calls: Sequence[Mapping[str, Any]], call: MockCall, *, rule: str) -> dict[str, Any]:
+    """The step's fields for tools that the answer names.
+
+    Raises:
+        AnswerError: The signature asks for no tool, or for one only.
+    """
+    shape = call.shape
+    if shape.tool_calls is not None:
+        made = [
+            {"id": tool.get("id", f"call_{i}"), "name": tool["name"], "args": dict(tool.get("args", {}))}
+            for i, tool in enumerate(calls)
+        ]
+        return {shape.tool_calls: ToolCalls.from_dict_list(made)}
+    if "next_tool_name" in shape.outputs and len(calls) == 1:
+        return {"next_tool_name": calls[0]["name"], "next_tool_args": dict(calls[0].get("args", {}))}
+    raise AnswerError(
+        f"{rule} calls {len(calls)} tools, but {call.signature_name} asks for "
+        f"{'one at a time' if 'next_tool_name' in shape.outputs else 'none'}; its outputs are "
+        f"{', '.join(map(repr, shape.outputs))}. Restrict the rule to calls that offer tools.",
+        details={"rule": rule, "outputs": list(shape.outputs)},
+    )
+
+
 def _react_step(call: MockCall, maker: ValueMaker) -> tuple[str, dict[str, Any]]:
     names = get_args(call.shape.outputs["next_tool_name"].annotation)
-    steps = [int(number) for number in _STEP.findall(str(call.inputs.get("trajectory", "")))]
-    taken = max(steps, default=-1) + 1
+    taken = steps_taken(call.inputs)
     *tools, finish = names
     if taken >= len(tools):
         return finish, {}
@@ -76,7 +97,7 @@ def _offered_tools(inputs: Mapping[str, Any]) -> dict[str, Tool]:
 
 
 def _used_tools(inputs: Mapping[str, Any]) -> list[Any]:
-    history = next((value for value in inputs.values() if isinstance(value, dspy.History)), None)
+    history = history_of(inputs)
     found: list[Any] = []
     for message in history.messages if history is not None else ():
         for value in message.values():

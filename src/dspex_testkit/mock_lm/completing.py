@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 
 from dspex_testkit.errors import AnswerError
-from dspex_testkit.mock_lm.agents import agent_step
+from dspex_testkit.mock_lm.agents import agent_step, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import nearest_hint
@@ -27,15 +27,22 @@ def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, A
         AnswerError: The answer names a field that the signature lacks, or a value does not fit its type.
     """
     outputs = call.shape.outputs
-    if answer.value is NOTHING and answer.fields is None:
-        given: Mapping[str, Any] = agent_step(call, maker_for(call), _finals({}, maker_for(call)))
-    elif _is_beside_the_point(answer, call):
-        given = _step_towards(answer, call, maker_for(call))
+    maker: ValueMaker | None = None
+    given: Mapping[str, Any]
+    if answer.tool_calls is not None and (answer.is_open or _is_beside_the_point(answer, call)):
+        given = chosen_tools(answer.tool_calls, call, rule=answer.rule)
+    elif answer.is_open and not call.is_agent_step:
+        given = {}
+    elif answer.is_open or _is_beside_the_point(answer, call):
+        maker = maker_for(call)
+        given = agent_step(call, maker, _finals(answer, maker))
     else:
         given = _given_fields(answer, call)
+    if answer.reasoning is not None and call.shape.reasoning is not None:
+        given = {call.shape.reasoning: _reasoning(answer.reasoning, call), **given}
     if len(given) == len(outputs):
         return {name: given[name] for name in outputs}
-    maker = maker_for(call)
+    maker = maker or maker_for(call)
     return {name: given[name] if name in given else _made_up(maker, name, info, call) for name, info in outputs.items()}
 
 
@@ -85,14 +92,15 @@ def _is_beside_the_point(answer: Answer, call: MockCall) -> bool:
     return answer.fields is None or not answer.fields.keys() & call.shape.outputs.keys()
 
 
-def _step_towards(answer: Answer, call: MockCall, maker: ValueMaker) -> dict[str, Any]:
-    if answer.fields is not None:
-        return agent_step(call, maker, _finals(answer.fields, maker))
-    return agent_step(call, maker, _finals({}, maker, first=answer.value))
+def _reasoning(text: str, call: MockCall) -> Any:
+    annotation = call.shape.outputs[str(call.shape.reasoning)].annotation
+    return fit(text, annotation)
 
 
-def _finals(fields: Mapping[str, Any], maker: ValueMaker, *, first: Any = NOTHING) -> Callable[[str, Any], Any]:
-    remaining = [] if first is NOTHING else [first]
+def _finals(answer: Answer, maker: ValueMaker) -> Callable[[str, Any], Any]:
+    """What the answer says about the program's outputs, for an agent's last step."""
+    fields = answer.fields or {}
+    remaining = [] if answer.value is NOTHING else [answer.value]
 
     def final_value(name: str, annotation: Any) -> Any:
         if name in fields:

@@ -3,30 +3,25 @@
 Keeps the contract of `dspy.clients.engines.base`; retries, caching, `n` and history belong to DSPy.
 """
 
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import dspy
 from dspy.lm15 import Request, Response
 
-from dspex_testkit.calls import CALLER_SETTING, Caller, Counters, Journal, LMCall, LocalCounters, Usage
-from dspex_testkit.errors import DSPexTestkitError
-from dspex_testkit.mock_lm.answers import Answer
+from dspex_testkit.calls import Counters, Journal, LocalCounters
+from dspex_testkit.mock_lm.answering import Answering, caller_now
 from dspex_testkit.mock_lm.capture import current_call
+from dspex_testkit.mock_lm.clock import Clock, RealClock
 from dspex_testkit.mock_lm.completing import MakerFor
-from dspex_testkit.mock_lm.failures import as_lm_error
+from dspex_testkit.mock_lm.faults import FaultSchedule
+from dspex_testkit.mock_lm.made_up import RandomValues, derived_values
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.rendering import extract_fields
-from dspex_testkit.mock_lm.reply import Reply, reply_to
-from dspex_testkit.mock_lm.sources import RandomValues, derived_values, source_for
+from dspex_testkit.mock_lm.pricing import Prices, listed_prices, prices_per_million
+from dspex_testkit.mock_lm.sources import Source
 from dspex_testkit.mock_lm.spec import MockSpec
-from dspex_testkit.mock_lm.streaming import is_chunk, stream_events
-from dspex_testkit.mock_lm.values import to_json_mapping
-
-_NO_CALLER = Caller()
-_NO_USAGE = Usage()
+from dspex_testkit.mock_lm.streaming import stream_events
+from dspex_testkit.mock_lm.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,11 @@ class MockEngine:
         capabilities: What that model can do.
         state: Counters; the engine's own by default.
         journal: Where calls go that no bridge asked for.
+        clock: Where delays are waited for.
+        allow_import: Module prefixes from which the spec may name a function.
+
+    Raises:
+        InvalidMockSpecError: Rules contradict each other, or a function cannot be had.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class MockEngine:
         capabilities: Capabilities,
         state: Counters | None = None,
         journal: Journal | None = None,
+        clock: Clock | None = None,
+        allow_import: Sequence[str] | None = None,
     ) -> None:
         self.spec = spec
         self.provider = provider
@@ -68,8 +70,11 @@ class MockEngine:
         self.capabilities = capabilities
         self.state = state or LocalCounters()
         self.journal = journal or Journal()
-        self._source = source_for(spec, self.state)
-        self.maker_for: MakerFor = RandomValues(spec.seed, self.state) if spec.mode == "random" else derived_values
+        self.clock: Clock = clock or RealClock()
+        self.source = Source(spec, self.state, allow_import=allow_import)
+        self.faults = FaultSchedule(spec.faults, self.state) if spec.faults else None
+        self.timing = Timing(spec)
+        self.maker_for: MakerFor = RandomValues(spec, self.state) if spec.mode == "random" else derived_values
 
     @property
     def supports_function_calling(self) -> bool:
@@ -91,28 +96,78 @@ class MockEngine:
         """Read by DSPy's adapters."""
         return self.capabilities.params
 
+    @property
+    def prices(self) -> Prices | None:
+        """Given, or listed for the model that is impersonated."""
+        if self.spec.prices is not None:
+            return prices_per_million(self.spec.prices.model_dump(exclude_none=True))
+        return listed_prices(self.provider, self.model)
+
     def complete(self, request: Request) -> Response:
-        """Answer at once."""
-        return self._begin(request).finish()
+        """Answer in one piece."""
+        answering = self._begin(request)
+        try:
+            self._decide(answering)
+            delay = answering.delay(streamed=False)
+            if delay:
+                self.clock.sleep(delay)
+            return answering.finish()
+        except Exception as error:
+            raise answering.fail(error) from error.__cause__
+
+    async def acomplete(self, request: Request) -> Response:
+        """Answer in one piece, waiting without holding up the event loop."""
+        answering = self._begin(request)
+        try:
+            await self._adecide(answering)
+            delay = answering.delay(streamed=False)
+            if delay:
+                await self.clock.asleep(delay)
+            return answering.finish()
+        except Exception as error:
+            raise answering.fail(error) from error.__cause__
 
     def stream(self, request: Request) -> Iterator[Any]:
         """Answer word by word."""
-        answered = self._begin(request)
-        chunks = 0
+        answering = self._begin(request)
         try:
-            for event in stream_events(answered.response):
-                chunks += is_chunk(event)
+            self._decide(answering)
+            for event in stream_events(answering.response):
+                delay = answering.before_event(event)
+                if delay:
+                    self.clock.sleep(delay)
                 yield event
-        finally:
-            answered.finish(stream_chunks=chunks)
+        except GeneratorExit:
+            answering.record(error="the stream was closed by its reader")
+            raise
+        except Exception as error:
+            raise answering.fail(error) from error.__cause__
+        answering.finish()
+
+    async def astream(self, request: Request) -> AsyncIterator[Any]:
+        """Answer word by word, waiting without holding up the event loop."""
+        answering = self._begin(request)
+        try:
+            await self._adecide(answering)
+            for event in stream_events(answering.response):
+                delay = answering.before_event(event)
+                if delay:
+                    await self.clock.asleep(delay)
+                yield event
+        except GeneratorExit:
+            answering.record(error="the stream was closed by its reader")
+            raise
+        except Exception as error:
+            raise answering.fail(error) from error.__cause__
+        answering.finish()
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _begin(self, request: Request) -> "_Answered":
-        started = time.perf_counter()
+    def _begin(self, request: Request) -> Answering:
         context = current_call()
-        caller = _caller()
+        caller = caller_now()
+        number = self.state.next_index("calls") + 1 if self.source.rules.counts_calls else None
         call = MockCall(
             provider=self.provider,
             model=self.model,
@@ -120,26 +175,18 @@ class MockEngine:
             capture=context.capture,
             program_id=caller.program_id,
             session_id=caller.session_id,
+            number=number,
             params=context.params,
         )
-        answered = _Answered(self, call, caller, started)
-        try:
-            answered.answer(self._answer(call))
-        except DSPexTestkitError as error:
-            answered.record(error=error.message)
-            raise as_lm_error(error, model=request.model) from error.__cause__
-        return answered
+        return Answering(self, call, caller)
 
-    def _answer(self, call: MockCall) -> Answer:
-        capture = call.capture
-        if capture is not None and capture.outer is not None:
-            # TwoStep's second call: repeat the draft's values, unless this mock was given answers of its own.
-            same_mock = getattr(capture.outer.lm, "engine", None) is self
-            if same_mock or self.spec.mode in ("derived", "random"):
-                fields = extract_fields(capture.signature, str(capture.inputs["text"]))
-                if fields is not None:
-                    return Answer(rule="extracted", fields=fields)
-        return self._source.answer(call)
+    def _decide(self, answering: Answering) -> None:
+        answering.meet_fault()
+        answering.answer(answering.extracted() or self.source.answer(answering.call))
+
+    async def _adecide(self, answering: Answering) -> None:
+        answering.meet_fault()
+        answering.answer(answering.extracted() or await self.source.aanswer(answering.call))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "MockEngine":
         # Optimizers deep-copy programs; the copy is the same LM, with the same journal and script position.
@@ -153,80 +200,21 @@ class MockEngine:
 
 
 class AsyncMockEngine:
-    """The same engine for `acall`: there is nothing to wait for."""
+    """The same engine for `acall`."""
 
     def __init__(self, engine: MockEngine) -> None:
         self._engine = engine
 
     async def complete(self, request: Request) -> Response:
-        """Answer at once."""
-        return self._engine.complete(request)
+        """Answer in one piece."""
+        return await self._engine.acomplete(request)
 
-    async def stream(self, request: Request) -> AsyncIterator[Any]:
+    def stream(self, request: Request) -> AsyncIterator[Any]:
         """Answer word by word."""
-        for event in self._engine.stream(request):
-            yield event
+        return self._engine.astream(request)
 
     async def aclose(self) -> None:
         """Nothing is held open."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncMockEngine":
         return self
-
-
-class _Answered:
-    """One call on its way to the journal."""
-
-    __slots__ = ("_call", "_caller", "_engine", "_reply", "_rule", "_started", "response")
-
-    def __init__(self, engine: MockEngine, call: MockCall, caller: Caller, started: float) -> None:
-        self._engine = engine
-        self._call = call
-        self._caller = caller
-        self._started = started
-        self._reply: Reply | None = None
-        self._rule: str | None = None
-        self.response: Any = None
-
-    def answer(self, answer: Answer) -> None:
-        self._rule = answer.rule
-        self._reply = reply_to(self._call, answer, self._engine.maker_for)
-        self.response = self._reply.response(self._call.request.model)
-
-    def finish(self, *, stream_chunks: int | None = None) -> Response:
-        self.record(stream_chunks=stream_chunks)
-        return self.response
-
-    def record(self, *, error: str | None = None, stream_chunks: int | None = None) -> None:
-        engine, caller, reply = self._engine, self._caller, self._reply
-        journal = caller.journal if caller.journal is not None else engine.journal
-        journal.record(
-            # Written out, where `Caller.sign` would copy it once more.
-            LMCall(
-                provider=engine.provider,
-                model=engine.model,
-                scope=caller.scope,
-                engine=engine.spec.mode,
-                program_id=caller.program_id,
-                session_id=caller.session_id,
-                worker_id=caller.worker_id,
-                lm_id=caller.lm_id,
-                signature=self._call.signature_name,
-                inputs=to_json_mapping(self._call.inputs),
-                outputs=None if reply is None else to_json_mapping(reply.outputs),
-                completion=None if reply is None else reply.text,
-                finish_reason=None if reply is None else reply.finish_reason,
-                usage=_NO_USAGE if reply is None else reply.usage,
-                latency_ms=(time.perf_counter() - self._started) * 1000,
-                rule=self._rule,
-                error=error,
-                stream_chunks=stream_chunks,
-                seed=engine.spec.seed,
-                time=time.time(),
-            )
-        )
-
-
-def _caller() -> Caller:
-    caller = dspy.settings.get(CALLER_SETTING)
-    return caller if isinstance(caller, Caller) else _NO_CALLER

@@ -1,15 +1,21 @@
 """`MockLM`: a `dspy.LM` that answers without a provider."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import dspy
 from dspy.clients.base_lm import BaseLM
+from pydantic_core import PydanticSerializationError
 
 from dspex_testkit.calls import Counters, Journal
+from dspex_testkit.mock_lm.answers import NOTHING
 from dspex_testkit.mock_lm.capture import begin_call, end_call
+from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, Capabilities, MockEngine
-from dspex_testkit.mock_lm.spec import MockSpec, parse_mock_spec
+from dspex_testkit.mock_lm.functions import path_of
+from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.rule import RuleSpec
+from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, parse_mock_spec
 
 __all__ = ["Capabilities", "MockLM"]
 
@@ -30,7 +36,13 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         capabilities: What that model can do beyond text.
         state: Where script positions and the like are counted.
         journal: Where calls are written.
+        clock: Where delays are waited for; a `VirtualClock` where nobody is to wait.
+        num_retries: How often DSPy tries again after a failure that may pass.
+        allow_import: Module prefixes from which the spec may name a function.
         callbacks: DSPy callbacks of this LM.
+
+    Raises:
+        InvalidMockSpecError: The spec cannot be used.
     """
 
     def __init__(
@@ -43,6 +55,9 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         capabilities: Capabilities | None = None,
         state: Counters | None = None,
         journal: Journal | None = None,
+        clock: Clock | None = None,
+        num_retries: int = 0,
+        allow_import: Sequence[str] | None = None,
         callbacks: list[Any] | None = None,
     ) -> None:
         parsed = spec if isinstance(spec, MockSpec) else parse_mock_spec(spec or {})
@@ -53,11 +68,13 @@ class MockLM(dspy.LM):  # type: ignore[misc]
             capabilities=capabilities or Capabilities(),
             state=state,
             journal=journal,
+            clock=clock,
+            allow_import=allow_import,
         )
         super().__init__(
             f"{provider}/{model}",
             cache=False,
-            num_retries=0,
+            num_retries=num_retries,
             callbacks=callbacks,
             engine=engine,
             async_engine=AsyncMockEngine(engine),
@@ -70,43 +87,59 @@ class MockLM(dspy.LM):  # type: ignore[misc]
     def from_spec(
         cls,
         spec: MockSpec | Mapping[str, Any],
-        *,
-        provider: str = "mock",
-        model: str = "mock",
-        params: Mapping[str, Any] | None = None,
-        capabilities: Capabilities | None = None,
-        state: Counters | None = None,
-        journal: Journal | None = None,
+        **options: Any,
     ) -> Self:
-        """A mock from its JSON.
+        """A mock from its JSON; the options are those of the class.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
         """
-        return cls(
-            spec,
-            provider=provider,
-            model=model,
-            params=params,
-            capabilities=capabilities,
-            state=state,
-            journal=journal,
-        )
+        return cls(spec, **options)
 
     @classmethod
-    def deterministic(cls, responses: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Answers from a table; without one, answers derived from model, signature and inputs."""
-        return cls({} if responses is None else {"responses": dict(responses)}, **options)
+    def deterministic(
+        cls,
+        responses: Mapping[str, Any] | None = None,
+        *,
+        rules: Sequence[Mapping[str, Any] | RuleSpec] = (),
+        default: Any = NOTHING,
+        **options: Any,
+    ) -> Self:
+        """Answers from rules and a table; without either, answers derived from model, signature and inputs.
+
+        Args:
+            responses: Answers by the value of an input, or by the JSON of all inputs.
+            rules: Answers under conditions; they come first.
+            default: The answer where nothing matches.
+            options: Further keys of the spec, and the options of the class.
+        """
+        spec: dict[str, Any] = {} if responses is None else {"responses": dict(responses)}
+        if default is not NOTHING:
+            spec["responses"] = {**spec.get("responses", {}), "default": default}
+        if rules:
+            spec["rules"] = list(rules)
+        return cls._from(spec, options)
 
     @classmethod
     def scripted(cls, answers: list[Any], *, on_exhausted: str = "error", **options: Any) -> Self:
         """Answers in the order of the calls."""
-        return cls({"script": list(answers), "on_exhausted": on_exhausted}, **options)
+        return cls._from({"script": list(answers), "on_exhausted": on_exhausted}, options)
 
     @classmethod
     def random(cls, seed: int | str = 0, **options: Any) -> Self:
         """Random typed answers that are the same for the same seed and request."""
-        return cls({"mode": "random", "seed": seed}, **options)
+        return cls._from({"mode": "random", "seed": seed}, options)
+
+    @classmethod
+    def function(cls, function: Callable[[MockCall], Any] | str, **options: Any) -> Self:
+        """Answers of a function, sync or async, that gets a `MockCall` and returns an answer in any form."""
+        return cls._from({"function": function}, options)
+
+    @classmethod
+    def _from(cls, spec: dict[str, Any], options: dict[str, Any]) -> Self:
+        """Tell keys of the spec from options of the class."""
+        more = {key: options.pop(key) for key in list(options) if key in SPEC_KEYS}
+        return cls({**spec, **more}, **options)
 
     @property
     def journal(self) -> Journal:
@@ -117,6 +150,10 @@ class MockLM(dspy.LM):  # type: ignore[misc]
     def spec(self) -> MockSpec:
         """How this LM answers."""
         return self.mock_engine.spec
+
+    def unused_rules(self) -> list[str]:
+        """Names of the rules that have not answered yet."""
+        return self.mock_engine.source.rules.unused()
 
     @property
     def mock_engine(self) -> MockEngine:
@@ -151,7 +188,7 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         return state | {
             "provider": engine.provider,
             "model": engine.model,
-            "spec": engine.spec.model_dump(mode="json", exclude_none=True),
+            "spec": _dump_spec(engine.spec),
             "params": dict(self.kwargs),
             "capabilities": {
                 "function_calling": capabilities.function_calling,
@@ -172,3 +209,18 @@ class MockLM(dspy.LM):  # type: ignore[misc]
             params=state.get("params"),
             capabilities=Capabilities(**{**can, "params": frozenset(can.get("params", ()))}),
         )
+
+
+def _dump_spec(spec: MockSpec) -> dict[str, Any]:
+    """The spec as JSON.
+
+    Raises:
+        TypeError: It holds a function that cannot be found again by name.
+    """
+    if callable(spec.function):
+        spec = spec.model_copy(update={"function": path_of(spec.function)})
+    try:
+        dumped: dict[str, Any] = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    except PydanticSerializationError as error:
+        raise TypeError(f"A mock that answers by Python objects cannot be saved: {error}") from error
+    return {**dumped, "mode": spec.mode}

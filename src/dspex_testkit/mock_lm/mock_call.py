@@ -9,6 +9,7 @@ from dspy.lm15 import Request
 
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.shape import Shape, shape_of
+from dspex_testkit.mock_lm.turns import history_of, tool_results_of, turn_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class MockCall:
     capture: Capture | None = None
     program_id: str | None = None
     session_id: str | None = None
+    number: int | None = None
+    """The number of the call to this mock, from 1; only counted where something asks for it."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of this call over those of the LM."""
 
@@ -75,6 +78,56 @@ class MockCall:
             return {"prompt": self.prompt}
         given = self.capture.inputs
         return {name: given[name] for name in self.shape.inputs if name in given}
+
+    @cached_property
+    def visible_inputs(self) -> Mapping[str, Any]:
+        """The inputs a rule may look at.
+
+        Also those that an agent's later turns leave to its history, and those of the call that TwoStep's extraction
+        belongs to.
+        """
+        found = dict(self.inputs)
+        if self.is_agent_step:
+            history = history_of(found)
+            absent = [name for name in self.shape.inputs if found.get(name) is None]
+            for message in history.messages if history is not None else ():
+                found |= {name: message[name] for name in absent if name in message}
+        if self.capture is not None and self.capture.outer is not None:
+            found = {**self.capture.outer.inputs, **found}
+        return found
+
+    @property
+    def provider_model(self) -> str:
+        """`provider/model`."""
+        return f"{self.provider}/{self.model}"
+
+    @property
+    def adapter_name(self) -> str | None:
+        """The class of the adapter; for TwoStep's second call that of the adapter it belongs to."""
+        if self.capture is None:
+            return None
+        return type((self.capture.outer or self.capture).adapter).__name__
+
+    @cached_property
+    def turn(self) -> int:
+        """The turn of an agent or conversation, from 1."""
+        return turn_of(self.inputs)
+
+    @cached_property
+    def tool_results(self) -> str | None:
+        """The text of what tools returned so far."""
+        return tool_results_of(self.inputs, self.request)
+
+    @property
+    def has_tool_results(self) -> bool:
+        """Whether a tool has returned something."""
+        return self.tool_results is not None
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """The messages of a `dspy.History` among the inputs."""
+        found = history_of(self.inputs)
+        return () if found is None else tuple(found.messages)
 
     @property
     def prompt(self) -> str:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import dspy
@@ -10,9 +11,10 @@ from dspy.lm15 import CitationPart, Message, Response, TextPart, ThinkingPart, T
 from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import Usage
-from dspex_testkit.mock_lm.answers import NOTHING, Answer
+from dspex_testkit.mock_lm.answers import Answer
 from dspex_testkit.mock_lm.completing import MakerFor, complete
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.pricing import Prices, cost_of
 from dspex_testkit.mock_lm.rendering import render
 from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.mock_lm.values import to_json
@@ -28,6 +30,7 @@ class Reply:
     text: str
     finish_reason: str
     usage: Usage
+    cost: Decimal | None = None
 
     def response(self, model: str) -> Response:
         """The reply as DSPy expects it from an engine."""
@@ -46,21 +49,37 @@ class Reply:
         )
 
 
-def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
-    """Complete, type and render an answer.
+def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, prices: Prices | None) -> Reply:
+    """Complete, type and render an answer, and count it.
 
     Raises:
         AnswerError: The answer does not fit the signature, or the adapter cannot carry it.
     """
+    reply = _compose(call, answer, maker_for)
+    if answer.usage is not None:
+        reply = replace(reply, usage=replace(reply.usage, **answer.usage))
+    if answer.finish_reason is not None:
+        reply = replace(reply, finish_reason=answer.finish_reason)
+    cost = answer.cost
+    if cost is None and prices is not None:
+        cost = cost_of(reply.usage, prices)
+    return reply if cost is None else replace(reply, cost=cost)
+
+
+def _compose(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
+    if answer.completion is not None:
+        before = [] if answer.reasoning is None else [ThinkingPart(answer.reasoning)]
+        return _reply(call, [*before, TextPart(answer.completion)], {}, answer.completion)
     if call.capture is None:
-        text = _free_text(answer, call, maker_for)
-        return _reply(call, [TextPart(text)], {"text": text}, text)
+        return _without_adapter(call, answer, maker_for)
     values = complete(answer, call, maker_for)
     asked = call.signature.output_fields
-    if len(asked) == len(values):
+    if len(asked) == len(values) and answer.reasoning is None:
         text = render(call.capture, values)
         return _reply(call, [TextPart(text)], values, text)
     before, after = _native_parts(values, asked)
+    if answer.reasoning is not None and call.shape.reasoning is None:
+        before.append(ThinkingPart(answer.reasoning))
     text = render(call.capture, {name: values[name] for name in asked}) if asked else ""
     return _reply(call, [*before, *([TextPart(text)] if asked else []), *after], values, text)
 
@@ -94,12 +113,19 @@ def _native_parts(values: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[
     return before, after
 
 
-def _free_text(answer: Answer, call: MockCall, maker_for: MakerFor) -> str:
-    """The answer to a call without an adapter: the value as text, an object as JSON."""
-    if answer.fields is not None:
-        given: Any = dict(answer.fields)
-    elif answer.value is not NOTHING:
-        given = answer.value
-    else:
-        given = maker_for(call).value(str, "response")
-    return given if isinstance(given, str) else json.dumps(to_json(given), ensure_ascii=False)
+def _without_adapter(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
+    """The answer to a direct call: the value as text, an object as JSON, tools as parts."""
+    parts: list[Any] = [] if answer.reasoning is None else [ThinkingPart(answer.reasoning)]
+    parts += [
+        ToolCallPart(id=tool.get("id", f"call_{i}"), name=tool["name"], input=to_json(dict(tool.get("args", {}))))
+        for i, tool in enumerate(answer.tool_calls or ())
+    ]
+    if answer.is_open and answer.tool_calls is not None:
+        return _reply(call, parts, {}, "")
+    given = answer.fields if answer.fields is not None else answer.value
+    if answer.is_open:
+        schema = (call.request.config.response_format or {}).get("json_schema", {}).get("schema")
+        maker = maker_for(call)
+        given = maker.value(str, "response") if schema is None else maker.schema(schema, "response")
+    text = given if isinstance(given, str) else json.dumps(to_json(given), ensure_ascii=False)
+    return _reply(call, [*parts, TextPart(text)], {"text": text}, text)

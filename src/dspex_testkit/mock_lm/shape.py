@@ -19,6 +19,8 @@ class Shape:
     outputs: Mapping[str, Any]
     main_output: str | None
     """The output that a single value is meant for: the first that is not the reasoning before it."""
+    reasoning: str | None
+    """The output that holds the reasoning before it."""
     tool_calls: str | None
     """The output that holds `dspy.ToolCalls`."""
     is_agent_step: bool
@@ -43,6 +45,7 @@ def _read(signature: Any) -> Shape:
         inputs=inputs,
         outputs=outputs,
         main_output=_main_output(outputs),
+        reasoning=next((name for name, info in outputs.items() if _is_reasoning(name, info)), None),
         tool_calls=tool_calls,
         is_agent_step={"next_tool_name", "next_tool_args"} <= outputs.keys()
         or "generated_code" in outputs
@@ -53,6 +56,10 @@ def _read(signature: Any) -> Shape:
 
 def _main_output(outputs: Mapping[str, Any]) -> str | None:
     for name, info in outputs.items():
-        if info.annotation is not dspy.Reasoning and name not in ("reasoning", "rationale"):
+        if not _is_reasoning(name, info):
             return name
     return next(iter(outputs), None)
+
+
+def _is_reasoning(name: str, info: Any) -> bool:
+    return info.annotation is dspy.Reasoning or name in ("reasoning", "rationale")

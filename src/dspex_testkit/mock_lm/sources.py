@@ -1,88 +1,98 @@
-"""Where a mock's answers come from, and who makes up what they leave open."""
+"""Where a mock's answers come from: rules first, then demos, a table, a script, a function, or nothing at all."""
 
-import re
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from dspex_testkit.calls import Counters
+from dspex_testkit.errors import NoMatchingRuleError
 from dspex_testkit.mock_lm.answers import Answer
-from dspex_testkit.mock_lm.bounds import Bounds
+from dspex_testkit.mock_lm.forms import demo_answer, exhausted, read_form
+from dspex_testkit.mock_lm.functions import call_async, call_now, load_function
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.script import Script
+from dspex_testkit.mock_lm.rules import RuleBook
 from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.table import Table
-from dspex_testkit.mock_lm.typed_values import Draw, MakeText, ValueMaker, fit_length, number_source
-from dspex_testkit.mock_lm.values import canonical_json
 
 
-class Source(Protocol):
-    """Decides the answer to a call."""
+class Source:
+    """Decides the answer to a call, as a spec says.
 
-    def answer(self, call: MockCall) -> Answer:
-        """The answer; fields it leaves open are made up afterwards."""
-        ...
-
-
-class OpenAnswers:
-    """Leaves everything open: derived and random mocks."""
-
-    def __init__(self, rule: str) -> None:
-        self._answer = Answer(rule=rule)
-
-    def answer(self, call: MockCall) -> Answer:
-        """An answer without any value."""
-        return self._answer
-
-
-def source_for(spec: MockSpec, state: Counters) -> Source:
-    """The source that a spec describes."""
-    if spec.script is not None:
-        return Script(spec.script, state, on_exhausted=spec.on_exhausted)
-    if spec.responses is not None:
-        return Table(spec.responses)
-    return OpenAnswers("random" if spec.mode == "random" else "derived")
-
-
-def derived_values(call: MockCall) -> ValueMaker:
-    """Values that follow from model, signature and inputs, and carry their field's name."""
-    draw = number_source(*_identity(call))
-
-    def text(path: str, bounds: Bounds) -> str:
-        return fit_length(f"mock_{_label(path)}_{draw(path) & 0xFFFFFFFF:08x}", bounds)
-
-    return ValueMaker(draw, text)
-
-
-class RandomValues:
-    """Values of a random mock: `mock_<1..1000>` for texts.
-
-    They depend on the seed, the request and how often that same request has come, not on the order of requests.
+    Args:
+        spec: How to answer.
+        counters: Positions and uses.
+        allow_import: Module prefixes from which the spec may name a function.
     """
 
-    def __init__(self, seed: int | str | None, state: Counters) -> None:
-        self._seed = "0" if seed is None else str(seed)
-        self._state = state
+    def __init__(self, spec: MockSpec, counters: Counters, *, allow_import: Sequence[str] | None = None) -> None:
+        self._mode = spec.mode
+        self._counters = counters
+        self._follow_demos = spec.follow_demos
+        self._on_exhausted = spec.on_exhausted
+        self.rules = RuleBook(spec.rules, counters)
+        self._table = None if spec.responses is None else Table(spec.responses)
+        self._script = tuple(read_form(value, f"script[{i}]") for i, value in enumerate(spec.script or ()))
+        self._function = None if spec.function is None else load_function(spec.function, allow_import)
 
-    def __call__(self, call: MockCall) -> ValueMaker:
-        """The values for one call; advances its occurrence."""
-        identity = (*_identity(call), str(call.rollout_id))
-        occurrence = self._state.next_index("\x1f".join(("occurrence", *identity)))
-        draw = number_source(self._seed, *identity, str(occurrence))
-        return ValueMaker(draw, _random_text(draw))
+    def answer(self, call: MockCall) -> Answer:
+        """The answer to a call; what it leaves open is made up afterwards.
 
+        Raises:
+            MockLMError: Nothing answers it.
+        """
+        if self._function is not None:
+            found = self._before(call)
+            return self._from_function(call_now(self._function, call), call) if found is None else found
+        return self._before(call) or self._base(call)
 
-def _random_text(draw: Draw) -> MakeText:
-    def text(path: str, bounds: Bounds) -> str:
-        return fit_length(f"mock_{draw(path) % 1000 + 1}", bounds)
+    async def aanswer(self, call: MockCall) -> Answer:
+        """The same where a function may have to be awaited."""
+        if self._function is not None:
+            found = self._before(call)
+            return self._from_function(await call_async(self._function, call), call) if found is None else found
+        return self._before(call) or self._base(call)
 
-    return text
+    def _before(self, call: MockCall) -> Answer | None:
+        if len(self.rules):
+            rule = self.rules.find(call)
+            if rule is not None:
+                return rule.form.resolve(call, self._counters)
+        if self._follow_demos:
+            fields = demo_answer(call)
+            if fields is not None:
+                return Answer(rule="demo", fields=fields)
+        return None
 
+    def _base(self, call: MockCall) -> Answer:
+        if self._table is not None:
+            form = self._table.find(call)
+            if form is None:
+                raise self._table.miss(call)
+            return form.resolve(call, self._counters)
+        if self._script:
+            return self._next_of_script(call)
+        if self._mode == "deterministic" and (len(self.rules) or self._follow_demos):
+            raise self._no_rule(call)
+        return Answer(rule="random" if self._mode == "random" else "derived")
 
-def _identity(call: MockCall) -> tuple[str, ...]:
-    signature = call.full_signature
-    name = "" if signature is None else signature.__name__
-    fields = () if signature is None else (*signature.input_fields, "->", *signature.output_fields)
-    return (call.provider, call.model, name, " ".join(fields), canonical_json(call.inputs))
+    def _next_of_script(self, call: MockCall) -> Answer:
+        index, count = self._counters.next_index("script"), len(self._script)
+        if index >= count and self._on_exhausted == "error":
+            raise exhausted("The script of this mock", count, index, call)
+        form = self._script[index % count if self._on_exhausted == "cycle" else min(index, count - 1)]
+        return form.resolve(call, self._counters)
 
+    def _from_function(self, result: Any, call: MockCall) -> Answer:
+        return read_form(result, "function").resolve(call, self._counters)
 
-def _label(path: str) -> str:
-    return re.sub(r"\W+", "_", path).strip("_")
+    def _no_rule(self, call: MockCall) -> NoMatchingRuleError:
+        what = f"None of the {len(self.rules)} rules of this mock" if len(self.rules) else "No demo in the prompt"
+        return NoMatchingRuleError(
+            f"{what} matches {call.describe()} (model {call.provider_model!r}, program {call.program_id!r}, session "
+            f"{call.session_id!r}, turn {call.turn}), and there are no responses. Add a rule without conditions, or "
+            "responses with a 'default'.",
+            details={
+                "signature": call.signature_name,
+                "rules": len(self.rules),
+                "unused": self.rules.unused()[:20],
+            },
+        )

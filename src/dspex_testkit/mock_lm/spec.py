@@ -3,19 +3,46 @@
 Reading a spec needs no dspy. The forms of the design note that asked for this kit are accepted as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dspex_testkit.calls import LocalCounters
 from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.mock_lm.durations import read_duration
+from dspex_testkit.mock_lm.fault_spec import FaultSpec, read_fault
+from dspex_testkit.mock_lm.forms import read_form
 from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.mock_lm.rule import RuleSpec, When
+from dspex_testkit.mock_lm.rules import RuleBook
 
-Mode = Literal["deterministic", "scripted", "random", "derived"]
+Mode = Literal["deterministic", "scripted", "random", "function", "derived"]
 
 _IDENTITY_KEYS = frozenset({"provider", "type", "model"})
 """What names an LM rather than its answers; whoever reads the whole config knows what to do with them."""
 _ALIASES = {"answers": "script", "response_generator": "generator"}
+
+
+class StreamSpec(BaseModel):
+    """The times within a stream; each a number of milliseconds or a distribution, see `durations`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    first_token_ms: Any = Field(default=None, description="Until the first token.")
+    between_tokens_ms: Any = Field(default=None, description="Before every other token.")
+
+
+class Prices(BaseModel):
+    """US dollars per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+    cached: Decimal | None = Field(default=None, ge=0, description="Cached input; as input where left out.")
+    reasoning: Decimal | None = Field(default=None, ge=0, description="Reasoning; as output where left out.")
 
 
 class MockSpec(BaseModel):
@@ -24,6 +51,8 @@ class MockSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     mode: Mode = Field(default="derived", description="Which kind of mock; left out, the other keys tell.")
+    rules: tuple[RuleSpec, ...] = Field(default=(), description="Answers under conditions; they come first.")
+    follow_demos: bool = Field(default=False, description="Answer as the demo with the same inputs, if there is one.")
     responses: dict[str, Any] | None = Field(
         default=None,
         description="Answers by the value of any input, or by the JSON of all inputs; `default` answers the rest. "
@@ -33,7 +62,15 @@ class MockSpec(BaseModel):
     on_exhausted: Literal["error", "cycle", "last"] = Field(
         default="error", description="What a script does after its last answer."
     )
-    seed: int | str | None = Field(default=None, description="The seed of a random mock.")
+    function: Any = Field(default=None, description="A callable, or `package.module:name` where that is allowed.")
+    seed: int | str | None = Field(default=None, description="The seed of random answers and delays.")
+    realistic: bool = Field(default=False, description="Random texts that look real, steered by the field's name.")
+    locale: str | None = Field(default=None, description="The locale of realistic texts, such as `de_DE`.")
+    faults: tuple[FaultSpec, ...] = Field(default=(), description="What goes wrong, on which calls.")
+    latency_ms: Any = Field(default=None, description="How long an answer takes; a number or a distribution.")
+    stream: StreamSpec | None = Field(default=None, description="How long the tokens of a stream take.")
+    prices: Prices | None = Field(default=None, description="Prices in US dollars, instead of the model's listed ones.")
+    null_rate: float = Field(default=0.0, ge=0, le=1, description="The share of nulls where null is allowed.")
 
     @model_validator(mode="before")
     @classmethod
@@ -44,10 +81,16 @@ class MockSpec(BaseModel):
             _ALIASES.get(str(key), str(key)): value for key, value in given.items() if key not in _IDENTITY_KEYS
         }
         generator = spec.pop("generator", None)
-        if generator is not None:
+        if callable(generator):
+            spec["function"] = generator
+        elif generator is not None:
             if generator != "random":
                 raise ValueError(f"generator {generator!r} is not known; the one there is is 'random'")
             spec.setdefault("mode", "random")
+        if isinstance(spec.get("faults"), str | Mapping):
+            spec["faults"] = [spec["faults"]]
+        if isinstance(spec.get("faults"), list | tuple):
+            spec["faults"] = [read_fault(fault, f"faults[{i}]") for i, fault in enumerate(spec["faults"])]
         if isinstance(spec.get("seed"), bool):
             raise ValueError("seed must be an integer or a text, not a boolean")
         spec.setdefault("mode", _mode_of(spec))
@@ -57,13 +100,21 @@ class MockSpec(BaseModel):
     def _check(self) -> "MockSpec":
         if self.mode == "scripted" and not self.script:
             raise ValueError("a scripted mock needs a script with at least one answer: script=['first', …]")
+        if self.mode == "function" and self.function is None:
+            raise ValueError("a function mock needs a function: 'package.module:name'")
         for key, mode in _MODE_OF_KEY.items():
-            if getattr(self, key) is not None and self.mode != mode:
+            if getattr(self, key) not in (None, False) and self.mode != mode:
                 raise ValueError(f"{key!r} belongs to mode {mode!r}, but the mode is {self.mode!r}")
         return self
 
 
-_MODE_OF_KEY: dict[str, Mode] = {"script": "scripted", "responses": "deterministic"}
+_MODE_OF_KEY: dict[str, Mode] = {
+    "responses": "deterministic",
+    "script": "scripted",
+    "function": "function",
+    "realistic": "random",
+    "locale": "random",
+}
 
 SPEC_KEYS = frozenset(MockSpec.model_fields) | _ALIASES.keys() | {"generator"}
 """The top-level keys of a config that say how a mock answers."""
@@ -83,17 +134,48 @@ def parse_mock_spec(config: Mapping[str, Any]) -> MockSpec:
             f"A mock's spec is an object such as {{'responses': {{…}}}}, not {type(config).__name__}."
         )
     try:
-        return MockSpec.model_validate(dict(config))
+        spec = MockSpec.model_validate(dict(config))
     except ValidationError as error:
         raise _invalid(error) from None
+    _read_answers(spec)
+    return spec
+
+
+def _read_answers(spec: MockSpec) -> None:
+    """Find what is wrong with an answer or rule now, not when somebody asks."""
+    for key, value in (spec.responses or {}).items():
+        read_form(value, f"responses[{key!r}]")
+    for index, value in enumerate(spec.script or ()):
+        read_form(value, f"script[{index}]")
+    RuleBook(spec.rules, LocalCounters())
+    if spec.latency_ms is not None:
+        read_duration(spec.latency_ms, "latency_ms")
+    for key in StreamSpec.model_fields:
+        if getattr(spec.stream, key, None) is not None:
+            read_duration(getattr(spec.stream, key), f"stream.{key}")
 
 
 def _mode_of(spec: Mapping[str, Any]) -> Mode:
     if spec.get("script") is not None:
         return "scripted"
+    if spec.get("function") is not None:
+        return "function"
     if spec.get("responses") is not None:
         return "deterministic"
-    return "random" if spec.get("seed") is not None else "derived"
+    if any(spec.get(key) for key in ("realistic", "locale", "null_rate")) or spec.get("seed") is not None:
+        return "random"
+    return "deterministic" if spec.get("rules") or spec.get("follow_demos") else "derived"
+
+
+_NESTED: dict[str, type[BaseModel]] = {"stream": StreamSpec, "prices": Prices}
+
+
+def _known_keys(path: Sequence[str]) -> Collection[str]:
+    if "when" in path[:-1]:
+        return When.model_fields
+    if path[0] in _NESTED and len(path) > 1:
+        return _NESTED[path[0]].model_fields
+    return RuleSpec.model_fields if path[0] == "rules" and len(path) > 1 else SPEC_KEYS
 
 
 def _invalid(error: ValidationError) -> InvalidMockSpecError:
@@ -103,7 +185,7 @@ def _invalid(error: ValidationError) -> InvalidMockSpecError:
         path = [str(step) for step in problem["loc"]]
         keys.append(".".join(path))
         if problem["type"] == "extra_forbidden":
-            known = sorted(SPEC_KEYS)
+            known = sorted(_known_keys(path))
             hint = nearest_hint(path[-1], known)
             problems.append(f"unknown key {keys[-1]!r}{hint}; known are {', '.join(known)}")
         else:

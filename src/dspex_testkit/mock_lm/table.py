@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 
 from dspex_testkit.errors import NoMatchingRuleError
-from dspex_testkit.mock_lm.answers import Answer, answer_from
+from dspex_testkit.mock_lm.forms import AnswerForm, read_form
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import most_similar
 from dspex_testkit.mock_lm.values import canonical_json, to_json, to_json_mapping
@@ -23,19 +23,15 @@ class Table:
     """
 
     def __init__(self, responses: Mapping[str, Any]) -> None:
-        self._default = DEFAULT_KEY in responses
-        self._answers = {key: answer_from(value, f"responses[{key!r}]") for key, value in responses.items()}
-        if self._default:
-            self._answers[DEFAULT_KEY] = answer_from(responses[DEFAULT_KEY], DEFAULT_KEY)
+        self._answers = {
+            key: read_form(value, DEFAULT_KEY if key == DEFAULT_KEY else f"responses[{key!r}]")
+            for key, value in responses.items()
+        }
         # Keys written as JSON match whatever their spacing and order of names.
         self._whole = {_canonical_key(key): key for key in responses if key.startswith("{")}
 
-    def answer(self, call: MockCall) -> Answer:
-        """The answer for a call.
-
-        Raises:
-            NoMatchingRuleError: No key matches and there is no default.
-        """
+    def find(self, call: MockCall) -> AnswerForm | None:
+        """The answer for a call, if a key matches or there is a default."""
         inputs = call.inputs
         if self._whole:
             key = self._whole.get(canonical_json(inputs))
@@ -45,16 +41,16 @@ class Table:
             found = self._answers.get(value)
             if found is not None and value != DEFAULT_KEY:
                 return found
-        if self._default:
-            return self._answers[DEFAULT_KEY]
-        raise self._miss(call)
+        return self._answers.get(DEFAULT_KEY)
 
-    def _miss(self, call: MockCall) -> NoMatchingRuleError:
+    def miss(self, call: MockCall) -> NoMatchingRuleError:
+        """What to raise where nothing else answers either."""
+        known = self._answers
         asked = next((value for value in call.inputs.values() if isinstance(value, str)), canonical_json(call.inputs))
-        near = most_similar(asked, self._answers)
+        near = most_similar(asked, known)
         return NoMatchingRuleError(
             f"No key of this mock's responses matches {call.describe()}, and there is no 'default'. "
-            f"Nearest of {len(self._answers)} keys: {', '.join(map(repr, near)) or 'none'}. "
+            f"Nearest of {len(known)} keys: {', '.join(map(repr, near)) or 'none'}. "
             f"Write responses={{{asked!r}: …}} or add a 'default'.",
             details={
                 "signature": call.signature_name,
@@ -66,21 +62,7 @@ class Table:
 
 def _values(call: MockCall) -> Iterator[str]:
     """The inputs as keys of a table would spell them."""
-    yield from _spellings(call.inputs)
-    yield from _spellings(_carried_inputs(call))
-    if call.capture is not None and call.capture.outer is not None:
-        yield from _spellings(call.capture.outer.inputs)
-
-
-def _carried_inputs(call: MockCall) -> dict[str, Any]:
-    """Inputs that an agent's later turns leave to its history."""
-    if not call.is_agent_step:
-        return {}
-    history = next((value for value in call.inputs.values() if isinstance(value, dspy.History)), None)
-    if history is None:
-        return {}
-    absent = [name for name in call.shape.inputs if call.inputs.get(name) is None]
-    return {name: message[name] for message in history.messages for name in absent if name in message}
+    return _spellings(call.visible_inputs)
 
 
 def _spellings(inputs: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ Whoever makes values decides what texts look like and where the numbers come fro
 
 import datetime
 import inspect
+import re
 import types
 import typing
 import uuid
@@ -47,11 +48,15 @@ class ValueMaker:
     Args:
         draw: Where the numbers come from.
         make_text: What a text looks like.
+        null_rate: The share of values that are None where None is allowed.
+        any_member: Draw the member of a union too, instead of taking its first.
     """
 
-    def __init__(self, draw: Draw, make_text: MakeText) -> None:
+    def __init__(self, draw: Draw, make_text: MakeText, *, null_rate: float = 0.0, any_member: bool = False) -> None:
         self._draw = draw
         self._make_text = make_text
+        self._null_rate = null_rate
+        self._any_member = any_member
 
     def field(self, name: str, info: Any) -> Any:
         """A value for a field of a signature or model, obeying its constraints."""
@@ -64,7 +69,13 @@ class ValueMaker:
             ValueError: The type is one for which no value can be made up.
         """
         if annotation is str:
-            return self._make_text(path, bounds)
+            text = self._make_text(path, bounds)
+            if bounds.pattern is not None and re.search(bounds.pattern, text) is None:
+                raise ValueError(
+                    f"no text for the pattern {bounds.pattern!r} is known here; a random mock with realistic=true "
+                    "makes one"
+                )
+            return text
         origin = get_origin(annotation)
         if origin is Annotated:
             inner, *metadata = get_args(annotation)
@@ -109,9 +120,11 @@ class ValueMaker:
             return args[self._draw(path) % len(args)]
         if origin in (Union, types.UnionType):
             options = [arg for arg in args if arg is not type(None)]
-            if depth >= _MAX_DEPTH and len(options) < len(args):
+            may_be_null = len(options) < len(args)
+            if may_be_null and (depth >= _MAX_DEPTH or self._share(f"{path}?") < self._null_rate):
                 return None
-            return self.value(options[0], path, bounds, depth)
+            chosen = options[self._draw(f"{path}|") % len(options)] if self._any_member else options[0]
+            return self.value(chosen, path, bounds, depth)
         if origin is tuple:
             if len(args) == 2 and args[1] is ...:
                 return tuple(self._items(args[0], path, bounds, depth))
@@ -127,6 +140,9 @@ class ValueMaker:
             }
         items = self._items(args[0] if args else str, path, bounds, depth)
         return origin(items) if origin in (set, frozenset, list) else items
+
+    def _share(self, path: str) -> float:
+        return float(self._draw(path) / 2**64)
 
     def _items(self, annotation: Any, path: str, bounds: Bounds, depth: int) -> list[Any]:
         # Recursive models come to an end here.

@@ -1,0 +1,188 @@
+"""One call on its way through an engine: fault, answer, delay, journal. Knows no waiting; that is the engine's part."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import dspy
+from dspy.lm15 import Response
+
+from dspex_testkit.calls import CALLER_SETTING, Caller, LMCall, Usage
+from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.mock_lm.answers import Answer
+from dspex_testkit.mock_lm.failures import as_lm_error
+from dspex_testkit.mock_lm.fault_spec import FaultSpec
+from dspex_testkit.mock_lm.faults import error_of, spoil
+from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.rendering import extract_fields
+from dspex_testkit.mock_lm.reply import Reply, reply_to
+from dspex_testkit.mock_lm.streaming import is_chunk
+from dspex_testkit.mock_lm.values import to_json_mapping
+
+if TYPE_CHECKING:
+    from dspex_testkit.mock_lm.engine import MockEngine
+
+_NO_CALLER = Caller()
+_NO_USAGE = Usage()
+
+
+def caller_now() -> Caller:
+    """On whose behalf DSPy is calling."""
+    caller = dspy.settings.get(CALLER_SETTING)
+    return caller if isinstance(caller, Caller) else _NO_CALLER
+
+
+class Answering:
+    """One call: what is asked, what will be answered, what the journal will say."""
+
+    __slots__ = (
+        "_caller",
+        "_chunks",
+        "_engine",
+        "_fault",
+        "_latency",
+        "_pauses",
+        "_reply",
+        "_rule",
+        "_started",
+        "call",
+    )
+
+    def __init__(self, engine: "MockEngine", call: MockCall, caller: Caller) -> None:
+        self.call = call
+        self._engine = engine
+        self._caller = caller
+        self._started = engine.clock.now()
+        self._reply: Reply | None = None
+        self._rule: str | None = None
+        self._fault: FaultSpec | None = None
+        self._latency = 0.0
+        self._pauses: Any = None
+        self._chunks: int | None = None
+
+    @property
+    def response(self) -> Response:
+        """The answer as DSPy takes it; only once there is one."""
+        assert self._reply is not None
+        return self._reply.response(self.call.request.model)
+
+    def meet_fault(self) -> None:
+        """Look whether this call is struck by a fault of the mock's schedule.
+
+        Raises:
+            LM15Error: The fault takes the place of the answer.
+        """
+        faults = self._engine.faults
+        self._fault = None if faults is None else faults.strike(self.call)
+        if self._fault is not None:
+            self._raise(self._fault)
+
+    def extracted(self) -> Answer | None:
+        """For TwoStep's second call the values of its draft, unless this mock was given answers of its own."""
+        capture = self.call.capture
+        if capture is None or capture.outer is None:
+            return None
+        same_mock = getattr(capture.outer.lm, "engine", None) is self._engine
+        if not same_mock and self._engine.spec.mode not in ("derived", "random"):
+            return None
+        fields = extract_fields(capture.signature, str(capture.inputs["text"]))
+        return None if fields is None else Answer(rule="extracted", fields=fields)
+
+    def answer(self, answer: Answer) -> None:
+        """Take a decided answer.
+
+        Raises:
+            AnswerError: It does not fit.
+            LM15Error: The answer is a fault.
+        """
+        self._rule = answer.rule
+        fault = answer.fault or self._fault
+        if answer.fault is not None:
+            self._fault = answer.fault
+            self._raise(answer.fault)
+        reply = reply_to(self.call, answer, self._engine.maker_for, self._engine.prices)
+        self._reply = reply if fault is None else spoil(reply, fault, self.call)
+        self._latency = self._engine.timing.latency(self.call, answer)
+
+    def delay(self, *, streamed: bool) -> float:
+        """Seconds until the answer is there."""
+        stalled = self._fault is not None and self._fault.kind == "stall" and not streamed
+        return self._latency + (self._fault.stall_ms / 1000 if stalled and self._fault is not None else 0.0)
+
+    def before_event(self, event: Any) -> float:
+        """Seconds before an event of the stream.
+
+        Raises:
+            LM15Error: The stream drops here.
+        """
+        if not is_chunk(event):
+            return self._begin_stream() if event.type == "start" else 0.0
+        chunk = self._chunks or 0
+        delay: float = 0.0 if self._pauses is None else self._pauses.before(chunk)
+        fault = self._fault
+        if fault is not None and chunk == fault.after_chunks:
+            if fault.kind == "dropped_stream":
+                error = error_of(fault, self.call)
+                assert error is not None
+                raise error
+            if fault.kind == "stall":
+                delay += fault.stall_ms / 1000
+        self._chunks = chunk + 1
+        return delay
+
+    def finish(self) -> Response:
+        """Write the journal and hand out the answer."""
+        self.record()
+        return self.response
+
+    def fail(self, error: Exception) -> Exception:
+        """Write the journal; what is to be raised."""
+        if isinstance(error, DSPexTestkitError):
+            self.record(error=error.message)
+            return as_lm_error(error, model=self.call.request.model)
+        self.record(error=f"{type(error).__name__}: {error}")
+        return error
+
+    def record(self, *, error: str | None = None) -> None:
+        """Write the journal."""
+        engine, caller, reply = self._engine, self._caller, self._reply
+        journal = caller.journal if caller.journal is not None else engine.journal
+        answered = reply if error is None else None
+        journal.record(
+            # Written out, where `Caller.sign` would copy it once more.
+            LMCall(
+                provider=engine.provider,
+                model=engine.model,
+                scope=caller.scope,
+                engine=engine.spec.mode,
+                program_id=caller.program_id,
+                session_id=caller.session_id,
+                worker_id=caller.worker_id,
+                lm_id=caller.lm_id,
+                signature=self.call.signature_name,
+                inputs=to_json_mapping(self.call.inputs),
+                outputs=None if answered is None else to_json_mapping(answered.outputs),
+                completion=None if reply is None else reply.text,
+                finish_reason=None if answered is None else answered.finish_reason,
+                usage=_NO_USAGE if answered is None else answered.usage,
+                cost=None if answered is None else answered.cost,
+                latency_ms=(engine.clock.now() - self._started) * 1000,
+                rule=self._rule,
+                fault=None if self._fault is None else self._fault.kind,
+                error=error,
+                stream_chunks=self._chunks,
+                seed=engine.spec.seed,
+                time=time.time(),
+            )
+        )
+
+    def _begin_stream(self) -> float:
+        self._chunks = 0
+        self._pauses = self._engine.timing.pauses(self.call)
+        return self.delay(streamed=True)
+
+    def _raise(self, fault: FaultSpec) -> None:
+        if fault.kind == "dropped_stream" and dspy.settings.send_stream is not None:
+            return
+        error = error_of(fault, self.call)
+        if error is not None:
+            raise error

@@ -1,0 +1,57 @@
+"""What is made up where an answer leaves a field open: derived and random values."""
+
+import re
+
+from dspex_testkit.calls import Counters
+from dspex_testkit.mock_lm.bounds import Bounds
+from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.spec import MockSpec
+from dspex_testkit.mock_lm.typed_values import MakeText, ValueMaker, fit_length, number_source
+from dspex_testkit.mock_lm.values import canonical_json
+
+
+def derived_values(call: MockCall) -> ValueMaker:
+    """Values that follow from model, signature and inputs, and carry their field's name."""
+    draw = number_source(*_identity(call))
+
+    def text(path: str, bounds: Bounds) -> str:
+        label = re.sub(r"\W+", "_", path).strip("_")
+        return fit_length(f"mock_{label}_{draw(path) & 0xFFFFFFFF:08x}", bounds)
+
+    return ValueMaker(draw, text)
+
+
+class RandomValues:
+    """Values of a random mock: `mock_<1..1000>` for texts, or realistic ones.
+
+    They depend on the seed, the request and how often that same request has come, not on the order of requests.
+    """
+
+    def __init__(self, spec: MockSpec, counters: Counters) -> None:
+        self._seed = "0" if spec.seed is None else str(spec.seed)
+        self._counters = counters
+        self._null_rate = spec.null_rate
+        self._realistic = None
+        if spec.realistic or spec.locale is not None:
+            from dspex_testkit.mock_lm.realistic import RealisticTexts
+
+            self._realistic = RealisticTexts(spec.locale or "en_US")
+
+    def __call__(self, call: MockCall) -> ValueMaker:
+        """The values for one call; advances its occurrence."""
+        identity = (*_identity(call), str(call.rollout_id))
+        occurrence = self._counters.next_index("\x1f".join(("occurrence", *identity)))
+        draw = number_source(self._seed, *identity, str(occurrence))
+
+        def plain(path: str, bounds: Bounds) -> str:
+            return fit_length(f"mock_{draw(path) % 1000 + 1}", bounds)
+
+        make_text: MakeText = plain if self._realistic is None else self._realistic.maker(draw)
+        return ValueMaker(draw, make_text, null_rate=self._null_rate, any_member=True)
+
+
+def _identity(call: MockCall) -> tuple[str, ...]:
+    signature = call.full_signature
+    name = "" if signature is None else signature.__name__
+    fields = () if signature is None else (*call.shape.inputs, "->", *call.shape.outputs)
+    return (call.provider, call.model, name, " ".join(fields), canonical_json(call.inputs))
