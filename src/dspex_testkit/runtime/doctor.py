@@ -4,6 +4,7 @@ The first six steps are those of DSPex's `EnvironmentCheck`, in its order and wi
 there keeps DSPex from starting any bridge.
 """
 
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,8 @@ from dspex_testkit.runtime.settings import load
 _WANTED_TEXT = (r"class DSPyBridge", r"def handle_command", r"def main\(\)")
 _OLDEST = (3, 8, 0)
 _PATIENCE = 60.0
+# JSON writes a string as Elixir does; Python's single quotes would make it a charlist.
+_CONFIG_LINE = f"config :dspex, :python_bridge, python_executable: {json.dumps(sys.executable)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Step:
     found: str
     """What was seen."""
     advice: str | None = None
-    """What to do about it; None where it is well."""
+    """What to do; None where there is nothing to do."""
 
 
 class _Failed(Exception):
@@ -68,6 +71,7 @@ def examine(folder: Path, *, python: str | None = None) -> Iterator[Step]:
         yield step
         if not step.ok:
             return
+    yield _key()
     yield from _launch(executable, launcher)
 
 
@@ -83,7 +87,7 @@ def _interpreter(python: str) -> str:
     if found is None:
         raise _Failed(
             f"{python} is not on the path",
-            f"name an interpreter: config :dspex, :python_bridge, python_executable: {sys.executable!r}",
+            f"name an interpreter: {_CONFIG_LINE}",
         )
     return found
 
@@ -123,8 +127,7 @@ def _dspy(python: str) -> str:
     if done.returncode != 0:
         raise _Failed(
             (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2],
-            "point DSPex at an interpreter that has dspy: "
-            f"config :dspex, :python_bridge, python_executable: {sys.executable!r}",
+            f"point DSPex at an interpreter that has dspy: {_CONFIG_LINE}",
         )
     return done.stdout.strip()
 
@@ -146,6 +149,15 @@ def _settings(folder: Path) -> str:
         raise _Failed("; ".join(settings.warnings), "correct the name, or unset the variable")
     given = {name: source for name, source in settings.sources.items() if source != "default"}
     return ", ".join(f"{name} from {source}" for name, source in given.items()) or "all at their defaults"
+
+
+def _key() -> Step:
+    # Nothing of ours needs it, and DSPex may be given it in another shell than this one: no failure.
+    if os.environ.get("GEMINI_API_KEY"):
+        return Step("GEMINI_API_KEY", True, "set")
+    return Step(
+        "GEMINI_API_KEY", True, "not set here", "DSPex's set_lm raises without one: export GEMINI_API_KEY=offline"
+    )
 
 
 def _launch(python: str, launcher: Path) -> Iterator[Step]:
