@@ -10,9 +10,9 @@ import pytest
 
 EXPECTED = [
     ("qa", "default", "google/gemini-pro", "Paris"),
-    ("creative", "program", "openai/gpt-4", "Moonlight signs the Seine."),
-    ("qa", "execution", "anthropic/claude-3", "Paris, on the Seine"),
-    ("qa", "session", "google/gemini-2.0-flash-exp", "Paris, dear session"),
+    ("creative", "program", "openai/gpt-4", "Ink on wet stone"),
+    ("qa", "execution", "anthropic/claude-3", "Paris, in short"),
+    ("qa", "session", "google/gemini-1.5-pro", "Paris, Alice!"),
     ("qa", "default", "google/gemini-pro", "Paris"),
     ("qa", None, None, "No LM is loaded."),
 ]
@@ -24,7 +24,7 @@ def run_demo(*options: str, folder: Path, **env: str) -> str:
     done = subprocess.run(
         [command, "demo", *options],
         cwd=folder,
-        env=os.environ | {"COLUMNS": "160"} | env,
+        env=os.environ | {"COLUMNS": "80"} | env,
         capture_output=True,
         encoding="utf-8",
         check=False,

@@ -48,9 +48,9 @@ def _says(answer: str) -> dict[str, Any]:
 
 
 DEFAULT_LM = {"provider": "google", "model": "gemini-pro", "mock": {"responses": {QUESTION: "Paris"}}}
-WRITER_LM = {"provider": "openai", "model": "gpt-4", "temperature": 0.9, **_says("Moonlight signs the Seine.")}
-OVERRIDE_LM = {"provider": "anthropic", "model": "claude-3", **_says("Paris, on the Seine")}
-SESSION_LM = {"provider": "google", "model": "gemini-2.0-flash-exp", **_says("Paris, dear session")}
+WRITER_LM = {"provider": "openai", "model": "gpt-4", "temperature": 0.9, **_says("Ink on wet stone")}
+OVERRIDE_LM = {"provider": "anthropic", "model": "claude-3", **_says("Paris, in short")}
+SESSION_LM = {"provider": "google", "model": "gemini-1.5-pro", **_says("Paris, Alice!")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def play() -> Iterator[Row]:
             response = bridge.ask("execute_program", {"program_id": "qa", "inputs": {"question": QUESTION}})
             if response.code != "no_lm_loaded":
                 raise DSPexTestkitError(f"without any LM an error was expected, but {response!r} came")
-            yield Row("qa", None, None, str(response.message), "a bridge without default")
+            yield Row("qa", None, None, str(response.message), "no LM given")
 
 
 def _switch_lms(bridge: PipedBridge) -> Iterator[Row]:
@@ -151,15 +151,15 @@ def _switch_lms(bridge: PipedBridge) -> Iterator[Row]:
         return Row(program, lm["scope"], f"{lm['provider']}/{lm['model']}", answer, why)
 
     _ask(bridge, "create_program", id="qa", signature=BASIC_QA)
-    yield execute("qa", "inherits the default")
+    yield execute("qa", "default LM")
 
     _ask(bridge, "create_program", id="creative", signature=CREATIVE_WRITING, lm_config=WRITER_LM)
-    yield execute("creative", "has an LM of its own", {"topic": "Paris by night"})
-    yield execute("qa", "for this execution only", options={"lm_config": OVERRIDE_LM})
+    yield execute("creative", "its own LM", {"topic": "Paris by night"})
+    yield execute("qa", "override", options={"lm_config": OVERRIDE_LM})
 
     _ask(bridge, "configure_lm", session_id="alice", **SESSION_LM)
-    yield execute("qa", "in the session 'alice'", session_id="alice")
-    yield execute("qa", "nothing has leaked")
+    yield execute("qa", "session LM", session_id="alice")
+    yield execute("qa", "unchanged")
 
 
 def _ask(bridge: PipedBridge, command: str, **args: Any) -> dict[str, Any]:
@@ -182,12 +182,13 @@ def run(*, as_json: bool = False) -> None:
         _print_table(rows)
 
 
-_HEADINGS = ("program", "scope that decided", "provider/model", "answer", "because")
+_HEADINGS = ("program", "decided by", "provider/model", "answer", "because of")
 
 
 def _print_table(rows: list[Row]) -> None:
     lines = [(row.program, row.scope or "none", row.lm or "none", row.answer, row.why) for row in rows]
     try:
+        from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
     except ImportError:  # the extra `cli` is a comfort here, not a need
@@ -195,10 +196,8 @@ def _print_table(rows: list[Row]) -> None:
         for line in (_HEADINGS, tuple("-" * width for width in widths), *lines):
             print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
         return
-    table = Table(title="One program, many LMs")
-    for heading, column in zip(_HEADINGS, zip(*lines, strict=True), strict=True):
-        # Who answered has to be readable on the narrowest screen; the rest may wrap.
-        table.add_column(heading, min_width=max(map(len, column)) if heading == "provider/model" else None)
+    # Narrow enough for 80 columns: who answered has to be readable everywhere.
+    table = Table(*_HEADINGS, box=SIMPLE_HEAD, pad_edge=False)
     for line in lines:
         table.add_row(*line)
     Console().print(table)

@@ -153,6 +153,7 @@ def _commands(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _difference(expected: str, got: str) -> str | None:
+    expected, got = _without_margins(expected), _without_margins(got)
     checker = doctest.OutputChecker()
     flags = doctest.ELLIPSIS | doctest.REPORT_UDIFF
     if checker.check_output(expected, got, flags):
@@ -160,7 +161,12 @@ def _difference(expected: str, got: str) -> str | None:
     return checker.output_difference(doctest.Example("", expected), got, flags)
 
 
+def _without_margins(text: str) -> str:
+    """The text without blanks at the ends of lines, and without blank lines at its own ends."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
+
+
 def _shell_environment(home: Path) -> dict[str, str]:
     scripts = sysconfig.get_path("scripts")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_TESTKIT_")}
-    return kept | {"PATH": f"{scripts}{os.pathsep}{kept['PATH']}", "HOME": str(home), "COLUMNS": "120", "NO_COLOR": "1"}
+    return kept | {"PATH": f"{scripts}{os.pathsep}{kept['PATH']}", "HOME": str(home), "COLUMNS": "80", "NO_COLOR": "1"}
