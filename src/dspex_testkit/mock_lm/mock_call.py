@@ -62,6 +62,11 @@ class MockCall:
         return None if self.capture is None else str(self.capture.full_signature.__name__)
 
     @property
+    def output_names(self) -> frozenset[str] | None:
+        """The names of the signature's outputs."""
+        return None if self.capture is None else frozenset(self.shape.outputs)
+
+    @property
     def adapter(self) -> Any:
         """The adapter that asks and will parse the answer, or None."""
         return None if self.capture is None else self.capture.adapter

@@ -32,6 +32,7 @@ class When(BaseModel):
     model: Any = Field(default=None, description="The model that is impersonated, with or without its provider.")
     adapter: Any = Field(default=None, description="chat, json, xml, baml, two_step, or a class name.")
     inputs: dict[str, Any] | None = Field(default=None, description="Conditions per input field.")
+    outputs: tuple[str, ...] | None = Field(default=None, description="Output fields that the signature must have.")
     prompt: Any = Field(default=None, description="The text of the last message.")
     turn: int | None = Field(default=None, ge=1, description="The turn of an agent or conversation, from 1.")
     call: int | None = Field(default=None, ge=1, description="The number of the call to this mock, from 1.")
@@ -47,6 +48,9 @@ class When(BaseModel):
                 found[_key(name, given)] = read_condition(_spelled(name, given), f"{label}.when.{name}")
         for field, given in (self.inputs or {}).items():
             found["inputs", field] = read_condition(given, f"{label}.when.inputs.{field}")
+        if self.outputs is not None:
+            wanted = frozenset(self.outputs)
+            found["outputs",] = Condition("include", sorted(wanted), wanted.issubset)
         if isinstance(self.tool_results, bool):
             found["has_tool_results",] = read_condition(self.tool_results, label)
         elif self.tool_results is not None:

@@ -107,6 +107,7 @@ _ATTRIBUTES = {
     "model": "model",
     "provider_model": "provider_model",
     "adapter": "adapter_name",
+    "outputs": "output_names",
     "prompt": "prompt",
     "turn": "turn",
     "call": "number",
