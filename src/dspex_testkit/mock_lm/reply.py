@@ -13,6 +13,7 @@ from dspy.lm15 import Usage as WireUsage
 from dspex_testkit.calls import Usage
 from dspex_testkit.mock_lm.answers import Answer
 from dspex_testkit.mock_lm.completing import MakerFor, complete
+from dspex_testkit.mock_lm.direct import direct_answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.pricing import Prices, cost_of
 from dspex_testkit.mock_lm.rendering import render
@@ -115,6 +116,7 @@ def _native_parts(values: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[
 
 def _without_adapter(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
     """The answer to a direct call: the value as text, an object as JSON, tools as parts."""
+    answer = direct_answer(call, answer, maker_for)
     parts: list[Any] = [] if answer.reasoning is None else [ThinkingPart(answer.reasoning)]
     parts += [
         ToolCallPart(id=tool.get("id", f"call_{i}"), name=tool["name"], input=to_json(dict(tool.get("args", {}))))
@@ -124,7 +126,7 @@ def _without_adapter(call: MockCall, answer: Answer, maker_for: MakerFor) -> Rep
         return _reply(call, parts, {}, "")
     given = answer.fields if answer.fields is not None else answer.value
     if answer.is_open:
-        schema = (call.request.config.response_format or {}).get("json_schema", {}).get("schema")
+        schema = (call.request.config.response_format or {}).get("schema")
         maker = maker_for(call)
         given = maker.value(str, "response") if schema is None else maker.schema(schema, "response")
     text = given if isinstance(given, str) else json.dumps(to_json(given), ensure_ascii=False)

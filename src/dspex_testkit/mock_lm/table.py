@@ -19,7 +19,7 @@ class Table:
     """Answers from a `responses` map.
 
     The key with all inputs as JSON is the more specific one and wins over the value of a single input; among single
-    inputs the first in the signature's order wins.
+    inputs the first in the signature's order wins. Without a signature a key may also stand anywhere in the prompt.
     """
 
     def __init__(self, responses: Mapping[str, Any]) -> None:
@@ -41,7 +41,12 @@ class Table:
             found = self._answers.get(value)
             if found is not None and value != DEFAULT_KEY:
                 return found
-        return self._answers.get(DEFAULT_KEY)
+        key = self._within(call.prompt) if call.capture is None else None
+        return self._answers.get(DEFAULT_KEY if key is None else key)
+
+    def _within(self, prompt: str) -> str | None:
+        """The longest key that stands in a prompt: without a signature, the question is somewhere in the text."""
+        return max((key for key in self._answers if key != DEFAULT_KEY and key in prompt), key=len, default=None)
 
     def miss(self, call: MockCall) -> NoMatchingRuleError:
         """What to raise where nothing else answers either."""
