@@ -136,8 +136,8 @@ class MockCall:
 
     @property
     def prompt(self) -> str:
-        """The text of the last message."""
-        return self.request.messages[-1].text or ""
+        """The text of the last message that is one: a tool's results are no question."""
+        return next((message.text for message in reversed(self.request.messages) if message.text), "")
 
     @property
     def tools(self) -> tuple[Any, ...]:
