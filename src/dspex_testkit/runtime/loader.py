@@ -4,14 +4,15 @@ Two threads racing through DSPy's imports can see half of a module, so nobody el
 bridge is made (most of a second sooner than DSPy is there), an execution until DSPy is there.
 """
 
+import gc
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.runtime import environment, watchdog
 from dspex_testkit.runtime.leaving import leave
 from dspex_testkit.runtime.log import Log, current_traceback
+from dspex_testkit.runtime.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Loader:
         self._made = threading.Event()
         self._warm = threading.Event()
         self._bridge: Bridge | None = None
-        self.executor = ThreadPoolExecutor(server.settings.concurrency, thread_name_prefix="execution")
+        self.workers = Workers(server.settings.concurrency)
 
     def start(self) -> None:
         """Begin."""
@@ -51,6 +52,7 @@ class Loader:
 
     def _load(self) -> None:
         server = self._server
+        gc.disable()  # importing makes a great many objects and no garbage
         try:
             environment.prepare(server.settings)
             _listen_to_libraries(server.log)
@@ -68,6 +70,9 @@ class Loader:
         except BaseException:
             # Commands that need no DSPy go on; an execution meets the same error and reports it.
             server.log.error(f"warming up failed\n{current_traceback()}")
+        # What was imported stays; without this every full collection would walk through all of it.
+        gc.freeze()
+        gc.enable()
         self._warm.set()
 
     def _make(self) -> "Bridge":

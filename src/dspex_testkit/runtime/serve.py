@@ -193,7 +193,7 @@ class Server:
                 request.id,
             )
         else:
-            self._load().executor.submit(self._execute_and_send, request, answer)
+            self._load().workers.submit(lambda: self._execute_and_send(request, answer))
 
     def _execute_and_send(self, request: Request, execution: "Execution") -> None:
         try:
