@@ -127,8 +127,8 @@ def test_a_mocks_failure_keeps_class_message_and_code(asynchronous: bool) -> Non
     assert isinstance(error, dspy.LMError)
     assert error.code == "no_matching_rule"
     assert str(error) == error.message
-    assert find_mock_error(error) is error
-    again = pickle.loads(pickle.dumps(error))
+    assert find_mock_error(error) is caught.value
+    again: Any = pickle.loads(pickle.dumps(error))
     assert (again.message, again.details, again.code) == (error.message, error.details, error.code)
 
 

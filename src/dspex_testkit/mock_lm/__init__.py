@@ -1,4 +1,4 @@
-"""LMs that answer without a provider: deterministic, scripted, random.
+"""LMs that answer without a provider: deterministic, scripted, random, by a function.
 
 `MockLM` is a `dspy.LM`. Reading a spec needs no dspy: this package loads each name on first use.
 """
@@ -7,26 +7,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dspex_testkit.mock_lm.answers import Answer
+    from dspex_testkit.mock_lm.clock import VirtualClock
+    from dspex_testkit.mock_lm.dummy import DummyLM
+    from dspex_testkit.mock_lm.embedder import MockEmbedder
+    from dspex_testkit.mock_lm.engine import Capabilities
     from dspex_testkit.mock_lm.failures import find_mock_error
-    from dspex_testkit.mock_lm.lm import Capabilities, MockLM
-    from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, parse_mock_spec
+    from dspex_testkit.mock_lm.fault_spec import FaultSpec
+    from dspex_testkit.mock_lm.files import load_mock_spec
+    from dspex_testkit.mock_lm.lm import MockLM
+    from dspex_testkit.mock_lm.mock_call import MockCall
+    from dspex_testkit.mock_lm.retries import retries_on
+    from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, mock_spec_schema, parse_mock_spec
 
 _HOMES = {
-    "Capabilities": "lm",
+    "Answer": "answers",
+    "Capabilities": "engine",
+    "DummyLM": "dummy",
+    "FaultSpec": "fault_spec",
+    "MockCall": "mock_call",
+    "MockEmbedder": "embedder",
     "MockLM": "lm",
     "MockSpec": "spec",
     "SPEC_KEYS": "spec",
+    "VirtualClock": "clock",
     "find_mock_error": "failures",
+    "load_mock_spec": "files",
+    "mock_spec_schema": "spec",
     "parse_mock_spec": "spec",
+    "retries_on": "retries",
 }
 
 __all__ = [
     "SPEC_KEYS",
+    "Answer",
     "Capabilities",
+    "DummyLM",
+    "FaultSpec",
+    "MockCall",
+    "MockEmbedder",
     "MockLM",
     "MockSpec",
+    "VirtualClock",
     "find_mock_error",
+    "load_mock_spec",
+    "mock_spec_schema",
     "parse_mock_spec",
+    "retries_on",
 ]
 
 

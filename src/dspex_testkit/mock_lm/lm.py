@@ -17,8 +17,6 @@ from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.rule import RuleSpec
 from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, parse_mock_spec
 
-__all__ = ["Capabilities", "MockLM"]
-
 _CONNECTION_KEYS = frozenset({"api_key", "api_base", "base_url", "api_version", "timeout", "headers", "extra_headers"})
 
 

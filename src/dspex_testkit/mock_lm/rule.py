@@ -89,11 +89,12 @@ class Rule:
         self.conditions = {key: condition for key, condition in conditions.items() if not condition.is_exact}
         self.specificity = (
             spec.priority,
+            ("call",) in conditions,
             len(conditions),
             len(self.exact),
             sum(condition.weight for condition in self.conditions.values()),
         )
-        """Priority, then how many conditions, how many of them exact, how long their patterns."""
+        """Priority; whether it is about one call; how many conditions; how many exact; how long their patterns."""
 
     def holds(self, value_of: Callable[[Key], Any], missing: object) -> bool:
         """Whether the conditions that cannot be looked up hold."""

@@ -141,6 +141,23 @@ def parse_mock_spec(config: Mapping[str, Any]) -> MockSpec:
     return spec
 
 
+def mock_spec_schema() -> dict[str, Any]:
+    """The JSON Schema of a mock's spec, for editors and for whoever sends one.
+
+    Aliases and the keys that name the LM are part of it. What an answer may look like is told in `forms`.
+    """
+    schema = MockSpec.model_json_schema()
+    properties = schema["properties"]
+    for alias, key in _ALIASES.items():
+        if key in properties:
+            properties[alias] = properties[key]
+    for key in ("generator", "response_generator"):
+        properties[key] = {"enum": ["random"], "description": "`random`: the mode of that name."}
+    for key in sorted(_IDENTITY_KEYS):
+        properties[key] = {"type": "string", "description": "Names the LM, not its answers."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def _read_answers(spec: MockSpec) -> None:
     """Find what is wrong with an answer or rule now, not when somebody asks."""
     for key, value in (spec.responses or {}).items():
