@@ -1,0 +1,319 @@
+"""The client of one bridge process: starts it, asks it, notices its end, sends it away."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from types import TracebackType
+from typing import Self
+
+from dspex_testkit.errors import (
+    MalformedMessageError,
+    WorkerExitedError,
+    WorkerStartError,
+)
+from dspex_testkit.pool import leftovers
+from dspex_testkit.pool.channel import Channel
+from dspex_testkit.pool.client import Args, BridgeClient
+from dspex_testkit.pool.complaints import condition, details, exited, quoted_log, timed_out
+from dspex_testkit.pool.correlation import Pending, Strays, correlation
+from dspex_testkit.pool.dialects import STANDALONE, Dialect
+from dspex_testkit.pool.errorlog import ErrorLog
+from dspex_testkit.pool.launch import Launch
+from dspex_testkit.pool.leaving import Ending, send_away
+from dspex_testkit.pool.starting import Spawner, StartedProcess, Starter
+from dspex_testkit.protocol import Request, Response, encode_frame, encode_request, parse_response
+
+_REAPED_WITHIN = 2.0
+"""Seconds that a process may take to end after it has closed its output."""
+
+_numbers = count(1)
+
+
+def new_worker_id() -> str:
+    """A worker id in the form of DSPex's: a number and the time in microseconds."""
+    return f"worker_{next(_numbers)}_{time.time_ns() // 1000}"
+
+
+class BridgeProcess(BridgeClient):
+    """A bridge in a process of its own, standalone or as a pool's worker.
+
+    Use it as a context manager, or call `start` and `stop` (`astart` and `astop` in an event loop). Any thread may ask;
+    how many requests may be in flight is the dialect's to say.
+
+    Args:
+        launch: How the process is started.
+        dialect: Which of DSPex's launchers to behave like.
+        worker_id: Its name in a pool; made up for pool workers if None.
+        starter: Starts it; by default as a new process of the operating system.
+        ids: Where request ids come from; a pool's processes share one source.
+        timeout: Seconds that a command may take; the dialect's if None.
+        on_end: Called once, from another thread, when the process will answer no more.
+    """
+
+    def __init__(
+        self,
+        launch: Launch | None = None,
+        *,
+        dialect: Dialect = STANDALONE,
+        worker_id: str | None = None,
+        starter: Starter | None = None,
+        ids: Iterator[int] | None = None,
+        timeout: float | None = None,
+        on_end: "Callable[[BridgeProcess], None] | None" = None,
+    ) -> None:
+        self.launch = launch or Launch()
+        self.dialect = dialect
+        self.worker_id = worker_id if worker_id or dialect.mode == "standalone" else new_worker_id()
+        self.timeout = dialect.call_timeout if timeout is None else timeout
+        self.tamper: Callable[[bytes], Iterable[bytes]] | None = None
+        """Changes what arrives: given a packet's payload, gives the ones to deliver. For faults."""
+        self.ending: Ending | None = None
+        """How it was sent away, once `stop` has done so."""
+        # A standalone bridge's first ping has taken the id 1.
+        self._ids = ids or count((dialect.init_ping_id or 0) + 1)
+        self._starter = starter or Spawner()
+        self._table = correlation(dialect.correlation, self.worker_id or "the standalone bridge")
+        self._log = ErrorLog()
+        self._on_end = on_end
+        self._ended = threading.Event()
+        self._stopping = threading.Lock()
+        self._process: StartedProcess | None = None
+        self._channel: Channel | None = None
+        self._status: int | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await self.astart()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.astop()
+
+    def start(self) -> Self:
+        """Start the process and wait for the answer to its first ping.
+
+        Raises:
+            WorkerStartError: It cannot be started, or refuses the ping.
+            WorkerExitedError: It ended instead of answering.
+            WorkerTimeoutError: It did not answer in time.
+        """
+        if self._process is not None:
+            raise WorkerStartError(f"{self} was started before; make another BridgeProcess")
+        try:
+            self.spawn()
+            self._greet()
+        except BaseException:
+            self.kill()
+            self.stop()
+            raise
+        return self
+
+    async def astart(self) -> Self:
+        """`start` for an event loop."""
+        return await asyncio.to_thread(self.start)
+
+    def spawn(self) -> None:
+        """Start the process and send it nothing, for callers that want to see the very first packets."""
+        self._process = self._starter.start(
+            self.launch.argv(self.dialect, self.worker_id),
+            env=self.launch.environment(),
+            cwd=self.launch.cwd,
+            stderr=self._log.open(),
+        )
+        leftovers.remember(self._process.pid)
+        self._channel = Channel(
+            self._process.stdin,
+            self._process.stdout,
+            name=f"bridge {self.worker_id or self._process.pid}",
+            on_payload=self._receive,
+            on_garbage=lambda what: self._receive_undecodable(MalformedMessageError(f"{self} sent {what}")),
+            on_end=self._end,
+        )
+
+    def stop(self) -> Ending:
+        """End the process, politely as long as it listens; safe to call again, and from any thread."""
+        with self._stopping:
+            if self.ending is None:
+                rung = send_away(self)
+                if self._channel is not None:
+                    self._channel.close()
+                self._log.close()
+                self.ending = Ending(rung, self._status)
+            return self.ending
+
+    async def astop(self) -> Ending:
+        """`stop` for an event loop."""
+        return await asyncio.to_thread(self.stop)
+
+    def close_stdin(self) -> None:
+        """Close its standard input, which ends it; what a port does when its owner is gone."""
+        if self._channel is not None:
+            self._channel.close_input()
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        if self._process is not None and not self._ended.is_set():
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Send SIGKILL to it and all that it started."""
+        if self._process is not None:
+            self._process.kill()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it has ended; whether it has."""
+        return self._process is None or self._ended.wait(timeout)
+
+    def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """The answer to one command.
+
+        Raises:
+            WorkerExitedError: The process is gone, or ends instead of answering.
+            WorkerTimeoutError: It does not answer in time. It may still do so later.
+            WorkerBusyError: It takes one command at a time, and another one is under way.
+            ResponseMismatchError: The packet that came answers another request.
+            MalformedMessageError: The packet that came is no answer.
+            LocalProtocolError: The arguments have no JSON form; nothing was sent.
+        """
+        return self.result(self.submit(command, args), timeout=timeout)
+
+    async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """`ask` for an event loop."""
+        pending = self.submit(command, args)
+        limit = self.timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.wrap_future(pending.future)
+        except TimeoutError:
+            self._table.give_up(pending)
+            raise timed_out(self, pending.request, limit) from None
+        except asyncio.CancelledError:
+            self._table.give_up(pending)
+            raise
+
+    def submit(self, command: str, args: Args | None = None, *, id: int | None = None, health: bool = False) -> Pending:
+        """Send a command without waiting; `result` waits, as may `Pending.future`.
+
+        Args:
+            command: Its name.
+            args: Its arguments.
+            id: Its id; the next unique one if None.
+            health: Whether it may be sent while another command runs, where that is one at a time.
+
+        Raises:
+            WorkerExitedError: The process is gone.
+            WorkerBusyError: It takes one command at a time, and another one is under way.
+            LocalProtocolError: The arguments have no JSON form; nothing was sent.
+        """
+        request = Request(next(self._ids) if id is None else id, command, dict(args or {}))
+        frame = encode_frame(encode_request(request))
+        pending = self._table.add(request, health=health)
+        try:
+            if self._ended.is_set():
+                raise BrokenPipeError
+            self.send_bytes(frame)
+        except (ConnectionError, WorkerExitedError):
+            self._table.give_up(pending)
+            raise exited(self, request) from None
+        return pending
+
+    def result(self, pending: Pending, *, timeout: float | None = None) -> Response:
+        """Wait for the answer to what was sent by `submit`; raises what `ask` raises."""
+        limit = self.timeout if timeout is None else timeout
+        try:
+            return pending.future.result(limit)
+        except TimeoutError:
+            self._table.give_up(pending)
+            raise timed_out(self, pending.request, limit) from None
+
+    def send_bytes(self, data: bytes) -> None:
+        """Write bytes as they are, for faults.
+
+        Raises:
+            WorkerExitedError: The process does not read any more.
+        """
+        try:
+            if self._channel is None:
+                raise BrokenPipeError
+            self._channel.send(data)
+        except ConnectionError:
+            raise WorkerExitedError(f"nothing can be sent to {self}: {condition(self)}{quoted_log(self)}") from None
+
+    def __str__(self) -> str:
+        name = f"worker {self.worker_id!r}" if self.worker_id else "the standalone bridge"
+        return f"{name} (pid {self._process.pid})" if self._process else name
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, once it was started."""
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and can still answer."""
+        return self._process is not None and not self._ended.is_set()
+
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended, 128 + signal for a signal; None while it runs."""
+        return self._status
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that it still owes an answer to, those that were given up included."""
+        return self._table.unanswered
+
+    @property
+    def strays(self) -> Strays:
+        """How many packets came that nobody waited for."""
+        return self._table.strays
+
+    @property
+    def log(self) -> str:
+        """All that it wrote to its standard error."""
+        return self._log.read()
+
+    @property
+    def log_tail(self) -> str:
+        """The end of it."""
+        return self._log.tail()
+
+    def _greet(self) -> None:
+        dialect = self.dialect
+        pending = self.submit("ping", dialect.init_args(self.worker_id), id=dialect.init_ping_id)
+        response = self.result(pending, timeout=dialect.init_timeout)
+        if not response.success or (dialect.init_needs_ok and response.result.get("status") != "ok"):
+            said = response.message if not response.success else f"status {response.result.get('status')!r}"
+            raise WorkerStartError(f"{self} refused its first ping: {said}{quoted_log(self)}", details=details(self))
+
+    def _receive(self, payload: bytes) -> None:
+        for delivered in (payload,) if self.tamper is None else self.tamper(payload):
+            try:
+                response = parse_response(delivered)
+            except MalformedMessageError as error:
+                self._receive_undecodable(error)
+            else:
+                self._table.receive(response)
+
+    def _receive_undecodable(self, error: MalformedMessageError) -> None:
+        text = f"{self} sent what is no answer: {error.message}{quoted_log(self)}"
+        self._table.receive_undecodable(MalformedMessageError(text, request_id=error.request_id), error.request_id)
+
+    def _end(self) -> None:
+        """Runs in the channel's thread, when there is nothing more to read."""
+        assert self._process is not None
+        self._status = self._process.wait(_REAPED_WITHIN)
+        self._ended.set()
+        self._table.fail_all(lambda request: exited(self, request))
+        if self._on_end is not None:
+            self._on_end(self)

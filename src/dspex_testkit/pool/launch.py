@@ -1,0 +1,52 @@
+"""How the process of a bridge is started: interpreter, launcher, variables, working directory."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from dspex_testkit.pool.dialects import Dialect
+
+_MODULE = "dspex_testkit.runtime.main"
+_LOG = "DSPEX_TESTKIT_LOG"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What stays the same for all processes that a harness starts."""
+
+    script: Path | None = None
+    """The ``dspy_bridge.py`` that an installation wrote, as DSPex starts it; None runs the kit's module instead."""
+
+    python: str = sys.executable
+    """The interpreter."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside, and in place of, the inherited ones."""
+
+    cwd: Path | None = None
+    """Working directory; that of this process if None."""
+
+    collect_log: bool = True
+    """Whether the bridge writes its log to its standard error, where an error's message finds the end of it; an
+    explicit ``DSPEX_TESTKIT_LOG`` in `env` is left alone."""
+
+    def with_env(self, **variables: str) -> Self:
+        """The same launch with more variables."""
+        return replace(self, env={**self.env, **variables})
+
+    def argv(self, dialect: Dialect, worker_id: str | None) -> tuple[str, ...]:
+        """The command line, with exactly the arguments that DSPex gives."""
+        argv = [self.python, *([str(self.script)] if self.script else ["-m", _MODULE])]
+        if dialect.mode != "standalone":
+            argv += ["--mode", dialect.mode]
+        if dialect.tells_worker_id and worker_id:
+            argv += ["--worker-id", worker_id]
+        return tuple(argv)
+
+    def environment(self) -> dict[str, str]:
+        """All variables of the process."""
+        collected = {_LOG: "stderr"} if self.collect_log and _LOG not in os.environ else {}
+        return {**os.environ, **collected, **self.env}

@@ -1,0 +1,151 @@
+"""A worker in somebody's hands."""
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+
+from dspex_testkit.errors import PoolError, PoolExhaustedError
+from dspex_testkit.pool.bridge_process import BridgeProcess
+from dspex_testkit.pool.checkout import Ticket
+from dspex_testkit.pool.client import Args, BridgeClient
+from dspex_testkit.pool.crew import Crew, Worker
+from dspex_testkit.pool.outcomes import Outcome, outcome_of, worst
+from dspex_testkit.pool.status import WorkerStatus
+from dspex_testkit.protocol import Response
+
+
+class Lease(BridgeClient):
+    """A worker that belongs to one client until it is given back.
+
+    What the client meets meanwhile decides how the worker is given back.
+
+    Args:
+        worker: The worker.
+        timeout: Seconds that a command may take.
+    """
+
+    def __init__(self, worker: Worker, timeout: float) -> None:
+        self._worker = worker
+        self._timeout = timeout
+        self.outcome: Outcome = "ok"
+        """How the worker will be given back."""
+
+    @property
+    def process(self) -> BridgeProcess:
+        """The worker's process."""
+        return self._worker.process
+
+    @property
+    def worker_id(self) -> str:
+        """The worker's name."""
+        return self._worker.worker_id
+
+    def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """The answer to one command, as of `BridgeProcess.ask`."""
+        try:
+            return self._count(self.process.ask(command, args, timeout=self._limit(timeout)))
+        except BaseException as error:
+            self.note(error)
+            raise
+
+    async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """`ask` for an event loop."""
+        try:
+            return self._count(await self.process.aask(command, args, timeout=self._limit(timeout)))
+        except BaseException as error:
+            self.note(error)
+            raise
+
+    def note(self, error: BaseException | None) -> None:
+        """Let something that the client met count against the worker."""
+        self.outcome = worst(self.outcome, outcome_of(error))
+
+    def _limit(self, timeout: float | None) -> float:
+        self._worker.requests += 1
+        return self._timeout if timeout is None else timeout
+
+    def _count(self, response: Response) -> Response:
+        self._worker.errors += not response.success
+        return response
+
+
+class Checkout:
+    """A wish for a worker, fulfilled by ``with`` or ``async with``.
+
+    Args:
+        crew: Where the worker comes from.
+        session_id: For whom; None for a call without a session.
+        patience: Seconds to wait for it.
+        timeout: Seconds that a command may take.
+    """
+
+    def __init__(self, crew: Crew, session_id: str | None, *, patience: float, timeout: float) -> None:
+        self._crew = crew
+        self._session_id = session_id
+        self._patience = patience
+        self._timeout = timeout
+        self._lease: Lease | None = None
+        self._worker: Worker | None = None
+
+    def __enter__(self) -> Lease:
+        ticket = self._crew.join(self._session_id)
+        try:
+            worker_id = ticket.future.result(self._patience)
+        except TimeoutError:
+            worker_id = self._last_look(ticket)
+        except BaseException:
+            self._withdraw(ticket)
+            raise
+        return self._take(worker_id)
+
+    async def __aenter__(self) -> Lease:
+        ticket = self._crew.join(self._session_id)
+        try:
+            async with asyncio.timeout(self._patience):
+                worker_id = await asyncio.wrap_future(ticket.future)
+        except TimeoutError:
+            worker_id = self._last_look(ticket)
+        except BaseException:
+            self._withdraw(ticket)
+            raise
+        return self._take(worker_id)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._lease is not None
+        assert self._worker is not None
+        self._lease.note(error)
+        self._crew.give_back(self._worker, self._lease.outcome)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _take(self, worker_id: str) -> Lease:
+        self._worker = self._crew.worker(worker_id)
+        self._lease = Lease(self._worker, self._timeout)
+        return self._lease
+
+    def _last_look(self, ticket: Ticket) -> str:
+        """The worker that came in the very last moment."""
+        if not self._crew.leave(ticket):
+            return ticket.future.result(0)
+        workers, starting, waiting = self._crew.status()
+        raise PoolExhaustedError(
+            f"no worker became free within {self._patience:g} s: {_describe(workers)}, {starting} being started, "
+            f"{waiting} other callers waiting; give workers back sooner, or let the pool have more than "
+            f"{self._crew.size}",
+            details={"timeout": self._patience, "size": self._crew.size, "waiting": waiting, "starting": starting},
+        )
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        """The caller wants no worker any more; one that was handed to it already goes back."""
+        if not self._crew.leave(ticket):
+            with suppress(PoolError):
+                self._crew.give_back(self._crew.worker(ticket.future.result(0)), "ok")
+
+
+def _describe(workers: tuple[WorkerStatus, ...]) -> str:
+    return ", ".join(f"{worker.worker_id} is {worker.state}" for worker in workers) or "no worker was started"

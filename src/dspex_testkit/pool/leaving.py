@@ -1,0 +1,64 @@
+"""How a process is sent away: a ladder of ever firmer requests, each with a bound."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dspex_testkit.errors import PoolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from dspex_testkit.pool.bridge_process import BridgeProcess
+
+Rung = Literal["before", "command", "end of input", "SIGTERM", "SIGKILL"]
+
+_EOF_PATIENCE = 1.0
+"""Seconds in which a process ends whose input has been closed."""
+_KILL_PATIENCE = 10.0
+"""Seconds in which the system removes a killed process, on a machine that is busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended."""
+
+    by: Rung
+    """What ended it; ``before`` if it was gone already."""
+
+    status: int | None
+    """Its exit status, 128 + signal for a signal; None if it was never started, or could not even be killed."""
+
+
+def send_away(process: "BridgeProcess") -> Rung:
+    """End a process: its dialect's farewell, then the end of its input, then SIGTERM, then SIGKILL.
+
+    Returns:
+        Which of them it took.
+    """
+    if not process.alive:
+        return "before"
+    if process.dialect.farewell is not None:
+        if _say_farewell(process):
+            return "command"
+        process.close_stdin()
+        if process.wait(_EOF_PATIENCE):
+            return "end of input"
+    process.terminate()
+    if process.wait(process.dialect.kill_after):
+        return "SIGTERM"
+    process.kill()
+    process.wait(_KILL_PATIENCE)
+    return "SIGKILL"
+
+
+def _say_farewell(process: "BridgeProcess") -> bool:
+    """Send the last command and wait; whether the process has ended."""
+    assert process.dialect.farewell is not None
+    command, id, patience = process.dialect.farewell
+    args = {"worker_id": process.worker_id} if process.worker_id else {}
+    with suppress(PoolError, RemoteProtocolError):
+        # A worker that serves another client, or reads no more, is not asked.
+        pending = process.submit(command, args, id=id, health=True)
+        if not process.dialect.farewell_ends_with_reply:
+            return process.wait(patience)
+        process.result(pending, timeout=patience)
+    return not process.alive
