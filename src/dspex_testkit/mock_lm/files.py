@@ -37,7 +37,7 @@ def _read(text: str, suffix: str) -> Any:
         return tomllib.loads(text)
     if suffix in (".yaml", ".yml"):
         # Comes with dspy's own requirements.
-        import yaml  # type: ignore[import-untyped]
+        import yaml
 
         try:
             return yaml.safe_load(text)
