@@ -23,6 +23,8 @@ LARGEST_SIZE = 0xFFFFFFFF
 DEFAULT_MAX_FRAME_SIZE = 256 * 1024 * 1024
 KEPT_OF_OVERSIZED = 4096
 """Bytes remembered at either end of a frame that is too large."""
+_COPIED_TWICE = 1 << 16
+"""Below this size a second copy is faster than a view."""
 
 
 class NeedData:
@@ -117,7 +119,8 @@ class FrameDecoder:
 
     def __init__(self, max_frame_size: int = DEFAULT_MAX_FRAME_SIZE) -> None:
         self.max_frame_size = max_frame_size
-        self._buffer = bytearray()
+        # Most reads bring exactly one frame; only what is more or less than that is gathered in an array.
+        self._buffer: bytes | bytearray = b""
         self._skipped: _Skipped | None = None
         self._closed = False
 
@@ -129,10 +132,12 @@ class FrameDecoder:
         """
         if self._closed:
             raise LocalProtocolError("bytes were fed after feed_eof(); a stream ends once")
-        if self._skipped is None:
-            self._buffer += data
-        elif rest := self._skipped.take(data):
-            self._buffer += rest
+        if self._skipped is not None:
+            data = self._skipped.take(data)
+        if self._buffer:
+            self._gather().extend(data)
+        else:
+            self._buffer = bytes(data)
 
     def feed_eof(self) -> None:
         """Declare that no more bytes will come."""
@@ -156,21 +161,32 @@ class FrameDecoder:
             end = HEADER_SIZE + size
             if size > self.max_frame_size:
                 return self._skip(size)
-            if have >= end:
-                # Cutting the view, not the array, copies the payload once; the array drops its front in O(1).
-                with memoryview(buffer) as view:
-                    payload = bytes(view[HEADER_SIZE:end])
-                del buffer[:end]
+            if have == end:
+                self._buffer = b""
+                return Frame(bytes(buffer[HEADER_SIZE:]) if have < _COPIED_TWICE else _cut(buffer, HEADER_SIZE, end))
+            if have > end:
+                payload = _cut(buffer, HEADER_SIZE, end)
+                del self._gather()[:end]  # an array drops its front in constant time
                 return Frame(payload)
         if self._closed:
             return EndOfStream(partial=have > 0)
         return NEED_DATA
 
     def _skip(self, size: int) -> "Event":
-        begun = self._buffer[HEADER_SIZE:]
         self._skipped = _Skipped(size)
-        self._buffer = bytearray(self._skipped.take(begun))
+        self._buffer = bytes(self._skipped.take(self._buffer[HEADER_SIZE:]))
         return self.next_event()
+
+    def _gather(self) -> bytearray:
+        if not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer)
+        return self._buffer
+
+
+def _cut(buffer: "bytes | bytearray", start: int, end: int) -> bytes:
+    """A part of the buffer, copied once: a slice of an array would be a copy already."""
+    with memoryview(buffer) as view:
+        return bytes(view[start:end])
 
 
 class _Skipped:

@@ -81,8 +81,8 @@ class Server:
         self._early_commands = 0
         self._early_errors = 0
         self._backlog: list[Request] = []
-        self._unanswered = 0
-        self._most_unanswered = settings.concurrency * (1 + _WAITING_PER_THREAD)
+        self._executions = 0
+        self._most_executions = settings.concurrency * (1 + _WAITING_PER_THREAD)
 
     def run(self) -> None:
         """Serve until the input ends or `shutdown` has been answered.
@@ -119,10 +119,10 @@ class Server:
                 if not self._backlog:
                     self._bridge = bridge
                     return
-                request = self._backlog.pop(0)
+                request = self._backlog[0]
             self._answer_standalone(bridge, request)
             with self._gate:
-                self._unanswered -= 1
+                del self._backlog[0]
             if bridge.shutting_down:
                 self._drain()
                 leave(0)
@@ -164,7 +164,6 @@ class Server:
         with self._gate:
             if self._bridge is None:
                 self._backlog.append(request)
-                self._unanswered += 1
             return self._bridge
 
     def _load(self) -> "Loader":
@@ -185,11 +184,11 @@ class Server:
             self._send(answer)
             return
         with self._gate:
-            full = self._unanswered >= self._most_unanswered
-            self._unanswered += not full
+            full = self._executions >= self._most_executions
+            self._executions += not full
         if full:
             self._refuse(
-                OverloadedError(f"{self._most_unanswered} executions are under way or waiting; send this one later"),
+                OverloadedError(f"{self._most_executions} executions are under way or waiting; send this one later"),
                 request.id,
             )
         else:
@@ -203,7 +202,7 @@ class Server:
         except BaseException:
             self.fail(f"internal failure while answering request {request.id}", current_traceback())
         with self._gate:
-            self._unanswered -= 1
+            self._executions -= 1
 
     def _execute(self, request: Request, execution: "Execution") -> Response:
         self._load().wait_until_warm()
@@ -249,7 +248,7 @@ class Server:
     def _drain(self) -> None:
         """Let answers under way be written, as long as a departing client can be expected to wait."""
         deadline = time.monotonic() + GRACE
-        while self._unanswered and time.monotonic() < deadline:
+        while (self._backlog or self._executions) and time.monotonic() < deadline:
             time.sleep(0.002)
 
     def fail(self, summary: str, text: str = "", *, status: int = 1) -> "NoReturn":

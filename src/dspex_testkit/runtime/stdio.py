@@ -52,26 +52,22 @@ class Wire:
         header = frame_header(len(payload))
         with self._lock:
             if len(payload) <= _COPIED_BEHIND_HEADER:
-                self._write_all(header + payload)
+                self._write(header + payload)
             else:
-                self._write_all(header)
-                self._write_all(payload)
+                self._write(header)
+                self._write(payload)
 
-    def _write_all(self, data: bytes) -> None:
-        # os.write takes up again by itself after a signal, but writes to a pipe only what fits.
-        written = self._write(data)
-        if written == len(data):
-            return
-        with memoryview(data) as view:
-            while written < len(data):
-                written += self._write(view[written:])
-
-    def _write(self, data: "bytes | memoryview") -> int:
-        while True:
+    def _write(self, data: "bytes | memoryview") -> None:
+        while data:
             try:
-                return os.write(self.fd_out, data)
+                # Takes up again by itself after a signal, but a pipe may take less than all.
+                written = os.write(self.fd_out, data)
             except BlockingIOError:
                 _wait(self.fd_out, select.POLLOUT)
+            else:
+                if written == len(data):
+                    return
+                data = memoryview(data)[written:]
 
     def complain(self, text: str) -> None:
         """Say on the original error stream why the process ends."""
