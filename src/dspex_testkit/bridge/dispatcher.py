@@ -18,6 +18,7 @@ from dspex_testkit.bridge.lms import LMScopes
 from dspex_testkit.bridge.modules import CompiledPrograms
 from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.bridge.settings import BridgeSettings
+from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.bridge.state import InProcessStore, StateStore
 from dspex_testkit.errors import DSPexTestkitError, UnknownCommandError
 from dspex_testkit.lm.params import nearest
@@ -80,6 +81,7 @@ class Bridge:
         self.secrets = Secrets()
         self.lms = LMScopes(self.settings, self.store, self.secrets)
         self.programs = CompiledPrograms()
+        self._epoch = self.store.epoch
         self.command_count = 0
         self.error_count = 0
         self._counting = threading.Lock()
@@ -95,6 +97,8 @@ class Bridge:
     def dispatch(self, request: Request) -> Response | Execution:
         """Answer a request, or decide an execution that is still to run. Never raises."""
         self.command_count += 1
+        if self.store.epoch != self._epoch:
+            self._forget_compiled()
         try:
             result = self._handler(request.command)(self, Args(request.command, request.args))
         except Exception as error:
@@ -126,6 +130,12 @@ class Bridge:
             logger.error("%s failed", request.command, exc_info=error)
             message, code, details = f"Internal error in {request.command}: {error!r}", "internal_error", {}
         return Response.error(request.id, self.secrets.scrub(message), code, self.secrets.scrub(details))
+
+    def _forget_compiled(self) -> None:
+        """Follow a reset, which may have come to another worker of the pool."""
+        self._epoch = self.store.epoch
+        self.programs.clear()
+        clear_workings()
 
     def _handler(self, command: str) -> Handler:
         if (handler := HANDLERS.get(command)) is not None:

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dspex_testkit.bridge.records import ProgramRecord, SessionState
 from dspex_testkit.calls import ANY_SESSION, Counters, Journal, LocalCounters
@@ -17,6 +17,7 @@ from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.lm.resolution import Assignment
 
 SessionFilter = str | _AnySession | None
+DataOperation = Literal["set", "merge", "delete", "clear"]
 
 _MAX_TOMBSTONES = 10_000
 _MAX_COUNTERS = 4096
@@ -26,6 +27,11 @@ class StateStore(Protocol):
     """Programs, LM scopes, sessions, counters and the journal of a bridge or of a pool's bridges."""
 
     journal: Journal
+
+    @property
+    def epoch(self) -> int:
+        """How often everything was forgotten; what a process has built from the state is then out of date."""
+        ...
 
     def put_program(self, record: ProgramRecord) -> None:
         """Keep a program, in place of one of the same id and session."""
@@ -63,8 +69,17 @@ class StateStore(Protocol):
         """A copy of the session's data."""
         ...
 
-    def update_session_data(self, session_id: str, update: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Change the session's data in place, atomically, and return a copy."""
+    def update_session_data(
+        self, session_id: str, operation: DataOperation, key: str | None = None, value: Any = None
+    ) -> dict[str, Any]:
+        """Change the session's data, atomically, and return a copy.
+
+        Args:
+            session_id: The session; begun if it is new.
+            operation: ``set`` or ``delete`` a key, ``merge`` a map, or ``clear`` everything.
+            key: What `set` and `delete` change.
+            value: What `set` stores, or the map that `merge` lays over the data.
+        """
         ...
 
     def counters(self, lm_id: str) -> Counters:
@@ -101,6 +116,7 @@ class InProcessStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = Journal(max_calls=journal_size)
+        self.epoch = 0
         self._ttl = session_ttl
         self._clock = clock
         self._lock = threading.RLock()
@@ -176,12 +192,22 @@ class InProcessStore:
             session = self._find(session_id)
             return dict(session.data) if session else {}
 
-    def update_session_data(self, session_id: str, update: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Change the session's data in place, atomically, and return a copy."""
+    def update_session_data(
+        self, session_id: str, operation: DataOperation, key: str | None = None, value: Any = None
+    ) -> dict[str, Any]:
+        """Change the session's data, atomically, and return a copy."""
         with self._lock:
-            session = self._open(session_id)
-            update(session.data)
-            return dict(session.data)
+            data = self._open(session_id).data
+            match operation:
+                case "set":
+                    data[str(key)] = value
+                case "delete":
+                    data.pop(str(key), None)
+                case "merge":
+                    data.update(value)
+                case "clear":
+                    data.clear()
+            return dict(data)
 
     def counters(self, lm_id: str) -> LocalCounters:
         """The counters of one assignment."""
@@ -209,6 +235,7 @@ class InProcessStore:
     def reset(self) -> int:
         """Forget everything; returns the number of programs."""
         with self._lock:
+            self.epoch += 1
             programs = self.drop_programs()
             self._shared = SessionState()
             self._sessions.clear()

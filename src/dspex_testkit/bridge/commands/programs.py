@@ -52,7 +52,9 @@ def list_programs(bridge: "Bridge", args: Args) -> dict[str, Any]:
 
 def get_program_info(bridge: "Bridge", args: Args) -> dict[str, Any]:
     """One program."""
-    record = find_program(bridge, args)
+    found = find_program(bridge, args)
+    # A worker's memory of a program does not follow what its siblings execute; a listing is always new.
+    record = next((new for new in bridge.store.programs(found.session_id) if new.key == found.key), found)
     return {
         **_describe(record),
         "program_id": record.program_id,

@@ -1,14 +1,15 @@
 """Commands about sessions; they count in both modes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.state import DataOperation
 from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
 
-_OPERATIONS = ("set", "merge", "delete", "clear")
+_OPERATIONS: tuple[DataOperation, ...] = get_args(DataOperation)
 
 
 def cleanup_session(bridge: "Bridge", args: Args) -> dict[str, Any]:
@@ -29,26 +30,15 @@ def get_session_data(bridge: "Bridge", args: Args) -> dict[str, Any]:
 def update_session_data(bridge: "Bridge", args: Args) -> dict[str, Any]:
     """Store something for a session: `set` or `delete` a key, `merge` a map, or `clear` everything."""
     session_id = _session(args)
-    operation = args.text("operation") or "set"
-    if operation not in _OPERATIONS:
-        raise InvalidArgsError(f"Invalid operation {operation!r}; write one of {', '.join(_OPERATIONS)}")
+    asked = args.text("operation") or "set"
+    if asked not in _OPERATIONS:
+        raise InvalidArgsError(f"Invalid operation {asked!r}; write one of {', '.join(_OPERATIONS)}")
+    operation = _OPERATIONS[_OPERATIONS.index(asked)]
     key = args.text("key")
     if key is None and operation in ("set", "delete"):
         raise InvalidArgsError(f"Missing argument 'key': {operation!r} changes one key of the session's data")
-    merged = args.mapping("value") if operation == "merge" else {}
-
-    def change(data: dict[str, Any]) -> None:
-        match operation:
-            case "set":
-                data[str(key)] = args.get("value")
-            case "delete":
-                data.pop(str(key), None)
-            case "merge":
-                data.update(merged)
-            case "clear":
-                data.clear()
-
-    data = bridge.store.update_session_data(session_id, change)
+    value = args.mapping("value") if operation == "merge" else args.get("value")
+    data = bridge.store.update_session_data(session_id, operation, key, value)
     return {"session_id": session_id, "status": "acknowledged", "keys": sorted(data)}
 
 

@@ -1,0 +1,67 @@
+"""Answers the messages of workers from the store that they share."""
+
+from typing import Any
+
+from dspex_testkit.bridge.remote import rules
+from dspex_testkit.bridge.remote.board import Board
+from dspex_testkit.bridge.remote.values import pack, unpack
+from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.protocol import codec
+
+
+class StoreService:
+    """One store for many workers.
+
+    Args:
+        store: Holds the state.
+        board: Tells the workers of changes.
+    """
+
+    def __init__(self, store: StateStore, board: Board) -> None:
+        self.store = store
+        self._board = board
+
+    def answer(self, message: bytes) -> bytes | None:
+        """Do what a worker's message says.
+
+        Returns:
+            What to send back; None where nobody waits.
+
+        Raises:
+            ValueError: It is no JSON.
+        """
+        wait, path, method, args, *rest = codec.loads(message)
+        try:
+            result: dict[str, Any] = {"result": pack(self._call(path, method, args, rest[0] if rest else {}))}
+        except Exception as error:
+            result = {"error": _describe(error)}
+        if method not in rules.UNNOTICED:
+            self._board.show(epoch=self.store.epoch)
+        return codec.dumps(result) if wait else None
+
+    def _call(self, path: list[Any], method: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        target: Any = self.store
+        for step in path:
+            name, *given = [step] if isinstance(step, str) else step
+            target = _public(target, name)
+            if not isinstance(step, str):
+                target = target(*[unpack(arg) for arg in given])
+        called = _public(target, method)
+        return called(*[unpack(arg) for arg in args], **{name: unpack(arg) for name, arg in kwargs.items()})
+
+
+def _public(target: Any, name: str) -> Any:
+    if name.startswith("_"):
+        raise ValueError(f"{name!r} is nobody else's")
+    return getattr(target, name)
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    ours = isinstance(error, DSPexTestkitError)
+    return {
+        "class": type(error).__name__ if ours else "",
+        "message": error.message if isinstance(error, DSPexTestkitError) else f"the shared state failed: {error!r}",
+        "code": error.code if isinstance(error, DSPexTestkitError) else "internal_error",
+        "details": error.details if isinstance(error, DSPexTestkitError) else {},
+    }
