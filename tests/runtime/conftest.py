@@ -1,6 +1,7 @@
 """Bridge processes, started as DSPex starts them and ended with the test."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.bridges import Process
-from tests.support.waiting import until
+from tests.support.bridges import PATIENCE, Process
 
 Start = Callable[..., Process]
 
@@ -31,6 +31,14 @@ import dspy
 
 SLEEPING_CODE = "import os, time\nopen({pid_file!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
 """What a mock lets `program_of_thought` run: a child process that would outlast every test."""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what will surely come."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.005)
 
 
 @pytest.fixture(params=["standalone", "pool-worker"])
