@@ -1,0 +1,68 @@
+"""Recordings of what LMs said: made once, replayed for ever, and checked for keys before they are written.
+
+The default level is the LM seam: the canonical request and response, which are the same whichever client carried
+them. `http_cassette` records the providers' HTTP traffic instead. Both are vcrpy cassettes.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dspex_testkit.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from dspex_testkit.cassettes.age import StaleCassetteWarning
+    from dspex_testkit.cassettes.api import cassette_options, open_cassette, record, replay
+    from dspex_testkit.cassettes.drift import Drift, Severity
+    from dspex_testkit.cassettes.interaction import Interaction
+    from dspex_testkit.cassettes.lm import CassetteLM
+    from dspex_testkit.cassettes.matching import MatchRules
+    from dspex_testkit.cassettes.modes import RecordMode
+    from dspex_testkit.cassettes.opened import CassetteOptions, OpenCassette
+    from dspex_testkit.cassettes.report import CassetteReport
+
+# Only what is used is imported: most of it imports dspy.
+_HOME = {
+    "CassetteLM": "lm",
+    "CassetteOptions": "opened",
+    "CassetteReport": "report",
+    "Drift": "drift",
+    "Interaction": "interaction",
+    "MatchRules": "matching",
+    "OpenCassette": "opened",
+    "RecordMode": "modes",
+    "Severity": "drift",
+    "StaleCassetteWarning": "age",
+    "cassette_options": "api",
+    "open_cassette": "api",
+    "record": "api",
+    "replay": "api",
+}
+
+__all__ = [
+    "CassetteLM",
+    "CassetteOptions",
+    "CassetteReport",
+    "Drift",
+    "Interaction",
+    "MatchRules",
+    "OpenCassette",
+    "RecordMode",
+    "Severity",
+    "StaleCassetteWarning",
+    "cassette_options",
+    "open_cassette",
+    "record",
+    "replay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(f"{__name__}.{_HOME[name]}")
+    except ModuleNotFoundError as error:
+        if error.name in ("yaml", "vcr", "filelock", "platformdirs"):
+            raise MissingExtraError("recording", "cassettes") from error
+        raise
+    return getattr(module, name)

@@ -1,0 +1,135 @@
+"""Has the provider changed? A recorded answer beside the one that the provider gives today."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.errors import UsageError
+
+Comparator = Callable[[str, str], bool]
+"""Whether two answers' texts, the recorded one first, say the same."""
+
+_SECTION = re.compile(r"\[\[ ## (\w+) ## \]\]|<(\w+)>")
+
+
+class Severity(IntEnum):
+    """How much a change matters, least first."""
+
+    TEXT = 1
+    """Other words in the same shape."""
+    PARAMETERS = 2
+    """Another model version, finish reason or argument of a tool call."""
+    SCHEMA = 3
+    """Another shape: parts, tools, fields or keys; an error where there was an answer; or no recording at all."""
+
+    @classmethod
+    def of(cls, name: str) -> "Severity":
+        """The severity of this name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            raise UsageError(f"There is no severity {name!r}; write text, parameters or schema") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One answer that is not what was recorded."""
+
+    severity: Severity
+    what: str
+    """What differs, for a person."""
+    recorded: str
+    live: str
+    interaction: int | None = None
+    """The recording's position; None where the request was not recorded."""
+
+    def __str__(self) -> str:
+        place = "unrecorded" if self.interaction is None else f"interaction {self.interaction}"
+        return f"{self.severity.name.lower()}: {place}: {self.what}"
+
+
+def same_words(recorded: str, live: str) -> bool:
+    """The default comparator: equal up to white space."""
+    return recorded.split() == live.split()
+
+
+def compare(
+    recorded: Interaction, live: Interaction, *, position: int, comparator: Comparator = same_words
+) -> Drift | None:
+    """The gravest difference between a recording and today's answer; None where they agree."""
+
+    def drift(severity: Severity, what: str) -> Drift:
+        return Drift(severity, what, recorded.text, live.text, position)
+
+    if recorded.error is not None or live.error is not None:
+        before, now = (recorded.error or {}).get("code"), (live.error or {}).get("code")
+        if before == now:
+            return None
+        return drift(Severity.SCHEMA, f"was {before or 'an answer'}, is {now or 'an answer'}")
+    old, new = recorded.response or {}, live.response or {}
+    before, now = _shape(old), _shape(new)
+    if before != now:
+        return drift(Severity.SCHEMA, f"the answer's shape was {before}, is {now}")
+    if old.get("model") != new.get("model"):
+        return drift(Severity.PARAMETERS, f"the answering model was {old.get('model')!r}, is {new.get('model')!r}")
+    if old.get("finish_reason") != new.get("finish_reason"):
+        return drift(
+            Severity.PARAMETERS, f"finish_reason was {old.get('finish_reason')!r}, is {new.get('finish_reason')!r}"
+        )
+    if (before := _arguments(old)) != (now := _arguments(new)):
+        return drift(Severity.PARAMETERS, f"tool arguments were {before}, are {now}")
+    if not comparator(recorded.text, live.text):
+        return drift(Severity.TEXT, "the wording differs")
+    return None
+
+
+def unrecorded(live: Interaction) -> Drift:
+    """The drift of a request that the cassette does not know: the program itself asks something else now."""
+    return Drift(Severity.SCHEMA, "the program asks what was never recorded", "", live.text)
+
+
+def _parts(response: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(response.get("message", {}).get("parts", []))
+
+
+def _shape(response: dict[str, Any]) -> list[str]:
+    """Part types in order, with tool names and with the fields or keys that texts are made of."""
+    shape = []
+    for part in _parts(response):
+        kind = str(part.get("type"))
+        if kind == "tool_call":
+            shape.append(f"tool_call {part.get('name')}({', '.join(sorted(part.get('input') or {}))})")
+        elif kind == "text":
+            shape.append(f"text {_fields(str(part.get('text') or ''))}".strip())
+        elif kind not in ("thinking", "citation"):
+            shape.append(kind)
+    return shape
+
+
+def _fields(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        names = [match.group(1) or match.group(2) for match in _SECTION.finditer(text)]
+        return f"[{', '.join(names)}]" if names else ""
+    return _keys(value)
+
+
+def _keys(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_keys(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return f"[{_keys(value[0])}]" if value else "[]"
+    return type(value).__name__
+
+
+def _arguments(response: dict[str, Any]) -> list[Any]:
+    return [part.get("input") for part in _parts(response) if part.get("type") == "tool_call"]

@@ -1,0 +1,330 @@
+"""The engine pair of a cassette's LM: from the recording where there is one, else from the LM behind it.
+
+Keeps the contract of `dspy.clients.engines.base`. A recording answers sync, async and streamed requests alike: one
+that was not streamed is streamed word by word, one that was streamed is streamed as it came.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+import dspy
+from dspy.lm15 import LM15Error, Request, Response, materialize_response
+
+from dspex_testkit.calls import CALLER_SETTING, Caller, Journal, LMCall, Usage
+from dspex_testkit.cassettes import asking
+from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.dspy_wire import (
+    cost_of,
+    request_to_dict,
+    response_from_dict,
+    response_to_dict,
+    stream_event_from_dict,
+    stream_event_to_dict,
+)
+from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.opened import OpenCassette
+from dspex_testkit.errors import CassetteError
+from dspex_testkit.mock_lm.capture import current_call
+from dspex_testkit.mock_lm.failures import as_lm_error
+from dspex_testkit.mock_lm.streaming import stream_events
+
+_NO_CALLER = Caller()
+
+
+class CassetteEngine:
+    """Answers from a cassette.
+
+    Args:
+        source: Gives the cassette for this call; a bridge has one per session.
+        lm: The LM behind it; None to replay only.
+        identity: The model that callers see, with what it can do.
+        journal: Where calls go that no bridge asked for.
+        journaled_elsewhere: The LM behind writes its own calls down.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], OpenCassette],
+        lm: Any,
+        identity: RecordedLM,
+        journal: Journal,
+        *,
+        journaled_elsewhere: bool = False,
+    ) -> None:
+        self.source = source
+        self.lm = lm
+        self.identity = identity
+        self.journal = journal
+        self.journaled_elsewhere = journaled_elsewhere
+        provider, _, model = identity.model.partition("/")
+        self.template = LMCall(provider=provider, model=model or provider, engine="replay")
+
+    @property
+    def supports_function_calling(self) -> bool:
+        """Read by DSPy's adapters."""
+        return self.identity.function_calling
+
+    @property
+    def supports_response_schema(self) -> bool:
+        """Read by DSPy's adapters."""
+        return self.identity.response_schema
+
+    @property
+    def supports_reasoning(self) -> bool:
+        """Read by DSPy's adapters."""
+        return self.identity.reasoning
+
+    @property
+    def supported_params(self) -> frozenset[str]:
+        """Read by DSPy's adapters."""
+        return frozenset(self.identity.supported_params)
+
+    def complete(self, request: Request) -> Response:
+        """Answer at once."""
+        call = _Call(self, request)
+        if call.found is not None:
+            return call.replay()
+        try:
+            response = asking.ask(self.lm, request)
+        except LM15Error as error:
+            call.failed(error)
+            raise
+        return call.answered(response)
+
+    def stream(self, request: Request) -> Iterator[Any]:
+        """Answer piece by piece."""
+        call = _Call(self, request)
+        if call.found is not None:
+            for pause, event in call.events():
+                if pause:
+                    time.sleep(pause)
+                yield event
+            return
+        events: list[tuple[float, Any]] = []
+        try:
+            for event in asking.stream(self.lm, request):
+                events.append((call.elapsed_ms, event))
+                if event.type != "end":
+                    yield event
+        except LM15Error as error:
+            call.failed(error)
+            raise
+        yield call.streamed(events)
+
+    def close(self) -> None:
+        """Nothing is held open; the LM behind belongs to whoever made it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CassetteEngine":
+        # Optimizers deep-copy programs; the copies play on from the same cassette.
+        return self
+
+
+class AsyncCassetteEngine:
+    """The same for `acall`."""
+
+    def __init__(self, engine: CassetteEngine) -> None:
+        self._engine = engine
+
+    async def complete(self, request: Request) -> Response:
+        """Answer at once."""
+        call = _Call(self._engine, request)
+        if call.found is not None:
+            return call.replay()
+        try:
+            response = await asking.ask_async(self._engine.lm, request)
+        except LM15Error as error:
+            call.failed(error)
+            raise
+        return call.answered(response)
+
+    async def stream(self, request: Request) -> AsyncIterator[Any]:
+        """Answer piece by piece."""
+        call = _Call(self._engine, request)
+        if call.found is not None:
+            for pause, event in call.events():
+                if pause:
+                    await asyncio.sleep(pause)
+                yield event
+            return
+        events: list[tuple[float, Any]] = []
+        try:
+            async for event in asking.stream_async(self._engine.lm, request):
+                events.append((call.elapsed_ms, event))
+                if event.type != "end":
+                    yield event
+        except LM15Error as error:
+            call.failed(error)
+            raise
+        yield call.streamed(events)
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncCassetteEngine":
+        return self
+
+
+class _Call:
+    """One request on its way through the cassette and into the journal."""
+
+    __slots__ = ("_engine", "_request", "_started", "asked", "cassette", "found")
+
+    def __init__(self, engine: CassetteEngine, request: Request) -> None:
+        self._engine = engine
+        self._request = request
+        self._started = time.perf_counter()
+        self.asked = request_to_dict(request)
+        try:
+            self.cassette = engine.source()
+            self.found = self.cassette.find(self.asked)
+            if self.found is None and engine.lm is None:
+                raise CassetteError(
+                    f"{self.cassette.path} is opened to record ({self.cassette.mode}), and there is no LM behind it; "
+                    "give it one: cassettes.record(lm, path)"
+                )
+        except CassetteError as error:
+            self._journal(error=error.message.splitlines()[0])
+            raise as_lm_error(error, model=request.model) from None
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request came."""
+        return (time.perf_counter() - self._started) * 1000
+
+    def replay(self) -> Response:
+        """The recorded answer.
+
+        Raises:
+            LM15Error: The recorded failure.
+        """
+        found = self._recorded()
+        response = response_from_dict(found.response or {})
+        self._journal(found=found, response=response)
+        return response
+
+    def events(self) -> Iterator[tuple[float, Any]]:
+        """The recorded answer as events, each with the seconds to wait before it.
+
+        Raises:
+            LM15Error: The recorded failure.
+        """
+        found = self._recorded()
+        response = response_from_dict(found.response or {})
+        count = 0
+        if found.chunks is None:
+            paced: Iterator[tuple[float, Any]] = ((0.0, event) for event in stream_events(response))
+        else:
+            paced = self._paced(found.chunks)
+        for pause, event in paced:
+            count += event.type == "delta"
+            yield pause, event
+        self._journal(found=found, response=response, chunks=count)
+
+    def answered(self, response: Response) -> Response:
+        """Keep a live answer, and hand it on."""
+        self._keep(response, chunks=None)
+        return response
+
+    def streamed(self, events: list[tuple[float, Any]]) -> Any:
+        """Keep a live stream; returns its last event, which was held back so that nothing is kept of a cut one."""
+        response = materialize_response(iter([event for _, event in events]), self._request)
+        self._keep(response, chunks=events)
+        return events[-1][1]
+
+    def failed(self, error: LM15Error) -> None:
+        """Keep a failure of the provider."""
+        self._put(Interaction(self.asked, error=error_to_dict(error)))
+        if not self._engine.journaled_elsewhere:
+            self._journal(error=error.message.splitlines()[0] if error.message else type(error).__name__, live=True)
+
+    def _keep(self, response: Response, chunks: list[tuple[float, Any]] | None) -> None:
+        cost = cost_of(self._engine.lm, self._request, response)
+        record = response_to_dict(response)
+        record.pop("id", None)  # tells providers apart who asked, and nothing to a program
+        pieces = None
+        if chunks is not None:
+            pieces = tuple({"at_ms": round(at, 1), "event": _event_to_dict(event)} for at, event in chunks)
+        self._put(Interaction(self.asked, response=record, chunks=pieces, cost=cost))
+        if not self._engine.journaled_elsewhere:
+            count = None if chunks is None else sum(event.type == "delta" for _, event in chunks)
+            self._journal(response=response, chunks=count, cost=cost, live=True)
+
+    def _put(self, interaction: Interaction) -> None:
+        model = str(self._engine.lm.model)
+        now = self.cassette.options.now().astimezone(UTC)
+        interaction = replace(
+            interaction,
+            recorded_at=now.isoformat(timespec="seconds"),
+            elapsed_ms=round(self.elapsed_ms, 1),
+            live_model=model if model != interaction.model else None,
+        )
+        try:
+            self.cassette.introduce(self._engine.identity)
+            self.cassette.keep(interaction)
+        except CassetteError as error:
+            raise as_lm_error(error, model=self._request.model) from None
+
+    def _recorded(self) -> Interaction:
+        found = self.found
+        assert found is not None
+        if found.error is not None:
+            self._journal(error=str(found.error.get("message") or found.error.get("code")).splitlines()[0])
+            raise error_from_dict(found.error)
+        return found
+
+    def _paced(self, chunks: tuple[dict[str, Any], ...]) -> Iterator[tuple[float, Any]]:
+        before = 0.0
+        for chunk in chunks:
+            at = float(chunk.get("at_ms") or 0.0)
+            pause = max(0.0, at - before) / 1000 if self.cassette.options.realtime else 0.0
+            before = at
+            yield pause, stream_event_from_dict(chunk["event"])
+
+    def _journal(
+        self,
+        *,
+        found: Interaction | None = None,
+        response: Response | None = None,
+        chunks: int | None = None,
+        cost: Decimal | None = None,
+        error: str | None = None,
+        live: bool = False,
+    ) -> None:
+        caller = dspy.settings.get(CALLER_SETTING)
+        if not isinstance(caller, Caller):
+            caller = _NO_CALLER
+        capture = current_call().capture
+        journal = caller.journal if caller.journal is not None else self._engine.journal
+        usage = None if response is None else response.usage
+        journal.record(
+            replace(
+                caller.sign(self._engine.template),
+                engine="record" if live else "replay",
+                mocked=not live,
+                signature=None if capture is None else capture.full_signature.__name__,
+                completion=None if response is None else response.text,
+                finish_reason=None if response is None else response.finish_reason,
+                usage=Usage()
+                if usage is None
+                else Usage(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cache_read_tokens),
+                cost=cost if found is None else found.cost,
+                latency_ms=self.elapsed_ms,
+                rule=None if live else f"cassette:{self.cassette.path.stem}" if hasattr(self, "cassette") else None,
+                error=error,
+                stream_chunks=chunks,
+                time=time.time(),
+            )
+        )
+
+
+def _event_to_dict(event: Any) -> dict[str, Any]:
+    record: dict[str, Any] = stream_event_to_dict(event)
+    record.pop("provider_data", None)
+    record.pop("id", None)
+    return record

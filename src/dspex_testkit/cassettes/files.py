@@ -1,0 +1,132 @@
+"""Cassettes as files: read whole, written whole, by one recorder at a time."""
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from dspex_testkit.errors import CassetteBusyError, CassetteNotFoundError, CassettePathError, CassetteReadOnlyError
+
+
+def cache_folder() -> Path:
+    """Where copies and locks lie: outside every repository, and of no value to keep."""
+    return user_cache_path("dspex-testkit") / "cassettes"
+
+
+def resolve_inside(folder: Path, name: str | os.PathLike[str], *, suffix: str = ".yaml") -> Path:
+    """The file of a named cassette, certainly inside its folder, links followed.
+
+    Raises:
+        CassettePathError: The name is absolute, leads out of the folder, or is none.
+    """
+    written = os.fspath(name)
+    wanted = Path(written)
+    if not written or "\0" in written or wanted.is_absolute() or ".." in wanted.parts or "\\" in written:
+        raise CassettePathError(
+            f"A cassette is named relative to {folder}, without '..'; {written!r} is not",
+            details={"folder": str(folder), "name": written},
+        )
+    if wanted.suffix not in (".yaml", ".yml"):
+        wanted = wanted.with_name(wanted.name + suffix)
+    path = (folder / wanted).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise CassettePathError(
+            f"{folder / wanted} is a link that leads out of {folder}, to {path}; cassettes stay inside",
+            details={"folder": str(folder), "name": written},
+        )
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """A cassette's content.
+
+    Raises:
+        CassetteNotFoundError: There is no such file.
+        CassettePathError: It is no file, or may not be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CassetteNotFoundError(
+            f"There is no cassette {path}; record it first, with record_mode='once' or --lm-record-mode=once",
+            details={"path": str(path)},
+        ) from None
+    except OSError as error:
+        raise CassettePathError(f"{path} cannot be read: {error.strerror}", details={"path": str(path)}) from error
+
+
+def refuse_read_only(path: Path) -> None:
+    """Make sure that a recording can be kept, before anybody pays for it.
+
+    Raises:
+        CassetteReadOnlyError: The file, or the folder where it would lie, may not be written.
+    """
+    # The bits as well as the right: root may write everything, and still the file's owner meant what they say.
+    if path.exists() and not (path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)):
+        raise CassetteReadOnlyError(
+            f"{path} is read-only; make it writable, or replay it with record_mode='none'", details={"path": str(path)}
+        )
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise CassetteReadOnlyError(f"{folder} may not be written", details={"path": str(path)})
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step: whoever reads it, also after a crash, finds the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is part of the folder; without this a power cut may bring the old file back.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class RecorderLock:
+    """At most one recorder per cassette, over threads and processes; let go of when the process ends.
+
+    Raises:
+        CassetteBusyError: Another recorder has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        name = hashlib.blake2b(os.fsencode(path.resolve()), digest_size=16).hexdigest()
+        folder = cache_folder() / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / f"{name}.lock", thread_local=False)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise CassetteBusyError(
+                f"{path} is being recorded by somebody else; one recorder per cassette, so give each test its own",
+                details={"path": str(path)},
+            ) from None
+
+    def release(self) -> None:
+        """Let others record."""
+        self._lock.release()

@@ -1,0 +1,134 @@
+"""`CassetteLM`: the `dspy.LM` that a cassette gives."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import dspy
+from dspy.clients.base_lm import BaseLM
+
+from dspex_testkit.calls import Journal
+from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.dspy_wire import CLIENT_KEYS
+from dspex_testkit.cassettes.engine import AsyncCassetteEngine, CassetteEngine
+from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.opened import OpenCassette
+from dspex_testkit.errors import UsageError
+from dspex_testkit.mock_lm import MockLM
+
+
+class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
+    """An LM that answers from a recording, records another LM, or compares the two.
+
+    It is never cached, and never retries: what is recorded is how a call ended. What it answered is in `journal`,
+    except for calls that a bridge asked for.
+
+    Args:
+        cassette: The cassette, or what gives the one of the present caller.
+        lm: The LM behind it; None to replay only.
+        model: The name under which calls are kept; by default that of the LM, or the only one in the cassette.
+        identity: What is known of the LM, where neither the LM nor the cassette is to be asked.
+
+    Raises:
+        UsageError: There is no LM, and the cassette holds none or several.
+    """
+
+    def __init__(
+        self,
+        cassette: OpenCassette | Callable[[], OpenCassette],
+        lm: Any = None,
+        *,
+        model: str | None = None,
+        identity: RecordedLM | None = None,
+    ) -> None:
+        opened = cassette if isinstance(cassette, OpenCassette) else None
+        identity = identity or _identity(opened, lm, model)
+        if opened is not None and lm is not None:
+            for name in ("api_key", "azure_ad_token_provider"):
+                opened.options.redactor.learn(f"the LM's {name}", getattr(lm, "kwargs", {}).get(name))
+        self.journal = Journal()
+        engine = CassetteEngine(
+            (lambda: opened) if opened is not None else cassette,  # type: ignore[arg-type]
+            lm,
+            identity,
+            self.journal,
+            journaled_elsewhere=isinstance(lm, MockLM),
+        )
+        super().__init__(
+            identity.model,
+            model_type=identity.model_type,
+            cache=False,
+            num_retries=0,
+            engine=engine,
+            async_engine=AsyncCassetteEngine(engine),
+        )
+        # Set afterwards: at construction DSPy refuses what only live models may refuse.
+        self.kwargs = {"temperature": None, "max_tokens": None, **identity.params}
+        self.cassette = cassette
+        self.behind = lm
+
+    def close(self) -> None:
+        """Close nothing; the LM behind belongs to whoever made it."""
+
+    def dump_state(self) -> dict[str, Any]:
+        """Enough to replay again; a recording is not continued in another process.
+
+        Raises:
+            TypeError: The cassette is given by a bridge, and means nothing elsewhere.
+        """
+        if not isinstance(self.cassette, OpenCassette):
+            raise TypeError("An LM of a bridge's cassettes cannot be saved; set the program's LM again after loading")
+        state: dict[str, Any] = BaseLM.dump_state(self)
+        for name in self.kwargs:
+            state.pop(name, None)
+        return state | {"cassette": str(self.cassette.path), "model": self.model}
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> Self:
+        """An LM that replays the same cassette from its beginning."""
+        return cls(OpenCassette(Path(state["cassette"]), RecordMode.NONE), model=state["model"])
+
+
+def describe(lm: Any, model: str | None = None) -> RecordedLM:
+    """What is to be known of an LM to ask as it is asked; no keys, no addresses."""
+    params = {
+        name: value
+        for name, value in dict(lm.kwargs).items()
+        if name not in CLIENT_KEYS and value is not None and name != "prompt_cache"
+    }
+    return RecordedLM(
+        model=model or str(lm.model),
+        model_type=str(getattr(lm, "model_type", "chat")),
+        params=params,
+        function_calling=bool(lm.supports_function_calling),
+        response_schema=bool(lm.supports_response_schema),
+        reasoning=bool(lm.supports_reasoning),
+        supported_params=tuple(sorted(lm.supported_params)),
+    )
+
+
+def _identity(cassette: OpenCassette | None, lm: Any, model: str | None) -> RecordedLM:
+    if lm is not None and (cassette is None or cassette.wants_live_lm):
+        return describe(lm, model)
+    assert cassette is not None
+    name = model or (None if lm is None else str(lm.model))
+    recorded = cassette.recorded_lm(name)
+    if recorded is not None:
+        return recorded if lm is None else _with_params_of(lm, recorded)
+    if lm is not None:
+        return describe(lm, model)
+    if name is not None:
+        return RecordedLM(model=name)
+    models = sorted({interaction.model for interaction in cassette.document.interactions})
+    if len(models) == 1:
+        return RecordedLM(model=models[0])
+    known = ", ".join(models) if models else "none"
+    raise UsageError(f"Which LM of {cassette.path} is wanted? Name one with model=; it has recordings of {known}")
+
+
+def _with_params_of(lm: Any, recorded: RecordedLM) -> RecordedLM:
+    """The recorded LM's abilities with the present one's parameters: those are what a test may have changed."""
+    from dataclasses import replace
+
+    params = {name: value for name, value in dict(lm.kwargs).items() if name not in CLIENT_KEYS and value is not None}
+    return replace(recorded, params=params)

@@ -1,0 +1,366 @@
+"""`OpenCassette`: one cassette in use, by any number of threads, tasks and LMs."""
+
+import threading
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from dspex_testkit.cassettes import drift as drifting
+from dspex_testkit.cassettes.age import StaleCassetteWarning, parse_age, too_old
+from dspex_testkit.cassettes.document import Document, RecordedLM, read_document
+from dspex_testkit.cassettes.files import RecorderLock, refuse_read_only
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.leaks import refuse_secrets
+from dspex_testkit.cassettes.matching import MatchRules
+from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.nearest import miss
+from dspex_testkit.cassettes.redaction import Filter, Redactor
+from dspex_testkit.cassettes.report import CassetteReport
+from dspex_testkit.cassettes.saving import save
+from dspex_testkit.errors import CassetteDriftError, CassetteError, NothingRecordedError
+
+
+@dataclass(frozen=True)
+class CassetteOptions:
+    """How a cassette is used; the same for one and for a folder of them."""
+
+    rules: MatchRules = field(default_factory=MatchRules)
+    record_errors: bool = True
+    """Keep failures of the provider too, so that a replay fails as the provider did."""
+    max_age: timedelta | str | None = None
+    on_stale: Literal["warn", "fail"] = "warn"
+    comparator: drifting.Comparator = drifting.same_words
+    fail_on: drifting.Severity = drifting.Severity.TEXT
+    """The least drift that makes `commit` fail in mode `verify`."""
+    redactor: Redactor = field(default_factory=Redactor)
+    filter_request: Filter | None = None
+    filter_response: Filter | None = None
+    rerecord: str | None = None
+    """What a miss advises to do; None for a text that fits everywhere."""
+    realtime: bool = False
+    """Replay streams at the pace at which they came."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The clock."""
+
+
+class OpenCassette:
+    """Plays and records the LM calls of one file.
+
+    It writes nothing before `commit`, so that a recording is only kept where what was recorded turned out well. Used
+    with ``with``, it commits where the block succeeds and discards where it raises.
+
+    Args:
+        path: The file.
+        mode: What to do.
+        options: How to do it.
+
+    Raises:
+        CassetteNotFoundError: Replay was asked for and there is no file.
+        CassetteFormatError: The file is no cassette.
+        CassetteReadOnlyError: A recording could not be kept.
+        CassetteBusyError: Another recorder has the file.
+        StaleCassetteError: The recording is too old, and that was to be an error.
+    """
+
+    def __init__(self, path: Path, mode: RecordMode = RecordMode.NONE, options: CassetteOptions | None = None) -> None:
+        self.path = path
+        self.mode = mode
+        self.options = options or CassetteOptions()
+        self.existed = path.exists()
+        self._lock = threading.Lock()
+        self._recorder: RecorderLock | None = None
+        if mode.may_write and not (mode is RecordMode.ONCE and self.existed):
+            refuse_read_only(path)
+            self._recorder = RecorderLock(path)
+        try:
+            self._open()
+        except BaseException:
+            self._release()
+            raise
+
+    def _open(self) -> None:
+        needed = self.existed or self.mode in (RecordMode.NONE, RecordMode.VERIFY)
+        self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
+        self._at: dict[bytes, list[int]] = defaultdict(list)
+        for position, interaction in enumerate(self.document.interactions):
+            self._at[self.options.rules.key(interaction.request)].append(position)
+        self._cursor: dict[bytes, int] = defaultdict(int)
+        self._played: set[int] = set()
+        self._plays = 0
+        self._recorded: list[tuple[bytes, Interaction]] = []
+        self._lms: list[RecordedLM] = list(self.document.lms)
+        self._misses: list[CassetteError] = []
+        self._drifts: list[drifting.Drift] = []
+        self._closed = False
+        self._committed = False
+        self._stale: CassetteError | None = None
+        if self.options.max_age is not None and self.mode in (RecordMode.NONE, RecordMode.ONCE):
+            age = parse_age(self.options.max_age)
+            self._stale = too_old(self.document.interactions, age, path=self.path, now=self.options.now())
+            if self._stale is not None and self.options.on_stale == "fail":
+                raise self._stale
+            if self._stale is not None:
+                warnings.warn(self._stale.message, StaleCassetteWarning, stacklevel=4)
+
+    @property
+    def records(self) -> bool:
+        """Whether an unknown request is asked of the LM and kept."""
+        if self.mode is RecordMode.ONCE:
+            return not self.existed
+        return self.mode.may_write
+
+    @property
+    def wants_live_lm(self) -> bool:
+        """Whether an LM is needed behind this cassette."""
+        return self.records or self.mode is RecordMode.VERIFY
+
+    def lm_for(self, lm: Any = None, *, model: str | None = None) -> Any:
+        """A `dspy.LM` that answers from this cassette, and asks the given LM where that is to be recorded.
+
+        Args:
+            lm: The LM that is recorded; None to replay only.
+            model: The name under which its calls are kept, where another model answers than was asked for.
+        """
+        from dspex_testkit.cassettes.lm import CassetteLM
+
+        return CassetteLM(self, lm, model=model)
+
+    def find(self, request: dict[str, Any]) -> Interaction | None:
+        """The recording that answers a request; None where the LM is to be asked.
+
+        Raises:
+            NoMatchingInteractionError: Neither is possible.
+        """
+        if self.mode.asks_always or (self.mode is RecordMode.ONCE and not self.existed):
+            return None
+        key = self.options.rules.key(self.asked(request))
+        with self._lock:
+            position = self._take(key)
+            if position is not None:
+                self._played.add(position)
+                self._plays += 1
+                return self.document.interactions[position]
+        if self.records:
+            return None
+        raise self._miss(request, key)
+
+    def keep(self, interaction: Interaction) -> None:
+        """Take in what the LM answered: to be recorded, or in mode `verify` to be compared."""
+        kept = self._cleaned(interaction)
+        if kept is None:
+            return
+        key = self.options.rules.key(kept.request)
+        if self.mode is RecordMode.VERIFY:
+            self._compare(key, kept)
+            return
+        if kept.error is not None and not self.options.record_errors:
+            return
+        self._refuse_secrets_of(kept)
+        with self._lock:
+            self._recorded.append((key, kept))
+
+    def asked(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request in the form in which it is kept and compared: without secrets, filtered."""
+        clean = self._clean_request(request)
+        if self.options.filter_request is None:
+            return clean
+        return self.options.filter_request(clean) or clean
+
+    def introduce(self, lm: RecordedLM) -> None:
+        """Remember what an LM that is recorded can do."""
+        with self._lock:
+            if lm not in self._lms:
+                self._lms = [*(known for known in self._lms if known.model != lm.model), lm]
+
+    def recorded_lm(self, model: str | None = None) -> RecordedLM | None:
+        """What is known of the LM of this model; without a name, of the only one."""
+        if model is None:
+            return self._lms[0] if len(self._lms) == 1 else None
+        return next((lm for lm in self._lms if lm.model == model), None)
+
+    def report(self) -> CassetteReport:
+        """What came of it so far."""
+        with self._lock:
+            unplayed = set(range(len(self.document.interactions))) - self._played
+            return CassetteReport(
+                path=self.path,
+                mode=self.mode,
+                interactions=len(self.document.interactions),
+                played=self._plays,
+                recorded=len(self._recorded),
+                unplayed=tuple(sorted(unplayed)),
+                misses=tuple(self._misses),
+                drifts=tuple(self._drifts),
+                stale=self._stale,
+                committed=self._committed,
+            )
+
+    def commit(self) -> CassetteReport:
+        """Close it and keep what was recorded. Does nothing the second time.
+
+        Raises:
+            NoMatchingInteractionError: A miss happened that the program swallowed.
+            NothingRecordedError: A recording was asked for, and no LM was called.
+            CassetteDriftError: In mode `verify`, the provider answers otherwise.
+            SecretFoundError: The recording would have held a secret.
+        """
+        if self._closed:
+            return self.report()
+        try:
+            self._commit()
+        finally:
+            self.discard()
+        return self.report()
+
+    def discard(self) -> None:
+        """Close it and forget what was recorded."""
+        self._closed = True
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self.commit()
+        else:
+            self.discard()
+
+    def _commit(self) -> None:
+        if self._misses:
+            raise self._misses[0]
+        if self.mode is RecordMode.VERIFY:
+            self._refuse_drift()
+            return
+        if not self.records:
+            return
+        if not self._recorded and (self.mode.asks_always or not self.existed):
+            raise NothingRecordedError(
+                f"{self.path} was to be recorded, and no LM was called through it; use the LM that the cassette gives, "
+                "or do not ask for a recording",
+                details={"path": str(self.path)},
+            )
+        if self._recorded:
+            save(self.path, Document(self._kept(), self._used_lms()), secrets=self.options.redactor.secrets)
+            self._committed = True
+
+    def _kept(self) -> tuple[Interaction, ...]:
+        recorded = tuple(interaction for _, interaction in self._recorded)
+        if self.mode is not RecordMode.ALL:
+            return (*self.document.interactions, *recorded)
+        again = {key for key, _ in self._recorded}
+        old = [
+            interaction
+            for interaction in self.document.interactions
+            if self.options.rules.key(interaction.request) not in again
+        ]
+        return (*old, *recorded)
+
+    def _used_lms(self) -> tuple[RecordedLM, ...]:
+        used = {interaction.model for interaction in self._kept()}
+        return tuple(lm for lm in self._lms if lm.model in used)
+
+    def _take(self, key: bytes) -> int | None:
+        positions = self._at.get(key)
+        if not positions:
+            return None
+        count = self._cursor[key]
+        policy = self.options.rules.exhausted
+        if count >= len(positions):
+            if policy == "error":
+                return None
+            count = count % len(positions) if policy == "cycle" else len(positions) - 1
+        self._cursor[key] += 1
+        return positions[count]
+
+    def _miss(self, request: dict[str, Any], key: bytes) -> CassetteError:
+        error = miss(
+            self.asked(request),
+            self.document.interactions,
+            self.options.rules,
+            path=self.path,
+            times_played=len(self._at.get(key, ())),
+            rerecord=self.options.rerecord or "open it with record_mode='new_episodes' (pytest: --lm-record-mode)",
+        )
+        with self._lock:
+            self._misses.append(error)
+        return error
+
+    def _clean_request(self, request: dict[str, Any]) -> dict[str, Any]:
+        clean: dict[str, Any] = self.options.redactor.json(request)
+        if clean.get("config", {}).get("user_id"):
+            clean["config"] = {key: value for key, value in clean["config"].items() if key != "user_id"}
+        return clean
+
+    def _cleaned(self, interaction: Interaction) -> Interaction | None:
+        redact = self.options.redactor.json
+        request: dict[str, Any] | None = self._clean_request(interaction.request)
+        if self.options.filter_request is not None and request is not None:
+            request = self.options.filter_request(request)
+        if request is None:
+            return None
+        request = _tidy(request)
+        response = redact(interaction.response)
+        if self.options.filter_response is not None and response is not None:
+            response = self.options.filter_response(response)
+            if response is None:
+                return None
+        chunks = interaction.chunks
+        if chunks is not None and (response != interaction.response or _joined(redact(chunks)) != _joined(chunks)):
+            # A secret may lie across two chunks, where it cannot be cut out; the response is streamed anew then.
+            chunks = None
+        return replace(interaction, request=request, response=response, error=redact(interaction.error), chunks=chunks)
+
+    def _refuse_secrets_of(self, interaction: Interaction) -> None:
+        # Now, and not only when the file is written: whoever recorded should stop paying at once.
+        record = interaction.to_record()
+        refuse_secrets({"interactions": [record]}, "", self.options.redactor.secrets, path=self.path)
+
+    def _compare(self, key: bytes, live: Interaction) -> None:
+        with self._lock:
+            position = self._take(key)
+            if position is None:
+                self._drifts.append(drifting.unrecorded(live))
+                return
+            self._played.add(position)
+            found = drifting.compare(
+                self.document.interactions[position], live, position=position, comparator=self.options.comparator
+            )
+            if found is not None:
+                self._drifts.append(found)
+
+    def _refuse_drift(self) -> None:
+        if not self._played and not self._drifts:
+            raise NothingRecordedError(
+                f"{self.path} was to be verified, and no LM was called through it", details={"path": str(self.path)}
+            )
+        grave = [found for found in self._drifts if found.severity >= self.options.fail_on]
+        if grave:
+            lines = "\n".join(f"  {found}" for found in grave)
+            raise CassetteDriftError(
+                f"{self.path} no longer says what the provider says:\n{lines}\n  Record it again with "
+                "record_mode='rewrite' where the change is welcome.",
+                details={"path": str(self.path), "drifts": [str(found) for found in grave]},
+            )
+
+    def _release(self) -> None:
+        if self._recorder is not None:
+            self._recorder.release()
+            self._recorder = None
+
+
+def _tidy(value: Any) -> Any:
+    """Texts without blanks at line ends, which matching ignores anyway and which YAML cannot write as lines."""
+    if isinstance(value, str):
+        return "\n".join(line.rstrip() for line in value.split("\n")) if "\n" in value else value
+    if isinstance(value, dict):
+        return {key: _tidy(item) for key, item in value.items()}
+    return [_tidy(item) for item in value] if isinstance(value, list) else value
+
+
+def _joined(chunks: Any) -> str:
+    return "".join(str(chunk.get("event", {}).get("delta", {}).get("text", "")) for chunk in chunks)

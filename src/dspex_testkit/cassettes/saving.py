@@ -1,0 +1,25 @@
+"""The one way in which recordings get into files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dspex_testkit.cassettes import index_cache, yaml_text
+from dspex_testkit.cassettes.document import Document, document_from, parse_record
+from dspex_testkit.cassettes.files import write_atomically
+from dspex_testkit.cassettes.leaks import refuse_secrets
+
+
+def save(path: Path, document: Document, *, secrets: Mapping[str, str]) -> None:
+    """Write a document, after looking for secrets and after reading back what would be written.
+
+    Raises:
+        SecretFoundError: A known secret stands in it.
+    """
+    record = document.to_record()
+    text = yaml_text.dump(record)
+    content = text.encode()
+    parsed = parse_record(content, path)
+    document_from(parsed, path)
+    refuse_secrets(parsed, text, secrets, path=path)
+    write_atomically(path, content)
+    index_cache.remember(content, parsed)

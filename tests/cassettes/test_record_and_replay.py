@@ -1,0 +1,347 @@
+"""What was recorded is answered again, whichever way it is asked for."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+import yaml
+from dspy.lm15 import (
+    Message,
+    RateLimitError,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    Usage,
+)
+
+from dspex_testkit import cassettes
+from dspex_testkit.errors import (
+    CassetteNotFoundError,
+    NoMatchingInteractionError,
+    NothingRecordedError,
+    UsageError,
+)
+from dspex_testkit.mock_lm import Capabilities, MockLM
+
+Ask = Callable[..., str]
+
+
+def test_a_recording_replays_without_the_lm(path: Path, sums: MockLM, ask: Ask) -> None:
+    """A call recorded from any LM is answered from the file alone."""
+    with cassettes.record(sums, path) as lm:
+        assert ask(lm, "2+2") == "4"
+    assert ask(cassettes.replay(path), "2+2") == "4"
+    assert len(sums.journal) == 1
+
+
+def test_asynchronous_calls_record_and_replay_like_synchronous_ones(path: Path, sums: MockLM) -> None:
+    """What `acall` recorded, `__call__` replays, and the other way round."""
+
+    async def ask_async(lm: Any, question: str) -> str:
+        with dspy.context(lm=lm):
+            return str((await dspy.Predict("question -> answer").acall(question=question)).answer)
+
+    with cassettes.record(sums, path) as lm:
+        assert asyncio.run(ask_async(lm, "2+2")) == "4"
+        with dspy.context(lm=lm):
+            dspy.Predict("question -> answer")(question="2+3")
+    replayed = cassettes.replay(path)
+    assert asyncio.run(ask_async(replayed, "2+3")) == "5"
+    with dspy.context(lm=replayed):
+        assert dspy.Predict("question -> answer")(question="2+2").answer == "4"
+
+
+def _stream(lm: Any, question: str) -> tuple[list[str], str]:
+    program = dspy.streamify(
+        dspy.Predict("question -> answer"),
+        stream_listeners=[dspy.streaming.StreamListener(signature_field_name="answer")],
+        async_streaming=False,
+    )
+    pieces: list[str] = []
+    answer = ""
+    with dspy.context(lm=lm):
+        for value in program(question=question):
+            if isinstance(value, dspy.Prediction):
+                answer = str(value.answer)
+            else:
+                pieces.append(str(value.chunk))
+    return pieces, answer
+
+
+def test_a_stream_replays_its_own_chunks(path: Path) -> None:
+    """A recorded stream comes back in the pieces in which it came."""
+    lm = MockLM.deterministic({"capital": "Paris, on the Seine, of course"})
+    with cassettes.record(lm, path) as recorder:
+        recorded = _stream(recorder, "capital")
+    assert len(recorded[0]) > 1
+    assert _stream(cassettes.replay(path), "capital") == recorded
+    chunks = yaml.safe_load(path.read_text())["interactions"][0]["response"]["body"]["chunks"]
+    assert [chunk["event"]["type"] for chunk in (chunks[0], chunks[-1])] == ["start", "end"]
+    assert [chunk["at_ms"] for chunk in chunks] == sorted(chunk["at_ms"] for chunk in chunks)
+
+
+def test_streaming_and_plain_calls_share_recordings(path: Path, ask: Ask) -> None:
+    """A recording made without streaming can be streamed, and a streamed one asked plainly."""
+    lm = MockLM.deterministic({"plain": "one two three", "streamed": "four five six"})
+    with cassettes.record(lm, path) as recorder:
+        ask(recorder, "plain")
+        _stream(recorder, "streamed")
+    replayed = cassettes.replay(path)
+    pieces, answer = _stream(replayed, "plain")
+    assert answer == "one two three"
+    assert len(pieces) > 1
+    assert ask(replayed, "streamed") == "four five six"
+
+
+def test_several_completions_replay_in_their_order(path: Path) -> None:
+    """`n=3` records three interactions of one request and replays them in order."""
+    lm = MockLM.scripted([{"answer": "a"}, {"answer": "b"}, {"answer": "c"}])
+    with cassettes.record(lm, path) as recorder, dspy.context(lm=recorder):
+        first = dspy.Predict("question -> answer", n=3, temperature=1.0)(question="letters")
+    with dspy.context(lm=cassettes.replay(path)):
+        second = dspy.Predict("question -> answer", n=3, temperature=1.0)(question="letters")
+    assert first.completions.answer == second.completions.answer == ["a", "b", "c"]
+
+
+def test_threads_share_one_cassette(path: Path, ask: Ask) -> None:
+    """Calls of many threads are all recorded, and all replayed."""
+    questions = [f"question number {i}" for i in range(40)]
+    lm = MockLM.deterministic({question: f"answer {i}" for i, question in enumerate(questions)})
+    with cassettes.record(lm, path) as recorder, ThreadPoolExecutor(8) as threads:
+        recorded = list(threads.map(lambda question: ask(recorder, question), questions))
+    replayed = cassettes.replay(path)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda question: ask(replayed, question), questions)) == recorded
+
+
+class Provider:
+    """An engine that answers from a list of responses and failures."""
+
+    supports_function_calling = True
+    supports_response_schema = True
+    supports_reasoning = True
+    supported_params = frozenset({"tools", "response_format", "temperature"})
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[Request] = []
+
+    def complete(self, request: Request) -> Response:
+        """The next answer."""
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return Response(
+            id="secret-id",
+            model="gpt-4o-mini-2024-07-18",
+            message=Message(role="assistant", parts=tuple(answer)),
+            finish_reason="tool_call" if any(isinstance(part, ToolCallPart) for part in answer) else "stop",
+            usage=Usage(input_tokens=11, output_tokens=7),
+        )
+
+    def stream(self, request: Request) -> Any:
+        """Half an answer, then a failure."""
+        self.asked.append(request)
+        yield StreamStartEvent(model="gpt-4o-mini")
+        yield StreamDeltaEvent(delta=TextDelta(text="half an ", part_index=0))
+        yield StreamDeltaEvent(delta=TextDelta(text="answer", part_index=0))
+        yield StreamEndEvent(finish_reason="stop", usage=Usage(input_tokens=1, output_tokens=2))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def provider_lm(*answers: Any, **options: Any) -> dspy.LM:
+    """An LM on a provider that answers so."""
+    return dspy.LM("openai/gpt-4o-mini", engine=Provider(*answers), cache=False, **options)
+
+
+def test_every_part_of_an_answer_comes_back(path: Path) -> None:
+    """Reasoning, text and tool calls, finish reason and usage are recorded and replayed."""
+    answer = [
+        ThinkingPart("hmm"),
+        TextPart("calling"),
+        ToolCallPart(id="c1", name="add", input={"a": 2, "b": [1, None]}),
+    ]
+    request = Request(model="openai/gpt-4o-mini", messages=(Message.user("2+2"),))
+    with cassettes.record(provider_lm(answer), path) as lm:
+        recorded = lm(request)
+    replayed = cassettes.replay(path)(request)
+    assert replayed.message == recorded.message
+    assert replayed.finish_reason == "tool_call"
+    assert replayed.usage == recorded.usage
+    assert "secret-id" not in path.read_text()
+
+
+def test_usage_and_cost_are_journaled_again(path: Path) -> None:
+    """A replayed call has the recorded tokens and price, and is marked as replayed."""
+    with cassettes.record(provider_lm([TextPart("4")]), path) as lm:
+        lm("2+2")
+    live = lm.journal[0]
+    replayed = cassettes.replay(path)
+    replayed("2+2")
+    call = replayed.journal[0]
+    assert (live.engine, live.mocked, call.engine, call.mocked) == ("record", False, "replay", True)
+    assert call.usage.input_tokens == 11
+    assert call.cost == live.cost == Decimal("0.00000585")
+
+
+def test_capabilities_and_parameters_are_restored(path: Path) -> None:
+    """The replaying LM advertises what the recorded one could do, so adapters ask the same."""
+    with cassettes.record(provider_lm([TextPart("4")], temperature=0.7), path) as lm:
+        lm("2+2")
+    replayed = cassettes.replay(path)
+    assert replayed.model == "openai/gpt-4o-mini"
+    assert replayed.kwargs["temperature"] == 0.7
+    assert replayed.supports_function_calling
+    assert replayed.supports_reasoning
+    assert "response_format" in replayed.supported_params
+
+
+@pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter])
+def test_every_adapter_replays(path: Path, adapter: type[Any]) -> None:
+    """A program recorded with an adapter replays with it, structured outputs included."""
+    lm = MockLM.deterministic(
+        {"2+2": {"answer": 4, "why": "because"}},
+        capabilities=Capabilities(response_schema=True, params=frozenset({"response_format"})),
+    )
+    program = dspy.Predict("question -> answer: int, why: str")
+    with cassettes.record(lm, path) as recorder, dspy.context(lm=recorder, adapter=adapter()):
+        recorded = program(question="2+2")
+    with dspy.context(lm=cassettes.replay(path), adapter=adapter()):
+        assert program(question="2+2").toDict() == recorded.toDict() == {"answer": 4, "why": "because"}
+
+
+def test_a_provider_failure_is_recorded_and_replayed_at_once(path: Path) -> None:
+    """A rate limit comes back as DSPy's own class, without waiting and without retries."""
+    lm = provider_lm(RateLimitError("slow down", status=429, retry_after=30.0), num_retries=0)
+    with cassettes.record(lm, path) as recorder, pytest.raises(dspy.LMRateLimitError):
+        recorder("2+2")
+    with pytest.raises(dspy.LMRateLimitError, match="slow down") as caught:
+        cassettes.replay(path)("2+2")
+    assert caught.value.status == 429
+    assert caught.value.retry_after == 30
+
+
+def test_a_failure_that_a_retry_mended_leaves_no_trace(path: Path) -> None:
+    """What is recorded is how the call ended, not how often it was tried."""
+    lm = provider_lm(RateLimitError("wait", retry_after=0.0), [TextPart("4")], num_retries=2)
+    with cassettes.record(lm, path) as recorder:
+        assert recorder("2+2") == ["4"]
+    assert len(lm.engine.asked) == 2
+    assert len(yaml.safe_load(path.read_text())["interactions"]) == 1
+
+
+def test_failures_can_be_left_out(path: Path) -> None:
+    """With record_errors=False only answers are kept."""
+    lm = provider_lm(RateLimitError("no"), [TextPart("4")], num_retries=0)
+    with cassettes.record(lm, path, record_errors=False) as recorder:
+        with pytest.raises(dspy.LMRateLimitError):
+            recorder("2+2")
+        recorder("2+2")
+    assert cassettes.replay(path)("2+2") == ["4"]
+
+
+def test_an_aborted_stream_is_not_recorded(path: Path) -> None:
+    """Nothing is kept of a stream that the reader left."""
+    cassette = cassettes.open_cassette(path, "once")
+    events = cassette.lm_for(provider_lm()).engine.stream(
+        Request(model="openai/gpt-4o-mini", messages=(Message.user("x"),))
+    )
+    next(events)
+    next(events)
+    events.close()
+    with pytest.raises(NothingRecordedError):
+        cassette.commit()
+    assert not path.exists()
+
+
+def test_another_model_may_answer_under_the_name_that_was_asked_for(path: Path) -> None:
+    """Calls are kept under the requested model, and the cassette says who answered."""
+    live = provider_lm([TextPart("4")])
+    with cassettes.record(live, path, model="gemini/gemini-1.5-flash") as lm:
+        assert lm("2+2") == ["4"]
+    assert live.engine.asked[0].model == "openai/gpt-4o-mini"
+    recording = yaml.safe_load(path.read_text())["interactions"][0]
+    assert recording["request"]["body"]["model"] == "gemini/gemini-1.5-flash"
+    assert recording["response"]["recording"]["live_model"] == "openai/gpt-4o-mini"
+    assert cassettes.replay(path, model="gemini/gemini-1.5-flash")("2+2") == ["4"]
+
+
+def test_a_missing_cassette_is_an_error(path: Path) -> None:
+    """Replay without a recording says how to make one."""
+    with pytest.raises(CassetteNotFoundError, match="record it first"):
+        cassettes.replay(path)
+
+
+def test_a_recording_that_recorded_nothing_is_an_error(path: Path, sums: MockLM) -> None:
+    """A recorder that no LM call went through did not do what was asked."""
+    with pytest.raises(NothingRecordedError), cassettes.record(sums, path):
+        pass
+    assert not path.exists()
+
+
+def test_nothing_is_written_where_the_block_fails(path: Path, sums: MockLM, ask: Ask) -> None:
+    """A recording is promoted only on success."""
+
+    def fail_after_asking() -> None:
+        with cassettes.record(sums, path) as lm:
+            ask(lm, "2+2")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_asking()
+    assert not path.exists()
+
+
+def test_a_swallowed_miss_fails_when_the_cassette_is_closed(path: Path, sums: MockLM, ask: Ask) -> None:
+    """A program that catches everything does not hide a miss."""
+    with cassettes.record(sums, path) as lm:
+        ask(lm, "2+2")
+    with (
+        pytest.raises(NoMatchingInteractionError),
+        cassettes.record(sums, path, record_mode="none") as lm,
+        pytest.raises(NoMatchingInteractionError),
+    ):
+        ask(lm, "something else")
+
+
+def test_several_recorded_models_have_to_be_named(path: Path, ask: Ask) -> None:
+    """One cassette may hold several LMs; replaying asks which is meant."""
+    with cassettes.open_cassette(path, "once") as cassette:
+        for model in ("a", "b"):
+            ask(cassette.lm_for(MockLM.deterministic({"who": model}, model=model)), "who")
+    with pytest.raises(UsageError, match="mock/a, mock/b"):
+        cassettes.replay(path)
+    assert ask(cassettes.replay(path, model="mock/b"), "who") == "b"
+
+
+def test_copies_of_a_program_play_on_from_the_same_cassette(path: Path, ask: Ask) -> None:
+    """Optimizers deep-copy programs; their copies share the recording and its positions."""
+    with cassettes.record(MockLM.scripted([{"answer": "1"}, {"answer": "2"}]), path) as lm:
+        ask(lm, "next")
+        ask(lm, "next")
+    program = dspy.Predict("question -> answer")
+    program.set_lm(cassettes.replay(path))
+    copied = program.deepcopy()
+    assert [program(question="next").answer, copied(question="next").answer] == ["1", "2"]
+
+
+def test_a_program_with_a_replaying_lm_can_be_saved(path: Path, sums: MockLM, ask: Ask) -> None:
+    """The saved state names the cassette and loads as an LM that replays it."""
+    with cassettes.record(sums, path) as lm:
+        ask(lm, "2+2")
+    state = cassettes.replay(path).dump_state()
+    assert ask(cassettes.CassetteLM.load_state(state), "2+2") == "4"
