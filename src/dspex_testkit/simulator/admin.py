@@ -1,0 +1,146 @@
+"""The admin API: targets, specs, faults, journal and reset, for clients in other processes and languages.
+
+    GET    /_admin/targets                 what there is
+    POST   /_admin/targets                 {"model", "spec"?, "faults"?, "limits"?}  → how to reach it
+    PATCH  /_admin/targets/ID              {"spec"?, "faults"?, "limits"?}
+    GET    /_admin/journal?target=&since=  the LM calls
+    DELETE /_admin/journal
+    POST   /_admin/reset                   the journal, and every script, schedule and limit from its start
+
+Whoever asks shows the token made at the start. A web page could make its reader's browser ask; so the Host must be this
+machine, and there must be no foreign Origin.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import web
+
+from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError
+from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, read_faults, read_spec, refuse_imports
+from dspex_testkit.simulator.target import Target, read_model
+
+PREFIX: Final = "/_admin/"
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
+_CONFIGURABLE: Final = frozenset({"spec", "faults", "limits"})
+
+
+class Admin:
+    """Answers the admin API.
+
+    Args:
+        registry: What is administered.
+        root: The server's URL.
+        token: What a caller has to show.
+    """
+
+    def __init__(self, registry: Registry, root: str, token: str) -> None:
+        self._registry = registry
+        self._root = root
+        self._token = token
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request."""
+        forbidden = self._forbidden(request)
+        if forbidden is not None:
+            return _reply({"error": forbidden, "error_code": "forbidden"}, 403)
+        try:
+            payload = await request.read()
+            body = orjson.loads(payload) if payload else {}
+            if not isinstance(body, dict):
+                raise InvalidArgsError("The body should be a JSON object.")
+            answer = self._answer(request.method, request.path.removeprefix(PREFIX), request.query, body)
+        except DSPexTestkitError as error:
+            return _reply({"error": error.message, "error_code": error.code}, 400)
+        except orjson.JSONDecodeError as error:
+            return _reply({"error": f"The body is no JSON: {error}", "error_code": "invalid_args"}, 400)
+        if answer is None:
+            return _reply({"error": f"No {request.method} {request.path} here.", "error_code": "unknown"}, 404)
+        return _reply(answer, 200)
+
+    def target(self, model: str, **given: Any) -> Target:
+        """Make a target."""
+        provider, model = read_model(model)
+        tenant, key = self._registry.add(provider, model.partition("/")[2], **given)
+        return Target(
+            id=tenant.id,
+            provider=provider,
+            model=model,
+            root=f"{self._root}/t/{tenant.id}",
+            api_key=key,
+            registry=self._registry,
+        )
+
+    def _forbidden(self, request: web.BaseRequest) -> str | None:
+        if urlsplit(f"//{request.headers.get('Host', '')}").hostname not in _LOCAL:
+            return "The Host of an admin request is 127.0.0.1 or localhost."
+        origin = request.headers.get("Origin")
+        if origin is not None and origin != self._root:
+            return f"Origin {origin} may not administer this simulator."
+        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not secrets.compare_digest(shown.encode(), self._token.encode()):
+            return "An admin request carries 'Authorization: Bearer TOKEN' with the token made at the start."
+        return None
+
+    def _answer(self, method: str, path: str, query: Mapping[str, str], body: dict[str, Any]) -> Any:
+        head, _, id = path.partition("/")
+        match method, head, bool(id):
+            case "GET", "targets", False:
+                return {"targets": [_described(tenant) for tenant in self._registry]}
+            case "POST", "targets", False:
+                if not isinstance(body.get("model"), str):
+                    raise InvalidArgsError("model: a model such as 'openai/gpt-4o-mini' is wanted.")
+                return self.target(body.pop("model"), **_configuration(body)).to_dict()
+            case "PATCH", "targets", True:
+                given = _configuration(body)
+                spec, faults = given.pop("spec", None), given.pop("faults", None)
+                self._registry.get(id).configure(
+                    spec=None if spec is None else read_spec(spec),
+                    faults=None if faults is None else read_faults(faults),
+                    **given,
+                )
+                return {"id": id}
+            case "GET", "journal", False:
+                calls = self._registry.calls(query.get("target"), since=_number(query.get("since", "0")))
+                return {"calls": [call.to_dict() for call in calls]}
+            case "DELETE", "journal", False:
+                return {"forgotten": self._registry.journal.clear()}
+            case "POST", "reset", False:
+                self._registry.reset()
+                return {}
+        return None
+
+
+def _configuration(body: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [key for key in body if key not in _CONFIGURABLE]
+    if unknown:
+        raise InvalidArgsError(f"Unknown key {unknown[0]!r}; known are model, {', '.join(sorted(_CONFIGURABLE))}.")
+    for key in ("spec", "limits"):
+        if not isinstance(body.get(key, {}), Mapping):
+            raise InvalidArgsError(f"{key}: an object is wanted.")
+    refuse_imports(body.get("spec", {}))
+    return dict(body)
+
+
+def _described(tenant: Any) -> dict[str, Any]:
+    return {
+        "id": tenant.id,
+        "provider": tenant.provider,
+        "model": tenant.model,
+        "mode": tenant.spec.mode,
+        "faults": [fault.model_dump(exclude_defaults=True) for fault in tenant.faults.faults],
+        "default": tenant.id == DEFAULT_ID,
+    }
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise InvalidArgsError(f"since: a number is wanted, not {text!r}.")
+    return int(text)
+
+
+def _reply(body: Any, status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

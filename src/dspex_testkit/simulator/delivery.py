@@ -1,0 +1,137 @@
+"""Sending an answer, whole or spoilt."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from dspex_testkit.mock_lm.clock import Clock
+from dspex_testkit.simulator.http_faults import HTTPFault
+
+_JSON = "application/json"
+_PAGE = b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n"
+_MEGABYTE = 1 << 20
+
+
+class Delivery:
+    """Sends to one request.
+
+    Args:
+        request: Whom to answer.
+        headers: What every answer carries.
+        clock: Where delays are waited for.
+        stopping: Set when the server stops, which no delay may outlast.
+    """
+
+    def __init__(
+        self, request: web.BaseRequest, headers: Mapping[str, str], clock: Clock, stopping: asyncio.Event
+    ) -> None:
+        self._request = request
+        self._headers = dict(headers)
+        self._clock = clock
+        self._stopping = stopping
+
+    async def send(self, body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+        """A whole body."""
+        return web.Response(
+            body=orjson.dumps(body), status=status, content_type=_JSON, headers={**self._headers, **(headers or {})}
+        )
+
+    async def send_stream(self, frames: Iterable[bytes], content_type: str, fault: HTTPFault | None = None) -> int:
+        """Frames one by one, up to where a fault strikes; returns how many."""
+        response = web.StreamResponse(headers={**self._headers, "Cache-Control": "no-cache"})
+        response.content_type = "text/plain" if fault and fault.kind == "wrong_content_type" else content_type
+        await response.prepare(self._request)
+        sent = 0
+        for frame in frames:
+            if fault is not None and sent == fault.after_chunks and await self._interrupted(fault):
+                return sent
+            if fault is not None and fault.kind == "malformed":
+                await response.write(frame.replace(b"{", b"<"))
+            else:
+                await response.write(frame)
+            sent += 1
+        await response.write_eof()
+        return sent
+
+    async def _interrupted(self, fault: HTTPFault) -> bool:
+        """Whether the stream ends here."""
+        if fault.kind == "stalled_stream":
+            await self.wait(fault)
+        elif fault.kind == "cut_stream":
+            # The body ends as if it were complete: that the answer is not can only be seen in the events.
+            transport = self._request.transport
+            if transport is not None:
+                transport.write(b"0\r\n\r\n")
+                transport.close()
+            return True
+        elif fault.kind == "truncated":
+            self.close()
+            return True
+        return False
+
+    async def send_spoilt(self, body: Mapping[str, Any], fault: HTTPFault) -> Any:
+        """A whole body as the fault leaves it."""
+        payload = orjson.dumps(body)
+        if fault.kind == "truncated":
+            response = web.StreamResponse(headers=self._headers)
+            response.content_type = _JSON
+            response.content_length = len(payload)
+            await response.prepare(self._request)
+            await response.write(payload[: len(payload) // 2])
+            self.close()
+            return response
+        if fault.kind == "malformed":
+            payload = payload[: len(payload) // 2] + b"<<<" + payload[len(payload) // 2 :]
+        elif fault.kind == "oversized":
+            payload = payload[:-1] + b" " * (fault.megabytes * _MEGABYTE) + b"}"
+        content_type = "text/plain" if fault.kind == "wrong_content_type" else _JSON
+        return web.Response(body=payload, content_type=content_type, headers=self._headers)
+
+    async def send_instead(self, fault: HTTPFault) -> Any:
+        """What comes in place of an answer."""
+        if fault.kind == "reset":
+            self.reset()
+        elif fault.kind == "close":
+            self.close()
+        elif fault.kind == "hang":
+            await self.wait(fault)
+            self.close()
+        elif fault.kind == "redirect":
+            return web.Response(status=fault.status or 307, headers={**self._headers, "Location": fault.location})
+        elif fault.kind == "html":
+            return web.Response(body=_PAGE, content_type="text/html", headers=self._headers)
+        elif fault.kind == "empty_object":
+            return await self.send({})
+        return web.Response(body=b"", content_type=_JSON, headers=self._headers)
+
+    async def wait(self, fault: HTTPFault) -> None:
+        """The fault's delay; one without an end ends with the server, or with the client."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stopping.wait())]
+        if fault.delay_ms is not None or fault.kind != "hang":
+            waits.append(asyncio.ensure_future(self._clock.asleep((fault.delay_ms or 0.0) / 1000)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def close(self) -> None:
+        """End the connection in good order."""
+        if self._request.transport is not None:
+            self._request.transport.close()
+
+    def reset(self) -> None:
+        """Break the connection off: the client's next read fails."""
+        transport = self._request.transport
+        if transport is None:
+            return
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # Closing a socket that lingers for no time sends RST in place of FIN.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()

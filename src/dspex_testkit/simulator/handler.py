@@ -1,0 +1,201 @@
+"""From an HTTP request to what is sent back: which target, which format, which fault, what the mock says."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from aiohttp import web
+from dspy import lm15
+
+from dspex_testkit.calls import LMCall, Usage
+from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.mock_lm.usage import estimate_usage
+from dspex_testkit.simulator.delivery import Delivery
+from dspex_testkit.simulator.exchange import Ask
+from dspex_testkit.simulator.failures import MESSAGES, STATUSES, Failure, Refused, failure_of, refuse
+from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
+from dspex_testkit.simulator.redaction import keys_of, redacted
+from dspex_testkit.simulator.registry import Registry
+from dspex_testkit.simulator.tenant import Numbers, Tenant
+from dspex_testkit.simulator.wires import ENDINGS, Route, find_route
+from dspex_testkit.simulator.wires.models import asking_provider, model_entry, models_list
+from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
+
+_RESET = read_http_fault("reset")
+_FALLBACK = Route(OpenAIChat())
+
+
+class Handler:
+    """Answers every request to the providers' URLs.
+
+    Args:
+        registry: The targets, the journal and the clock.
+        stopping: Set when the server stops.
+    """
+
+    def __init__(self, registry: Registry, stopping: asyncio.Event) -> None:
+        self._registry = registry
+        self._stopping = stopping
+        self._numbers = Numbers()
+
+    async def __call__(self, request: web.BaseRequest) -> Any:
+        """Answer one request."""
+        tenant, path = self._registry.find(request.path, request.headers, request.query)
+        number = self._numbers.next()
+        delivery = Delivery(request, {"x-request-id": f"req_sim{number:012d}"}, self._registry.clock, self._stopping)
+        if request.method == "GET":
+            return await self._get(request, tenant, path, delivery)
+        route = find_route(path)
+        served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys_of(request.headers, request.query))
+        try:
+            if route is None or request.method != "POST":
+                raise refuse("not_found", _unknown_path(request.method, path))
+            return await served.serve(_json(await request.read()), number)
+        except Refused as refusal:
+            return await served.fail(refusal.failure)
+
+    async def _get(self, request: web.BaseRequest, tenant: Tenant, path: str, delivery: Delivery) -> Any:
+        provider = tenant.provider or asking_provider(request.headers, path)
+        head, _, last = path.rpartition("/")
+        if last in ("models", "tags"):
+            return await delivery.send(models_list(provider, self._registry.models(tenant), last))
+        if head.endswith("/models"):
+            return await delivery.send(model_entry(provider, last))
+        body = _FALLBACK.wire.error(Failure("not_found", _unknown_path("GET", path)), 404)
+        return await delivery.send(body, 404)
+
+
+class _Served:
+    """One request on its way."""
+
+    def __init__(self, registry: Registry, tenant: Tenant, route: Route, delivery: Delivery, keys: list[str]) -> None:
+        self._registry = registry
+        self._tenant = tenant
+        self._route = route
+        self._delivery = delivery
+        self._keys = keys
+        self._started = time.perf_counter()
+        self._model = "?"
+
+    async def serve(self, body: Mapping[str, Any], number: int) -> Any:
+        """Read, meet faults and limits, answer, journal."""
+        wire, path = self._route.wire, self._route.path
+        self._model = str(body.get("model") or path.get("model") or "?")
+        ask = wire.read(body, path) if self._route.embeddings is None else None
+        tokens = 1 if ask is None else estimate_usage(ask.request, output_chars=0, reasoning_chars=None).input_tokens
+        self._meet_limits(tokens or 1)
+        fault = self._tenant.faults.strike()
+        if fault is not None and fault.kind in STATUSES:
+            message = fault.message or MESSAGES[fault.kind]
+            failure = Failure(fault.kind, message, status=fault.status, retry_after=fault.retry_after)
+            return await self.fail(failure, fault)
+        if fault is not None and fault.kind in BEFORE:
+            self._record([self._failed(BEFORE[fault.kind], fault)])
+            return await self._delivery.send_instead(fault)
+        if fault is not None and fault.kind == "slow_first_byte":
+            await self._delivery.wait(fault)
+        if ask is None:
+            return await self._embed(body, fault)
+        return await self._answer(ask, number, fault)
+
+    async def fail(self, failure: Failure, fault: HTTPFault | None = None, call: LMCall | None = None) -> Any:
+        """Refuse in the provider's words."""
+        wire = self._route.wire
+        status = wire.status(failure)
+        self._record([call or self._failed(failure.message, fault)])
+        headers = self._limit_headers()
+        if fault is not None:
+            headers |= fault.headers()
+        elif failure.retry_after is not None:
+            headers["Retry-After"] = f"{failure.retry_after:g}"
+        return await self._delivery.send(wire.error(failure, status), status, headers)
+
+    async def _answer(self, ask: Ask, number: int, fault: HTTPFault | None) -> Any:
+        try:
+            answered, calls = await self._tenant.answer(ask, number)
+        except lm15.TransportError as error:
+            self._record([_call_of(error) or self._failed(str(error))])
+            return await self._delivery.send_instead(_RESET)
+        except Exception as error:
+            return await self.fail(failure_of(error), call=_call_of(error))
+        if self._tenant.rate_limits is not None:
+            self._tenant.rate_limits.charge(answered.output_tokens)
+        wire = self._route.wire
+        calls = [replace(call, fault=fault.kind if fault else call.fault) for call in calls] if fault else calls
+        if not ask.stream:
+            self._record(calls)
+            body = wire.write(ask, answered)
+            if fault is not None:
+                return await self._delivery.send_spoilt(body, fault)
+            return await self._delivery.send(body, headers=self._limit_headers())
+        try:
+            chunks = await self._delivery.send_stream(wire.stream(ask, answered), wire.stream_type, fault)
+        except ConnectionError:
+            self._record([replace(call, error="the client closed the stream") for call in calls])
+            raise
+        self._record([replace(call, stream_chunks=chunks) for call in calls])
+        return web.Response()
+
+    async def _embed(self, body: Mapping[str, Any], fault: HTTPFault | None) -> Any:
+        embeddings = self._route.embeddings
+        assert embeddings is not None
+        model, texts, answer = embeddings(body, self._route.path)
+        tokens = sum(-(-len(text) // 4) for text in texts)
+        call = LMCall(
+            provider=self._tenant.provider or self._route.wire.provider,
+            model=model,
+            engine="embedding",
+            lm_id=self._tenant.id,
+            inputs={"texts": texts},
+            usage=Usage(input_tokens=tokens, output_tokens=0),
+            fault=None if fault is None else fault.kind,
+            time=time.time(),
+        )
+        self._record([call])
+        return await (self._delivery.send(answer) if fault is None else self._delivery.send_spoilt(answer, fault))
+
+    def _meet_limits(self, tokens: int) -> None:
+        limits = self._tenant.rate_limits
+        hit = None if limits is None else limits.admit(tokens)
+        if hit is not None:
+            what, wait = hit
+            message = f"Simulated: limit on {what} per minute reached; try again in {wait:.3f} s."
+            # Whole seconds, rounded up, as providers send them.
+            raise Refused(Failure("rate_limit", message, retry_after=float(-(-wait // 1))))
+
+    def _limit_headers(self) -> dict[str, str]:
+        limits = self._tenant.rate_limits
+        return {} if limits is None else self._route.wire.rate_headers(limits.report())
+
+    def _failed(self, message: str, fault: HTTPFault | None = None) -> LMCall:
+        kind = None if fault is None else fault.kind
+        return self._tenant.failed_call(self._route.wire.provider, self._model, error=message, fault=kind)
+
+    def _record(self, calls: list[LMCall]) -> None:
+        latency = (time.perf_counter() - self._started) * 1000
+        for call in calls:
+            self._registry.journal.record(redacted(replace(call, latency_ms=latency), self._keys))
+
+
+def _json(payload: bytes) -> Mapping[str, Any]:
+    try:
+        body = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise refuse("invalid_request", f"The body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise refuse("invalid_request", f"The body should be a JSON object, not {type(body).__name__}.")
+    return body
+
+
+def _call_of(error: Exception) -> LMCall | None:
+    return getattr(error, "simulated_call", None)
+
+
+def _unknown_path(method: str, path: str) -> str:
+    hint = nearest_hint(path, ENDINGS)
+    return (
+        f"Nothing is simulated at {method} {path}{hint}. Paths may begin as they like and end in: {', '.join(ENDINGS)}."
+    )

@@ -1,0 +1,187 @@
+"""`ProviderSimulator`: the server, in a thread of its own."""
+
+import asyncio
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from dspex_testkit.calls import Journal, LMCall
+from dspex_testkit.errors import MissingExtraError, UsageError
+from dspex_testkit.mock_lm.clock import Clock, RealClock
+
+try:
+    from aiohttp import web
+except ImportError as error:
+    raise MissingExtraError("The provider simulator", "simulator") from error
+
+from dspex_testkit.simulator.admin import PREFIX, Admin
+from dspex_testkit.simulator.handler import Handler
+from dspex_testkit.simulator.registry import Registry, read_faults, read_spec
+from dspex_testkit.simulator.target import Target
+
+HOST: Final = "127.0.0.1"
+_MAX_BODY: Final = 64 << 20
+
+
+class ProviderSimulator:
+    """A server on this machine that answers as LM providers do, from mock specs.
+
+    Runs in a thread with an event loop of its own, so tests need not be asynchronous; in asynchronous ones use
+    `async with`.
+
+    Args:
+        spec: What the default target answers: requests that come with no target's URL, header or key.
+        faults: What goes wrong with those.
+        limits: Their `requests_per_minute` and `tokens_per_minute`.
+        port: 0 for any free one.
+        clock: Where delays are waited for and rate limits measured.
+        journal: Where LM calls are written.
+
+    Raises:
+        InvalidMockSpecError: The spec cannot be used.
+        UsageError: A fault or a limit cannot, or the port is taken.
+    """
+
+    def __init__(
+        self,
+        spec: Any = None,
+        *,
+        faults: Any = (),
+        limits: Mapping[str, Any] | None = None,
+        port: int = 0,
+        clock: Clock | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.journal = journal or Journal()
+        self.token = secrets.token_urlsafe(24)
+        """What the admin API wants to be shown."""
+        self._registry = Registry(clock or RealClock(), self.journal)
+        self._registry.default.configure(spec=read_spec(spec), faults=read_faults(faults), limits=limits)
+        self._wanted_port = port
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._admin: Admin | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The server's root."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def calls(self) -> list[LMCall]:
+        """What was asked of any target, in order."""
+        return self._registry.calls()
+
+    def target(
+        self,
+        model: str,
+        *,
+        spec: Any = None,
+        faults: Iterable[Any] = (),
+        limits: Mapping[str, Any] | None = None,
+    ) -> Target:
+        """A model of its own on this server: own answers, own faults, own limits, own calls.
+
+        Args:
+            model: With its provider: `openai/gpt-4o-mini`, `anthropic/…`, `gemini/…`, `cohere_chat/…`, `ollama_chat/…`,
+                or any prefix of a server that is compatible with OpenAI.
+            spec: What it answers: a mock spec or its JSON; left out, answers derived from what is asked.
+            faults: What goes wrong on the way.
+            limits: `requests_per_minute`, `tokens_per_minute`.
+
+        Raises:
+            InvalidMockSpecError: The spec cannot be used.
+            UsageError: The server does not run, or something else cannot be used.
+        """
+        if self._admin is None:
+            raise UsageError("The simulator does not run: use it in a with statement, or call start().")
+        return self._admin.target(model, spec=spec, faults=faults, limits=limits)
+
+    def reset(self) -> None:
+        """Forget the journal; scripts, fault schedules and rate limits begin anew."""
+        self._registry.reset()
+
+    def start(self) -> Self:
+        """Listen.
+
+        Raises:
+            UsageError: It runs already, or the port is taken.
+        """
+        if self._thread is not None:
+            raise UsageError("This simulator runs already.")
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, self._wanted_port))
+        except OSError as error:
+            listener.close()
+            raise UsageError(f"Port {self._wanted_port} cannot be had: {error.strerror}. Try another, or 0.") from None
+        self.port = listener.getsockname()[1]
+        self._admin = Admin(self._registry, self.url, self.token)
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(listener, ready), name="dspex-testkit-simulator", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and end what is still open."""
+        if self._thread is None or self._loop is None or self._stopping is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        self._thread = self._admin = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The thread ends within the bound of an open connection's shutdown; the loop of the caller goes on meanwhile.
+        await asyncio.to_thread(self.stop)
+
+    def _run(self, listener: socket.socket, ready: threading.Event) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._serve(listener, ready))
+
+    async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        provider, admin = Handler(self._registry, self._stopping), self._admin
+        assert admin is not None
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            response = await (admin(request) if request.path.startswith(PREFIX) else provider(request))
+            assert isinstance(response, web.StreamResponse)
+            return response
+
+        server = web.Server(handle, request_factory=_request, access_log=None)
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        site = web.SockSite(runner, listener, shutdown_timeout=0.5)
+        await site.start()
+        ready.set()
+        await self._stopping.wait()
+        await runner.cleanup()
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=_MAX_BODY
+    )

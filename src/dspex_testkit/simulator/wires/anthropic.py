@@ -1,0 +1,203 @@
+"""Anthropic's messages."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dspy.lm15 import Reasoning
+
+from dspex_testkit.simulator.conversation import (
+    Conversation,
+    choice_of,
+    config_of,
+    function_tool,
+    model_of,
+    objects,
+    schema_format,
+    text_of,
+    tool_call,
+    whole_number,
+)
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, pieces
+from dspex_testkit.simulator.failures import Failure, refuse
+from dspex_testkit.simulator.wires.base import Wire, json_text, sse
+
+_STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use", "content_filter": "refusal"}
+_TYPES = {
+    "auth": "authentication_error",
+    "billing": "billing_error",
+    "permission": "permission_error",
+    "not_found": "not_found_error",
+    "too_large": "request_too_large",
+    "rate_limit": "rate_limit_error",
+    "overloaded": "overloaded_error",
+    "timeout": "timeout_error",
+    "server_error": "api_error",
+    "unavailable": "api_error",
+}
+
+
+class Anthropic(Wire):
+    """`POST …/messages`."""
+
+    provider = "anthropic"
+    statuses = {"overloaded": 529}  # noqa: RUF012 - a ClassVar by its declaration in Wire
+
+    def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
+        """The request in neutral words."""
+        model = model_of(body)
+        conversation = Conversation()
+        conversation.system(text_of(body.get("system"), "system"))
+        for index, message in enumerate(objects(body, "messages", required=True)):
+            _read_message(message, conversation, f"messages[{index}]")
+        if body.get("max_tokens") is None:
+            raise refuse("invalid_request", "max_tokens: Field required")
+        tools = tuple(
+            function_tool(tool.get("name"), tool.get("description"), tool.get("input_schema"))
+            for tool in objects(body, "tools")
+            if tool.get("type") in (None, "custom")
+        )
+        config = config_of(
+            max_tokens=whole_number(body, "max_tokens", 1, most=10**7),
+            temperature=body.get("temperature"),
+            top_p=body.get("top_p"),
+            top_k=body.get("top_k"),
+            stop=body.get("stop_sequences"),
+            response_format=_output_format(body),
+            tool_choice=_tool_choice(body.get("tool_choice")),
+            reasoning=_thinking(body),
+        )
+        request = conversation.request(model, tools, config, wanted="messages")
+        return Ask(provider=self.provider, model=model, request=request, stream=body.get("stream") is True)
+
+    def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        choice = answered.choices[0]
+        reason, sequence = _stop(choice)
+        message = _message(ask, answered)
+        message.update(content=_blocks(choice, answered), stop_reason=reason, stop_sequence=sequence)
+        message["usage"]["output_tokens"] = answered.output_tokens
+        return message
+
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
+        """The frames of a streamed answer."""
+        for event in _events(ask, answered):
+            yield sse(event, event["type"])
+
+    def error(self, failure: Failure, status: int) -> dict[str, Any]:
+        """The body of a refusal."""
+        kind = _TYPES.get(failure.kind, "invalid_request_error")
+        message = failure.message if failure.code is None else f"{failure.message} [{failure.code}]"
+        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_simulated"}
+
+    def rate_headers(self, limits: Mapping[str, str]) -> dict[str, str]:
+        """How the provider reports its rate limits."""
+        # `limit-requests` is spelled `requests-limit` here.
+        return {f"anthropic-ratelimit-{'-'.join(reversed(name.split('-')))}": value for name, value in limits.items()}
+
+
+def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
+    role, content = message.get("role"), message.get("content")
+    blocks = content if isinstance(content, list) else []
+    rest = [block for block in blocks if block.get("type") not in ("tool_use", "tool_result", "thinking")]
+    text = text_of(rest if blocks else content, f"{where}.content")
+    if role == "assistant":
+        uses = [block for block in blocks if block.get("type") == "tool_use"]
+        conversation.assistant(text, [tool_call(use.get("id"), use.get("name"), use.get("input")) for use in uses])
+    elif role == "user":
+        results = [block for block in blocks if block.get("type") == "tool_result"]
+        for result in results:
+            conversation.tool_result(str(result.get("tool_use_id") or "call"), text_of(result.get("content"), where))
+        if text or not results:
+            conversation.user(text)
+    elif role == "system":
+        conversation.system(text)
+    else:
+        raise refuse("invalid_request", f'{where}.role: Input should be "user" or "assistant", not {role!r}.')
+
+
+def _tool_choice(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return None
+    return choice_of({"any": "required"}.get(given.get("type", ""), str(given.get("type"))), given.get("name"))
+
+
+def _output_format(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    given = (body.get("output_config") or {}).get("format") or body.get("output_format")
+    return schema_format(given.get("schema")) if isinstance(given, Mapping) else None
+
+
+def _thinking(body: Mapping[str, Any]) -> Reasoning | None:
+    thinking = body.get("thinking") or {}
+    if thinking.get("type") in ("enabled", "adaptive"):
+        return Reasoning("medium")
+    return Reasoning("off") if thinking.get("type") == "disabled" else None
+
+
+def _stop(choice: Choice) -> tuple[str, str | None]:
+    if choice.stop_sequence is not None:
+        return "stop_sequence", choice.stop_sequence
+    return _STOP_REASONS[choice.finish], None
+
+
+def _message(ask: Ask, answered: Answered) -> dict[str, Any]:
+    return {
+        "id": answered.id("msg_"),
+        "type": "message",
+        "role": "assistant",
+        "model": ask.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": answered.input_tokens,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": answered.cached_tokens,
+            "output_tokens": 1,
+            "service_tier": "standard",
+        },
+    }
+
+
+def _blocks(choice: Choice, answered: Answered) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if choice.reasoning is not None:
+        blocks.append({"type": "thinking", "thinking": choice.reasoning, "signature": answered.id("sig_")})
+    text = choice.refusal if choice.refusal is not None else choice.text
+    if text or not choice.tool_calls:
+        blocks.append({"type": "text", "text": text, "citations": None})
+    for call in choice.tool_calls:
+        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)})
+    return blocks
+
+
+def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any]]:
+    choice = answered.choices[0]
+    yield {"type": "message_start", "message": _message(ask, answered)}
+    yield {"type": "ping"}
+    for index, block in enumerate(_blocks(choice, answered)):
+        yield from _block_events(index, block)
+    reason, sequence = _stop(choice)
+    yield {
+        "type": "message_delta",
+        "delta": {"stop_reason": reason, "stop_sequence": sequence},
+        # Clients that keep only the last usage would lose the prompt's tokens.
+        "usage": {"input_tokens": answered.input_tokens, "output_tokens": answered.output_tokens},
+    }
+    yield {"type": "message_stop"}
+
+
+def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if block["type"] == "thinking":
+        opened = {**block, "thinking": "", "signature": ""}
+        deltas = [{"type": "thinking_delta", "thinking": word} for word in pieces(block["thinking"])]
+        deltas.append({"type": "signature_delta", "signature": block["signature"]})
+    elif block["type"] == "text":
+        opened = {**block, "text": ""}
+        deltas = [{"type": "text_delta", "text": word} for word in pieces(block["text"])]
+    else:
+        opened = {**block, "input": {}}
+        deltas = [{"type": "input_json_delta", "partial_json": p} for p in pieces(json_text(block["input"]))]
+    yield {"type": "content_block_start", "index": index, "content_block": opened}
+    for delta in deltas:
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+    yield {"type": "content_block_stop", "index": index}

@@ -1,0 +1,169 @@
+"""Cohere's chat, second version."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dspy.lm15 import Reasoning
+
+from dspex_testkit.simulator.conversation import (
+    Conversation,
+    choice_of,
+    config_of,
+    function_tool,
+    model_of,
+    objects,
+    schema_format,
+    text_of,
+    tool_call,
+)
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, ToolCall, pieces
+from dspex_testkit.simulator.failures import Failure, refuse
+from dspex_testkit.simulator.wires.base import Wire, json_text, sse
+from dspex_testkit.simulator.wires.logprobs import tokens
+
+FINISH = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_call": "TOOL_CALL", "content_filter": "ERROR"}
+
+
+class CohereChat(Wire):
+    """`POST …/v2/chat`."""
+
+    provider = "cohere"
+
+    def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
+        """The request in neutral words."""
+        model = model_of(body)
+        conversation = Conversation()
+        for index, message in enumerate(objects(body, "messages", required=True)):
+            _read_message(message, conversation, f"messages[{index}]")
+        functions = [tool.get("function") or {} for tool in objects(body, "tools")]
+        tools = tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
+        choice = body.get("tool_choice")
+        config = config_of(
+            max_tokens=body.get("max_tokens"),
+            temperature=body.get("temperature"),
+            top_p=body.get("p"),
+            top_k=body.get("k") or None,
+            seed=body.get("seed"),
+            stop=body.get("stop_sequences"),
+            response_format=_response_format(body.get("response_format")),
+            tool_choice=None if choice is None else choice_of(str(choice).lower()),
+            reasoning=_thinking(body.get("thinking") or {}),
+        )
+        return Ask(
+            provider=self.provider,
+            model=model,
+            request=conversation.request(model, tools, config, wanted="messages"),
+            stream=body.get("stream") is True,
+            top_logprobs=0 if body.get("logprobs") else None,
+        )
+
+    def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        choice = answered.choices[0]
+        message: dict[str, Any] = {"role": "assistant", "content": _contents(choice)}
+        if choice.tool_calls:
+            message["tool_calls"] = [_tool_call(call) for call in choice.tool_calls]
+        body = {"id": answered.id(""), "finish_reason": _finish(choice), "message": message, "usage": usage(answered)}
+        if ask.top_logprobs is not None:
+            body["logprobs"] = [_logprob(token) for token in tokens(choice.text, 0)]
+        return body
+
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
+        """The frames of a streamed answer."""
+        for event in _events(ask, answered):
+            yield sse(event, event["type"])
+        yield sse("[DONE]")
+
+    def error(self, failure: Failure, status: int) -> dict[str, Any]:
+        """The body of a refusal."""
+        return cohere_error(failure)
+
+
+def cohere_error(failure: Failure) -> dict[str, Any]:
+    """The body of a refusal, in either version."""
+    message = failure.message if failure.code is None else f"{failure.message} [{failure.code}]"
+    return {"id": "sim", "message": message}
+
+
+def usage(answered: Answered) -> dict[str, Any]:
+    """Tokens as Cohere counts and bills them."""
+    counted = {"input_tokens": answered.input_tokens, "output_tokens": answered.output_tokens}
+    return {"billed_units": counted, "tokens": dict(counted), "cached_tokens": answered.cached_tokens}
+
+
+def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
+    role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
+    if role == "system":
+        conversation.system(text)
+    elif role == "user":
+        conversation.user(text)
+    elif role == "assistant":
+        functions = [(call.get("id"), call.get("function") or {}) for call in objects(message, "tool_calls")]
+        conversation.assistant(text, [tool_call(i, f.get("name"), f.get("arguments")) for i, f in functions])
+    elif role == "tool":
+        conversation.tool_result(str(message.get("tool_call_id") or "call"), text)
+    else:
+        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
+
+
+def _response_format(given: Any) -> dict[str, Any] | None:
+    if not isinstance(given, Mapping) or given.get("type") != "json_object":
+        return None
+    schema = given.get("json_schema") or given.get("schema")
+    return {"type": "json_object"} if schema is None else schema_format(schema)
+
+
+def _thinking(thinking: Mapping[str, Any]) -> Reasoning | None:
+    return {"enabled": Reasoning("medium"), "disabled": Reasoning("off")}.get(thinking.get("type", ""))
+
+
+def _finish(choice: Choice) -> str:
+    return "STOP_SEQUENCE" if choice.stop_sequence is not None else FINISH[choice.finish]
+
+
+def _contents(choice: Choice) -> list[dict[str, Any]]:
+    contents: list[dict[str, Any]] = []
+    if choice.reasoning is not None:
+        contents.append({"type": "thinking", "thinking": choice.reasoning})
+    text = choice.refusal if choice.refusal is not None else choice.text
+    if text or not choice.tool_calls:
+        contents.append({"type": "text", "text": text})
+    return contents
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json_text(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _logprob(token: Any) -> dict[str, Any]:
+    return {"text": token.text, "token_ids": [len(token.text)], "logprobs": [token.logprob]}
+
+
+def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any]]:
+    choice = answered.choices[0]
+    opened = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+    yield {"type": "message-start", "id": answered.id(""), "delta": {"message": opened}}
+    contents = _contents(choice)
+    for index, content in enumerate(contents):
+        kind = content["type"]
+        yield _content_event("content-start", index, {"type": kind, kind: ""})
+        for word in pieces(content[kind]):
+            event = _content_event("content-delta", index, {kind: word})
+            if ask.top_logprobs is not None and kind == "text":
+                event["logprobs"] = _logprob(next(tokens(word, 0)))
+            yield event
+        yield {"type": "content-end", "index": index}
+    for index, call in enumerate(choice.tool_calls, len(contents)):
+        started = {**_tool_call(call), "function": {"name": call.name, "arguments": ""}}
+        yield {"type": "tool-call-start", "index": index, "delta": {"message": {"tool_calls": started}}}
+        for piece in pieces(json_text(call.arguments)):
+            part = {"function": {"arguments": piece}}
+            yield {"type": "tool-call-delta", "index": index, "delta": {"message": {"tool_calls": part}}}
+        yield {"type": "tool-call-end", "index": index}
+    ended = {"finish_reason": _finish(choice), "usage": usage(answered)}
+    yield {"type": "message-end", "id": answered.id(""), "delta": ended}
+
+
+def _content_event(kind: str, index: int, content: Mapping[str, str]) -> dict[str, Any]:
+    return {"type": kind, "index": index, "delta": {"message": {"content": content}}}

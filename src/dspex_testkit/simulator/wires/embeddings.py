@@ -1,0 +1,116 @@
+"""Embeddings of OpenAI, Gemini, Cohere and Ollama: texts in, deterministic unit vectors out."""
+
+import base64
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from dspex_testkit.mock_lm.usage import count_tokens
+from dspex_testkit.simulator.conversation import objects
+from dspex_testkit.simulator.failures import refuse
+
+Vector = list[float]
+EmbeddingWire = Callable[[Mapping[str, Any], Mapping[str, str]], tuple[str, list[str], dict[str, Any]]]
+"""Model, texts and the whole answer to a body and what its URL says."""
+
+_DIMENSIONS = 256
+
+
+def embed(text: str, dimensions: int = _DIMENSIONS) -> Vector:
+    """A unit vector that follows from the words of a text: texts that share words are near each other."""
+    vector = [0.0] * dimensions
+    for word in text.lower().split() or [""]:
+        digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+        for number in struct.unpack("<8I", digest):
+            vector[number % dimensions] += 1.0 if number & (1 << 31) else -1.0
+    length = math.sqrt(sum(value * value for value in vector))
+    if not length:
+        vector[0], length = 1.0, 1.0
+    return [value / length for value in vector]
+
+
+def openai_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple[str, list[str], dict[str, Any]]:
+    """`POST …/embeddings`."""
+    model, texts = str(body.get("model")), _texts(body.get("input"), "input")
+    dimensions = _size(body.get("dimensions"))
+    as_text = body.get("encoding_format") == "base64"
+    data = [
+        {"object": "embedding", "index": index, "embedding": _base64(vector) if as_text else vector}
+        for index, vector in enumerate(embed(text, dimensions) for text in texts)
+    ]
+    tokens = _tokens(texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return model, texts, {"object": "list", "data": data, "model": model, "usage": usage}
+
+
+def gemini_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple[str, list[str], dict[str, Any]]:
+    """`POST …/models/MODEL:batchEmbedContents` and `:embedContent`."""
+    single = path["action"] == "embedContent"
+    requests = [body] if single else objects(body, "requests", required=True)
+    texts = ["\n".join(str(p.get("text")) for p in objects(r.get("content") or {}, "parts")) for r in requests]
+    vectors = [
+        {"values": embed(text, _size(request.get("outputDimensionality")))}
+        for text, request in zip(texts, requests, strict=True)
+    ]
+    return path["model"], texts, {"embedding": vectors[0]} if single else {"embeddings": vectors}
+
+
+def cohere_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple[str, list[str], dict[str, Any]]:
+    """`POST …/v2/embed` and `…/v1/embed`."""
+    model, texts = str(body.get("model")), _texts(body.get("texts"), "texts")
+    vectors = [embed(text, _size(body.get("output_dimension"))) for text in texts]
+    tokens = _tokens(texts)
+    typed = bool(body.get("embedding_types")) or path["version"] == "v2"
+    return (
+        model,
+        texts,
+        {
+            "id": "sim",
+            "texts": texts,
+            "embeddings": {"float": vectors} if typed else vectors,
+            "response_type": "embeddings_by_type" if typed else "embeddings_floats",
+            "meta": {"api_version": {"version": path["version"][1:]}, "billed_units": {"input_tokens": tokens}},
+        },
+    )
+
+
+def ollama_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple[str, list[str], dict[str, Any]]:
+    """`POST …/api/embed` and the older `…/api/embeddings`."""
+    model = str(body.get("model"))
+    if path["action"] == "embeddings":
+        texts = _texts(body.get("prompt"), "prompt")
+        return model, texts, {"embedding": embed(texts[0])}
+    texts = _texts(body.get("input"), "input")
+    return (
+        model,
+        texts,
+        {
+            "model": model,
+            "embeddings": [embed(text) for text in texts],
+            "total_duration": 1,
+            "load_duration": 1,
+            "prompt_eval_count": _tokens(texts),
+        },
+    )
+
+
+def _texts(given: Any, where: str) -> list[str]:
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, list) and given and all(isinstance(text, str) for text in given):
+        return given
+    raise refuse("invalid_request", f"{where}: a text or a list of texts is wanted; tokens are not simulated.")
+
+
+def _size(given: Any) -> int:
+    return given if isinstance(given, int) and 0 < given <= 4096 else _DIMENSIONS
+
+
+def _tokens(texts: Sequence[str]) -> int:
+    return sum(count_tokens(len(text)) for text in texts)
+
+
+def _base64(vector: Vector) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,162 @@
+"""Ollama's own chat and generate; it speaks OpenAI's chat completions as well."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dspy.lm15 import Config, Reasoning
+
+from dspex_testkit.simulator.conversation import (
+    Conversation,
+    config_of,
+    function_tool,
+    model_of,
+    objects,
+    schema_format,
+    text_of,
+    tool_call,
+)
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, pieces
+from dspex_testkit.simulator.failures import Failure, refuse
+from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
+
+_NANOSECONDS = 1_000_000
+
+
+class OllamaChat(Wire):
+    """`POST …/api/chat`."""
+
+    provider = "ollama"
+    stream_type = JSON_LINES
+
+    def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
+        """The request in neutral words."""
+        model = model_of(body)
+        conversation = Conversation()
+        for index, message in enumerate(objects(body, "messages", required=True)):
+            _read_message(message, conversation, f"messages[{index}]")
+        functions = [tool.get("function") or {} for tool in objects(body, "tools")]
+        tools = tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
+        return Ask(
+            provider=self.provider,
+            model=model,
+            request=conversation.request(model, tools, _config(body), wanted="messages"),
+            stream=body.get("stream", True) is True,
+        )
+
+    def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        choice = answered.choices[0]
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text}
+        if choice.reasoning is not None:
+            message["thinking"] = choice.reasoning
+        if choice.tool_calls:
+            message["tool_calls"] = _tool_calls(choice)
+        return {**_head(ask, answered), "message": message, **_tail(answered)}
+
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
+        """The frames of a streamed answer."""
+        choice, head = answered.choices[0], _head(ask, answered)
+        for word in pieces(choice.reasoning or ""):
+            yield _line(head, {"role": "assistant", "content": "", "thinking": word})
+        for word in pieces(choice.text):
+            yield _line(head, {"role": "assistant", "content": word})
+        if choice.tool_calls:
+            yield _line(head, {"role": "assistant", "content": "", "tool_calls": _tool_calls(choice)})
+        yield json_line({**head, "message": {"role": "assistant", "content": ""}, **_tail(answered)})
+
+    def error(self, failure: Failure, status: int) -> dict[str, Any]:
+        """The body of a refusal."""
+        return {"error": failure.message if failure.code is None else f"{failure.message} [{failure.code}]"}
+
+
+class OllamaGenerate(OllamaChat):
+    """`POST …/api/generate`."""
+
+    def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
+        """The request in neutral words."""
+        model = model_of(body)
+        conversation = Conversation()
+        conversation.system(str(body.get("system") or ""))
+        if not isinstance(body.get("prompt"), str):
+            raise refuse("invalid_request", "prompt: a text is wanted.")
+        conversation.user(body["prompt"])
+        return Ask(
+            provider=self.provider,
+            model=model,
+            request=conversation.request(model, (), _config(body), wanted="prompt"),
+            stream=body.get("stream", True) is True,
+        )
+
+    def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        choice = answered.choices[0]
+        thinking = {} if choice.reasoning is None else {"thinking": choice.reasoning}
+        return {**_head(ask, answered), "response": choice.text, **thinking, **_tail(answered), "context": []}
+
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
+        """The frames of a streamed answer."""
+        choice, head = answered.choices[0], _head(ask, answered)
+        for word in pieces(choice.reasoning or ""):
+            yield json_line({**head, "response": "", "thinking": word, "done": False})
+        for word in pieces(choice.text):
+            yield json_line({**head, "response": word, "done": False})
+        yield json_line({**head, "response": "", **_tail(answered), "context": []})
+
+
+def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
+    role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
+    if role == "system":
+        conversation.system(text)
+    elif role == "user":
+        conversation.user(text)
+    elif role == "assistant":
+        functions = [call.get("function") or {} for call in objects(message, "tool_calls")]
+        conversation.assistant(text, [tool_call(None, f.get("name"), f.get("arguments")) for f in functions])
+    elif role == "tool":
+        conversation.tool_result(f"call_{message.get('tool_name') or message.get('name')}", text)
+    else:
+        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
+
+
+def _config(body: Mapping[str, Any]) -> Config:
+    options = body.get("options") or {}
+    wanted = body.get("format")
+    limit = options.get("num_predict")
+    return config_of(
+        # -1 and -2 mean "without limit" here.
+        max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
+        temperature=options.get("temperature"),
+        top_p=options.get("top_p"),
+        top_k=options.get("top_k"),
+        seed=options.get("seed"),
+        stop=options.get("stop"),
+        response_format={"type": "json_object"} if wanted == "json" else schema_format(wanted) if wanted else None,
+        reasoning=Reasoning("medium") if body.get("think") else None,
+    )
+
+
+def _tool_calls(choice: Choice) -> list[dict[str, Any]]:
+    return [{"function": {"name": call.name, "arguments": dict(call.arguments)}} for call in choice.tool_calls]
+
+
+def _head(ask: Ask, answered: Answered) -> dict[str, Any]:
+    created = datetime.fromtimestamp(answered.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"model": ask.model, "created_at": created}
+
+
+def _line(head: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
+    return json_line({**head, "message": message, "done": False})
+
+
+def _tail(answered: Answered) -> dict[str, Any]:
+    return {
+        "done": True,
+        "done_reason": "length" if answered.choices[0].finish == "length" else "stop",
+        "total_duration": 3 * _NANOSECONDS,
+        "load_duration": _NANOSECONDS,
+        "prompt_eval_count": answered.input_tokens,
+        "prompt_eval_duration": _NANOSECONDS,
+        "eval_count": answered.output_tokens,
+        "eval_duration": _NANOSECONDS,
+    }

@@ -1,0 +1,199 @@
+"""OpenAI's chat completions, which Groq, vLLM, Ollama, OpenRouter and many others speak too."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dspex_testkit.simulator.conversation import (
+    Conversation,
+    choice_of,
+    config_of,
+    function_tool,
+    model_of,
+    objects,
+    reasoning_of,
+    schema_format,
+    text_of,
+    tool_call,
+    whole_number,
+)
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, ToolCall, pieces
+from dspex_testkit.simulator.failures import Failure, refuse
+from dspex_testkit.simulator.wires.base import Wire, json_text, sse
+from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
+from dspex_testkit.simulator.wires.openai_errors import STATUSES, openai_error
+
+_FINISH = {"tool_call": "tool_calls"}
+
+
+class OpenAIChat(Wire):
+    """`POST …/chat/completions`."""
+
+    provider = "openai"
+    statuses = STATUSES
+
+    def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
+        """The request in neutral words."""
+        model = model_of(body)
+        conversation = Conversation()
+        for index, message in enumerate(objects(body, "messages", required=True)):
+            _read_message(message, conversation, f"messages[{index}]")
+        config = config_of(
+            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+            temperature=body.get("temperature"),
+            top_p=body.get("top_p"),
+            seed=body.get("seed"),
+            frequency_penalty=body.get("frequency_penalty"),
+            presence_penalty=body.get("presence_penalty"),
+            stop=body.get("stop"),
+            response_format=_response_format(body.get("response_format")),
+            tool_choice=_tool_choice(body.get("tool_choice")),
+            reasoning=reasoning_of(body.get("reasoning_effort")),
+        )
+        return Ask(
+            provider=self.provider,
+            model=model,
+            request=conversation.request(model, _tools(body), config, wanted="messages"),
+            stream=body.get("stream") is True,
+            n=whole_number(body, "n", 1, most=128),
+            include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
+            top_logprobs=int(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+        )
+
+    def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        return {
+            **_head(ask, answered, "chat.completion"),
+            "choices": [
+                {
+                    "index": index,
+                    "message": _message(choice),
+                    "logprobs": _logprobs(ask, choice.text),
+                    "finish_reason": _FINISH.get(choice.finish, choice.finish),
+                }
+                for index, choice in enumerate(answered.choices)
+            ],
+            "usage": _usage(answered),
+        }
+
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
+        """The frames of a streamed answer."""
+        head = _head(ask, answered, "chat.completion.chunk")
+        if ask.include_usage:
+            head["usage"] = None
+        for index, choice in enumerate(answered.choices):
+            for delta, logprobs, finish in _deltas(ask, choice):
+                part = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+                yield sse({**head, "choices": [part]})
+        if ask.include_usage:
+            yield sse({**head, "choices": [], "usage": _usage(answered)})
+        yield sse("[DONE]")
+
+    def error(self, failure: Failure, status: int) -> dict[str, Any]:
+        """The body of a refusal."""
+        return openai_error(failure, status)
+
+
+def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
+    role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
+    if role in ("system", "developer"):
+        conversation.system(text)
+    elif role == "user":
+        conversation.user(text)
+    elif role == "assistant":
+        calls = objects(message, "tool_calls")
+        functions = [(call.get("id"), call.get("function") or {}) for call in calls]
+        conversation.assistant(text, [tool_call(i, f.get("name"), f.get("arguments")) for i, f in functions])
+    elif role == "tool":
+        conversation.tool_result(str(message.get("tool_call_id") or "call"), text)
+    else:
+        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
+
+
+def _tools(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    functions = [tool.get("function") or {} for tool in objects(body, "tools") if tool.get("type") == "function"]
+    return tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
+
+
+def _tool_choice(given: Any) -> Any:
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        return choice_of("required", (given.get("function") or {}).get("name"))
+    return choice_of(str(given))
+
+
+def _response_format(given: Any) -> dict[str, Any] | None:
+    if not isinstance(given, Mapping) or given.get("type") in (None, "text"):
+        return None
+    if given.get("type") == "json_object":
+        return {"type": "json_object"}
+    described = given.get("json_schema")
+    if not isinstance(described, Mapping):
+        raise refuse("invalid_request", "response_format.json_schema: an object is wanted.")
+    return schema_format(described.get("schema"), described.get("name"))
+
+
+def _head(ask: Ask, answered: Answered, kind: str) -> dict[str, Any]:
+    return {
+        "id": answered.id("chatcmpl-"),
+        "object": kind,
+        "created": answered.created,
+        "model": ask.model,
+        "system_fingerprint": "fp_simulated",
+        "service_tier": "default",
+    }
+
+
+def _message(choice: Choice) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": choice.text if choice.text or not choice.tool_calls else None,
+        "refusal": choice.refusal,
+    }
+    if choice.reasoning is not None:
+        message["reasoning_content"] = choice.reasoning
+    if choice.tool_calls:
+        message["tool_calls"] = [_tool_call(call) for call in choice.tool_calls]
+    return message
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json_text(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _deltas(ask: Ask, choice: Choice) -> Iterator[tuple[dict[str, Any], Any, str | None]]:
+    yield {"role": "assistant", "content": ""}, None, None
+    for word in pieces(choice.reasoning or ""):
+        yield {"reasoning_content": word}, None, None
+    for word in pieces(choice.text):
+        yield {"content": word}, _logprobs(ask, word), None
+    if choice.refusal is not None:
+        yield {"refusal": choice.refusal}, None, None
+    for index, call in enumerate(choice.tool_calls):
+        opened = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+        yield {"tool_calls": [{"index": index, **opened}]}, None, None
+        for piece in pieces(json_text(call.arguments)):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}, None, None
+    yield {}, None, _FINISH.get(choice.finish, choice.finish)
+
+
+def _logprobs(ask: Ask, text: str) -> dict[str, Any] | None:
+    if ask.top_logprobs is None:
+        return None
+    return {"content": [openai_logprob(token) for token in tokens(text, ask.top_logprobs)], "refusal": None}
+
+
+def _usage(answered: Answered) -> dict[str, Any]:
+    return {
+        "prompt_tokens": answered.input_tokens,
+        "completion_tokens": answered.output_tokens,
+        "total_tokens": answered.input_tokens + answered.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": answered.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": answered.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
