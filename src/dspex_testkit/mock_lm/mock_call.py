@@ -9,7 +9,7 @@ from dspy.lm15 import Request
 
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.shape import Shape, shape_of
-from dspex_testkit.mock_lm.turns import history_of, tool_results_of, turn_of
+from dspex_testkit.mock_lm.turns import history_of, repl_variables, tool_results_of, turn_of
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class MockCall:
     def visible_inputs(self) -> Mapping[str, Any]:
         """The inputs a rule may look at.
 
-        Also those that an agent's later turns leave to its history, and those of the call that TwoStep's extraction
-        belongs to.
+        Also those that an agent's later turns leave to its history, those that RLM keeps in variables, and those of
+        the call that TwoStep's extraction belongs to.
         """
         found = dict(self.inputs)
         if self.is_agent_step:
@@ -97,6 +97,7 @@ class MockCall:
             absent = [name for name in self.shape.inputs if found.get(name) is None]
             for message in history.messages if history is not None else ():
                 found |= {name: message[name] for name in absent if name in message}
+            found = {**repl_variables(found), **found}
         if self.capture is not None and self.capture.outer is not None:
             found = {**self.capture.outer.inputs, **found}
         return found

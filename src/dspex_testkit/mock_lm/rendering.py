@@ -12,7 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.capture import Capture
-from dspex_testkit.mock_lm.values import fit, to_json
+from dspex_testkit.mock_lm.values import fit, to_json, to_parseable_json
 
 # Completions of plain values by DSPy's own adapters. Rendering one and parsing it back is most of a mock's work, and
 # tests ask the same things again and again.
@@ -56,6 +56,7 @@ def _render(capture: Capture, values: Mapping[str, Any]) -> str:
         signature = _without_fields(signature, [name for name in signature.output_fields if name not in carried])
     if isinstance(adapter, dspy.XMLAdapter):
         return _render_xml(capture, signature, carried, values)
+    carried = {name: to_parseable_json(value) for name, value in carried.items()}
     text: str = adapter.format_assistant_message_content(signature, carried)
     _check(capture, text, values)
     return text
@@ -99,7 +100,7 @@ def _draft(adapter: Any, signature: Any, values: Mapping[str, Any]) -> str:
     """Free text from which the second step can read every value, whatever its type."""
     written = {}
     for name in signature.output_fields:
-        value = to_json(values[name])
+        value = to_parseable_json(values[name])
         written[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return str(adapter.format_assistant_message_content(signature, written))
 
@@ -115,7 +116,7 @@ def _xml_safe(signature: Any, name: str, value: Any, *, nested_as_json: bool = F
     info = signature.output_fields[name]
     jsonable = to_json(value)
     if nested_as_json and isinstance(jsonable, dict | list):
-        value = jsonable = json.dumps(jsonable, ensure_ascii=False)
+        value = jsonable = json.dumps(to_parseable_json(value), ensure_ascii=False)
     if info.annotation is str or not isinstance(jsonable, str):
         return value
     written = format_field_value(field_info=info, value=value)

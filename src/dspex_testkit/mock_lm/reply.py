@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import dspy
-from dspy.lm15 import CitationPart, Message, Response, TextPart, ThinkingPart, ToolCallPart
+from dspy.lm15 import Message, Response, TextPart, ThinkingPart, ToolCallPart
 from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import Usage
@@ -98,7 +98,10 @@ def _reply(call: MockCall, parts: list[Any], outputs: Mapping[str, Any], text: s
 
 
 def _native_parts(values: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """The fields that travel as parts of their own, before and after the text."""
+    """The fields that travel as parts of their own, before and after the text.
+
+    Native citations stay out: DSPy itself cannot read them back.
+    """
     before: list[Any] = []
     after: list[Any] = []
     for name, value in values.items():
@@ -109,8 +112,6 @@ def _native_parts(values: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[
         elif isinstance(value, dspy.ToolCalls):
             for i, tool in enumerate(value.tool_calls):
                 after.append(ToolCallPart(id=tool.id or f"call_{i}", name=tool.name, input=to_json(tool.args)))
-        elif isinstance(value, dspy.Citations):
-            after += [CitationPart(text=item.cited_text, title=item.document_title) for item in value]
     return before, after
 
 

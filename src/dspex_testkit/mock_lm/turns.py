@@ -7,6 +7,7 @@ from typing import Any
 import dspy
 from dspy.lm15 import Request, ToolResultPart
 
+_VARIABLE = re.compile(r"^Variable: `(\w+)`.*?^Preview:\n```\n(.*?)\n```", re.DOTALL | re.MULTILINE)
 _STEP = re.compile(r"\btool_name_(\d+)\b")
 
 
@@ -19,6 +20,13 @@ def steps_taken(inputs: Mapping[str, Any]) -> int:
 def history_of(inputs: Mapping[str, Any]) -> Any:
     """The conversation among the inputs, if there is one."""
     return next((value for value in inputs.values() if isinstance(value, dspy.History)), None)
+
+
+def repl_variables(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """The inputs of a `dspy.RLM`, as far as it shows them to its LM."""
+    shown = inputs.get("variables_info")
+    text = "\n".join(map(str, shown)) if isinstance(shown, list) else str(shown or "")
+    return dict(_VARIABLE.findall(text))
 
 
 def turn_of(inputs: Mapping[str, Any]) -> int:

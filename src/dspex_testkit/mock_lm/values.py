@@ -42,6 +42,16 @@ def to_json(value: Any) -> Any:
     return value if isinstance(value, _PLAIN) else serialize_for_json(value)
 
 
+def to_parseable_json(value: Any) -> Any:
+    """The value as JSON from which its type can be made again: models under their fields' aliases."""
+    if isinstance(value, _PLAIN):
+        return value
+    try:
+        return TypeAdapter(type(value)).dump_python(value, mode="json", by_alias=True, fallback=str)
+    except ValueError:
+        return serialize_for_json(value)
+
+
 def to_json_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
     """Each value as JSON-safe data."""
     return {name: value if isinstance(value, _PLAIN) else serialize_for_json(value) for name, value in values.items()}
