@@ -17,6 +17,7 @@ from dspex_testkit.mock_lm.direct import direct_answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.pricing import Prices, cost_of
 from dspex_testkit.mock_lm.rendering import render
+from dspex_testkit.mock_lm.shape import shape_of
 from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.mock_lm.values import to_json
 
@@ -74,7 +75,7 @@ def _compose(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
     if call.capture is None:
         return _without_adapter(call, answer, maker_for)
     values = complete(answer, call, maker_for)
-    asked = call.signature.output_fields
+    asked = shape_of(call.signature).outputs
     if len(asked) == len(values) and answer.reasoning is None:
         text = render(call.capture, values)
         return _reply(call, [TextPart(text)], values, text)

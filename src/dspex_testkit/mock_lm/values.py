@@ -59,4 +59,8 @@ def to_json_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def canonical_json(value: Any) -> str:
     """One text per value: sorted keys, no spaces, no escapes."""
-    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=serialize_for_json)
+    except TypeError:
+        # Keys that are no texts, or of several types.
+        return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
