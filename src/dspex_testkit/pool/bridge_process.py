@@ -113,8 +113,7 @@ class BridgeProcess(BridgeClient):
             self.spawn()
             self._greet()
         except BaseException:
-            self.kill()
-            self.stop()
+            self.stop(by_force=True)
             raise
         return self
 
@@ -140,11 +139,15 @@ class BridgeProcess(BridgeClient):
             on_end=self._end,
         )
 
-    def stop(self) -> Ending:
-        """End the process, politely as long as it listens; safe to call again, and from any thread."""
+    def stop(self, *, by_force: bool = False) -> Ending:
+        """End the process; safe to call again, and from any thread.
+
+        Args:
+            by_force: Kill it at once, rather than only when it does not listen.
+        """
         with self._stopping:
             if self.ending is None:
-                rung = send_away(self)
+                rung = send_away(self, by_force=by_force)
                 if self._channel is not None:
                     self._channel.close()
                 self._log.close()

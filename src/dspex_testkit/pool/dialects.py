@@ -50,6 +50,9 @@ class Dialect:
     farewell_ends_with_reply: bool = False
     """Whether the patience is for the answer rather than for the process to end."""
 
+    eof_patience: float = 1.0
+    """How long the end of its input may take to end it."""
+
     kill_after: float = 0.5
     """How long SIGTERM may take before SIGKILL."""
 

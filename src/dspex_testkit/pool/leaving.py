@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 Rung = Literal["before", "command", "end of input", "SIGTERM", "SIGKILL"]
 
-_EOF_PATIENCE = 1.0
-"""Seconds in which a process ends whose input has been closed."""
 _KILL_PATIENCE = 10.0
 """Seconds in which the system removes a killed process, on a machine that is busy."""
 
@@ -28,26 +26,36 @@ class Ending:
     """Its exit status, 128 + signal for a signal; None if it was never started, or could not even be killed."""
 
 
-def send_away(process: "BridgeProcess") -> Rung:
+def send_away(process: "BridgeProcess", *, by_force: bool = False) -> Rung:
     """End a process: its dialect's farewell, then the end of its input, then SIGTERM, then SIGKILL.
+
+    Args:
+        process: Who is to end.
+        by_force: Whether to begin with SIGKILL.
 
     Returns:
         Which of them it took.
     """
     if not process.alive:
         return "before"
+    if not by_force and (rung := _ask_to_end(process)) is not None:
+        return rung
+    process.kill()
+    process.wait(_KILL_PATIENCE)
+    return "SIGKILL"
+
+
+def _ask_to_end(process: "BridgeProcess") -> Rung | None:
     if process.dialect.farewell is not None:
         if _say_farewell(process):
             return "command"
         process.close_stdin()
-        if process.wait(_EOF_PATIENCE):
+        if process.wait(process.dialect.eof_patience):
             return "end of input"
     process.terminate()
     if process.wait(process.dialect.kill_after):
         return "SIGTERM"
-    process.kill()
-    process.wait(_KILL_PATIENCE)
-    return "SIGKILL"
+    return None
 
 
 def _say_farewell(process: "BridgeProcess") -> bool:

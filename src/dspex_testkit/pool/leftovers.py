@@ -6,6 +6,8 @@ process group until that is seen to be empty.
 
 import os
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 from dspex_testkit.errors import ProcessesLeftError
 
@@ -40,17 +42,44 @@ def assert_none_left() -> None:
         )
 
 
-def _exists(group: int) -> bool:
+def _exists(pid: int) -> bool:
+    # A process that leads no group of its own is looked for by its own id.
+    return (_answers(os.killpg, pid) and _has_living_member(pid)) or (_answers(os.kill, pid) and _state(pid) != b"Z")
+
+
+def _answers(send: Callable[[int, int], None], id: int) -> bool:
     try:
-        os.killpg(group, 0)
+        send(id, 0)
     except ProcessLookupError:
-        # A process that leads no group of its own is looked for by its own id.
-        try:
-            os.kill(group, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
+        return False
     except PermissionError:
         return True
     return True
+
+
+def _has_living_member(group: int) -> bool:
+    """Whether a group has more than dead processes that nobody has waited for; true where that cannot be told."""
+    try:
+        entries = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    except OSError:
+        return True
+    for entry in entries:
+        try:
+            stat = _fields(entry)
+        except OSError:
+            continue
+        if int(stat[2]) == group and stat[0] != b"Z":
+            return True
+    return False
+
+
+def _state(pid: int) -> bytes:
+    try:
+        return _fields(Path("/proc") / str(pid))[0]
+    except OSError:
+        return b"?"
+
+
+def _fields(entry: Path) -> list[bytes]:
+    """State, parent and group of a process, and more; its name before them may contain anything."""
+    return (entry / "stat").read_bytes().rpartition(b")")[2].split()

@@ -1,0 +1,41 @@
+"""Pools and processes for the tests of the harness."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dspex_testkit.pool import BridgePool, Launch, leftovers
+from dspex_testkit.runtime.install import install
+
+MOCKED = Launch(env={"DSPEX_TESTKIT_DEFAULT_LM": "mock", "DSPEX_TESTKIT_ALLOW_CRASH": "1"})
+"""Bridges on which a mock answers, and which crash when told to."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_left() -> Iterator[None]:
+    """No test module leaves a process behind."""
+    yield
+    leftovers.assert_none_left()
+
+
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `dspy_bridge.py` as an installation writes it."""
+    return install(tmp_path_factory.mktemp("priv") / "python")
+
+
+@pytest.fixture(scope="module")
+def _module_pool() -> Iterator[BridgePool]:
+    with BridgePool(2, launch=MOCKED) as pool:
+        pool.warm_up()
+        yield pool
+
+
+@pytest.fixture
+def pool(_module_pool: BridgePool) -> BridgePool:
+    """Two workers of V2, kept for the module, with nothing in them."""
+    for process in _module_pool.processes().values():
+        process.call("reset_state")
+    _module_pool.sessions.clear()
+    return _module_pool
