@@ -3,8 +3,8 @@
 import dspy
 import pytest
 
-from dspex_testkit.calls import LocalCounters
-from dspex_testkit.errors import ScriptExhaustedError
+from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
+from dspex_testkit.errors import AnswerError, ScriptExhaustedError
 from dspex_testkit.mock_lm import MockLM
 
 
@@ -47,6 +47,28 @@ def test_random_answers_do_not_depend_on_the_order_of_requests() -> None:
     backward = _answers(MockLM.random(seed=7), "a", "c", "a", "b")
     assert forward == [backward[0], backward[3], backward[1], backward[2]]
     assert forward[0] != forward[3]
+
+
+def test_what_other_sessions_ask_does_not_matter() -> None:
+    """Occurrences are counted per session and program."""
+
+    def ask(lm: MockLM, session: str) -> str:
+        with dspy.context(**{CALLER_SETTING: Caller(journal=lm.journal, session_id=session)}):
+            return _answers(lm, "a")[0]
+
+    busy, calm = MockLM.random(seed=7), MockLM.random(seed=7)
+    assert [ask(busy, session) for session in ("x", "y", "x")] == [ask(calm, "x"), ask(calm, "y"), ask(calm, "x")]
+    alone = MockLM.random(seed=7)
+    assert ask(alone, "y") == ask(MockLM.random(seed=7), "x")
+
+
+def test_the_seed_is_told_where_something_fails() -> None:
+    """In the message of the error, and wherever the LM is printed."""
+    rule = {"answer": {"no_such_field": 1}}
+    lm = MockLM.random(seed=41, rules=[rule])
+    with pytest.raises(AnswerError, match="seed is 41"):
+        _answers(lm, "a")
+    assert repr(lm) == "MockLM('mock/mock', mode='random', seed=41)"
 
 
 def test_another_seed_gives_other_answers() -> None:

@@ -138,7 +138,9 @@ class Answering:
         """Write the journal; what is to be raised."""
         if isinstance(error, DSPexTestkitError):
             self.record(error=error.message)
-            return as_lm_error(error, model=self.call.request.model)
+            spec = self._engine.spec
+            note = f" The mock's seed is {spec.seed!r}." if spec.mode == "random" else ""
+            return as_lm_error(error, model=self.call.request.model, note=note)
         self.record(error=f"{type(error).__name__}: {error}")
         return error
 

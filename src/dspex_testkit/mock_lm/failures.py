@@ -32,11 +32,17 @@ def find_mock_error(exc: BaseException | None) -> DSPexTestkitError | None:
     return None
 
 
-def as_lm_error(error: DSPexTestkitError, *, model: str) -> DSPexTestkitError:
-    """The same error as a class that is also DSPy's `LMError`, so that it passes DSPy's boundary unchanged."""
+def as_lm_error(error: DSPexTestkitError, *, model: str, note: str = "") -> DSPexTestkitError:
+    """The same error as a class that is also DSPy's `LMError`, so that it passes DSPy's boundary unchanged.
+
+    Args:
+        error: What went wrong.
+        model: The LM in which it did.
+        note: A sentence to add to the message.
+    """
     if issubclass(type(error), LMError):
         return error
-    return _rebuild(type(error), error.message, error.details, model)
+    return _rebuild(type(error), error.message + note, error.details, model)
 
 
 def _rebuild(cls: type[DSPexTestkitError], message: str, details: dict[str, Any], model: str) -> DSPexTestkitError:

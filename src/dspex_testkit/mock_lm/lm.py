@@ -176,6 +176,11 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         finally:
             end_call(token)
 
+    def __repr__(self) -> str:
+        spec = self.spec
+        seed = f", seed={spec.seed!r}" if spec.seed is not None or spec.mode == "random" else ""
+        return f"{type(self).__name__}({self.model!r}, mode={spec.mode!r}{seed})"
+
     def dump_state(self) -> dict[str, Any]:
         """Everything that `load_state` needs: the spec and whom the mock stands for, never the journal."""
         state: dict[str, Any] = BaseLM.dump_state(self)

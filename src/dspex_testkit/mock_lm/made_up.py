@@ -40,7 +40,9 @@ class RandomValues:
     def __call__(self, call: MockCall) -> ValueMaker:
         """The values for one call; advances its occurrence."""
         identity = (*_identity(call), str(call.rollout_id))
-        occurrence = self._counters.next_index("\x1f".join(("occurrence", *identity)))
+        # Counted per session and program, so that neither is disturbed by what others ask meanwhile.
+        asker = (call.session_id or "", call.program_id or "")
+        occurrence = self._counters.next_index("\x1f".join(("occurrence", *asker, *identity)))
         draw = number_source(self._seed, *identity, str(occurrence))
 
         def plain(path: str, bounds: Bounds) -> str:
