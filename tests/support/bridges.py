@@ -1,4 +1,8 @@
-"""Bridges to talk to in tests: the same calls in process, over a standalone process's pipes, over a pool worker's."""
+"""Bridges to talk to in tests: the same calls in process, over a standalone process's pipes, over a pool worker's.
+
+`InProcess` is the harness's client of a bridge object. `Process` is deliberately less than the harness's
+`BridgeProcess`: a bare port that sends no first ping and shows each packet as it comes, for tests of the wire itself.
+"""
 
 import os
 import select
@@ -13,6 +17,7 @@ from typing import Any, Literal, Protocol, Self
 
 from dspex_testkit.bridge import Bridge, BridgeSettings
 from dspex_testkit.lm.policy import OfflinePolicy
+from dspex_testkit.pool.client import InProcessBridge, result_of
 from dspex_testkit.protocol import (
     NEED_DATA,
     EndOfStream,
@@ -24,9 +29,7 @@ from dspex_testkit.protocol import (
     encode_request,
     parse_response,
 )
-
-PATIENCE = 60.0
-"""Seconds that a test waits for what will surely come, on a machine that is busy."""
+from tests.support.waiting import PATIENCE as PATIENCE
 
 Transport = Literal["memory", "standalone", "pool-worker"]
 TRANSPORTS: tuple[Transport, ...] = ("memory", "standalone", "pool-worker")
@@ -44,31 +47,14 @@ class Client(Protocol):
         ...
 
 
-class _Calls:
-    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
-        """The response to one request."""
-        raise NotImplementedError
-
-    def call(self, command: str, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The result of one request that succeeds."""
-        response = self.ask(command, args)
-        assert response.success, f"{command}: {response.message} [{response.code}] {response.details}"
-        return response.result
-
-
-class InProcess(_Calls):
+class InProcess(InProcessBridge):
     """A bridge object in this process."""
 
     def __init__(self, settings: BridgeSettings | None = None) -> None:
-        self.bridge = Bridge(settings or BridgeSettings())
-        self._ids = count(1)
-
-    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
-        """The response to one request."""
-        return self.bridge.handle(Request(next(self._ids), command, dict(args or {})))
+        super().__init__(Bridge(settings or BridgeSettings()))
 
 
-class Process(_Calls):
+class Process:
     """A bridge in a process of its own, opened as an Erlang port opens it.
 
     Args:
@@ -160,6 +146,10 @@ class Process(_Calls):
         assert response is not None, f"The bridge ended instead of answering {command}: {self.end()}"
         assert response.id == request.id
         return response
+
+    def call(self, command: str, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result of one request that succeeds."""
+        return result_of(command, self.ask(command, args))
 
     def end(self) -> tuple[int, str]:
         """Exit status and what the process wrote to stderr, once it has ended."""
