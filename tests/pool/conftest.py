@@ -35,7 +35,5 @@ def _module_pool() -> Iterator[BridgePool]:
 @pytest.fixture
 def pool(_module_pool: BridgePool) -> BridgePool:
     """Two workers of V2, kept for the module, with nothing in them."""
-    for process in _module_pool.processes().values():
-        process.call("reset_state")
-    _module_pool.sessions.clear()
+    _module_pool.reset()
     return _module_pool

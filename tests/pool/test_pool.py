@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dspex_testkit.errors import PoolClosedError, PoolExhaustedError, RemoteCommandError, UsageError
+from dspex_testkit.errors import PoolClosedError, PoolExhaustedError, RemoteCommandError, UsageError, WorkerBusyError
 from dspex_testkit.pool import ANONYMOUS, STANDALONE, BridgePool, SessionAffinity, leftovers
 from tests.pool.conftest import MOCKED
 
@@ -177,6 +177,20 @@ def test_idle_workers_are_found_healthy(pool: BridgePool) -> None:
 
     [other] = set(pool.processes()) - {busy.worker_id}
     assert healthy == {other: True}
+
+
+def test_a_pool_is_reset_for_the_next_test(pool: BridgePool) -> None:
+    """Programs, LMs and sessions are gone from every worker; one in somebody's hands is an error."""
+    pool.session("alice").call("create_program", {"id": "p", "signature": QA})
+    pool.broadcast("create_program", {"id": "everywhere", "signature": QA})
+    with pool.checkout() as held, pytest.raises(WorkerBusyError, match=f"while {held.worker_id} is checked out"):
+        pool.reset()
+
+    pool.reset()
+
+    assert pool.sessions.sessions() == ()
+    counts = [response.result["total_count"] for response in pool.broadcast("list_programs").values()]
+    assert counts == [0, 0]
 
 
 def test_the_status_counts_what_workers_did(pool: BridgePool) -> None:

@@ -7,16 +7,17 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from dspex_testkit.errors import DSPexTestkitError, UsageError
+from dspex_testkit.errors import UsageError, WorkerBusyError
 from dspex_testkit.pool.affinity import Affinity, AnyWorker
 from dspex_testkit.pool.bridge_process import BridgeProcess
-from dspex_testkit.pool.client import Args, BridgeClient
-from dspex_testkit.pool.correlation import Pending
-from dspex_testkit.pool.crew import Crew, OnEnd, Worker, wait_for_all
+from dspex_testkit.pool.client import Args, BridgeClient, result_of
+from dspex_testkit.pool.crew import Crew, OnEnd, wait_for_all
 from dspex_testkit.pool.dialects import V2, Dialect
 from dspex_testkit.pool.launch import Launch
 from dspex_testkit.pool.lease import Checkout
 from dspex_testkit.pool.leaving import Ending
+from dspex_testkit.pool.outcomes import outcome_of
+from dspex_testkit.pool.rounds import Answers, ask_each
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionStore
 from dspex_testkit.pool.starting import Starter
 from dspex_testkit.pool.status import PoolStatus
@@ -245,35 +246,57 @@ class BridgePool(BridgeClient):
 
         Workers of V3 are pinged also while they are busy, those of the other pools when they are idle.
         """
+        ping = {"health_check": True}
         if self.dialect.correlation == "one_at_a_time":
-            return self._ping(self._crew.living(), timeout)
-        idle = self._crew.take_idle()
-        healthy: dict[str, bool] = {}
-        try:
-            healthy = self._ping(idle, timeout)
-        finally:
-            for worker in idle:
-                self._crew.give_back(worker, "ok" if healthy.get(worker.worker_id) else "error")
-        return healthy
-
-    def _ping(self, workers: list[Worker], timeout: float) -> dict[str, bool]:
-        sent: dict[str, Pending] = {}
-        healthy = dict.fromkeys((worker.worker_id for worker in workers), False)
-        for worker in workers:
-            try:
-                sent[worker.worker_id] = worker.process.submit("ping", {"health_check": True}, health=True)
-            except DSPexTestkitError:
-                continue
-        deadline = time.monotonic() + timeout
-        for worker in workers:
-            if worker.worker_id in sent:
-                try:
-                    left = max(0.0, deadline - time.monotonic())
-                    healthy[worker.worker_id] = worker.process.result(sent[worker.worker_id], timeout=left).success
-                except DSPexTestkitError:
-                    pass
+            answers = ask_each(self._crew.living(), "ping", ping, timeout=timeout, health=True)
+        else:
+            answers = self._ask_idle("ping", ping, timeout)
+        healthy = {}
+        for worker, answer in answers.items():
+            healthy[worker.worker_id] = isinstance(answer, Response) and answer.success
             worker.failed_health_pings += not healthy[worker.worker_id]
         return healthy
+
+    def broadcast(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> dict[str, Response]:
+        """The answers of all workers that are idle, by worker id; they are asked at the same time.
+
+        Raises:
+            PoolError: A worker did not answer. All of them were asked all the same.
+        """
+        answers = self._ask_idle(command, args, self.timeout if timeout is None else timeout)
+        for answer in answers.values():
+            if not isinstance(answer, Response):
+                raise answer
+        return {worker.worker_id: answer for worker, answer in answers.items() if isinstance(answer, Response)}
+
+    def reset(self) -> None:
+        """Forget all that clients left behind, in the workers and in the pool, so that it can serve the next test.
+
+        Raises:
+            WorkerBusyError: A worker is still in somebody's hands.
+            PoolError: A worker could not be reset.
+        """
+        busy = [worker.worker_id for worker in self.status().workers if worker.state == "busy"]
+        if busy:
+            raise WorkerBusyError(
+                f"the pool cannot be reset while {', '.join(busy)} "
+                f"{'is' if len(busy) == 1 else 'are'} checked out; give every worker back first",
+                details={"busy": busy},
+            )
+        self.sessions.clear()
+        for response in self.broadcast("reset_state").values():
+            result_of("reset_state", response)
+
+    def _ask_idle(self, command: str, args: Args | None, timeout: float) -> Answers:
+        idle = self._crew.take_idle()
+        answers: Answers = {}
+        try:
+            answers = ask_each(idle, command, args, timeout=timeout)
+        finally:
+            for worker in idle:
+                answer = answers.get(worker)
+                self._crew.give_back(worker, outcome_of(answer if isinstance(answer, Exception) else None))
+        return answers
 
     def _watch(self) -> None:
         assert self._health_interval is not None
