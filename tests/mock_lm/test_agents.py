@@ -67,3 +67,72 @@ def test_program_of_thought_runs_generated_code() -> None:
     lm = MockLM.deterministic({"q": "42"})
     program = dspy.ProgramOfThought("question -> answer: int", interpreter_factory=dspy.LocalInterpreter)
     assert _run(program, lm, False).answer == 42
+
+
+def test_a_step_that_is_given_in_part_is_completed_as_a_step() -> None:
+    """A thought alone leaves tool and arguments to be chosen together."""
+    lm = MockLM.deterministic(
+        {"q": "Paris"}, rules=[{"when": {"outputs": ["next_tool_name"]}, "answer": {"next_thought": "hm"}}]
+    )
+    prediction = _run(dspy.ReAct("question -> answer", tools=[search]), lm, False)
+    assert prediction.trajectory["thought_0"] == "hm"
+    assert [name for name, _ in used] == ["search"]
+
+
+def test_an_answer_beside_tool_calls_is_the_answer() -> None:
+    """A signature with an answer of its own gets it, and a fitting call."""
+
+    class Use(dspy.Signature):  # type: ignore[misc]
+        """Use tools."""
+
+        question: str = dspy.InputField()
+        tools: list[dspy.Tool] = dspy.InputField()
+        answer: str = dspy.OutputField()
+        calls: dspy.ToolCalls = dspy.OutputField()
+
+    with dspy.context(lm=MockLM.deterministic({"q": "Paris"})):
+        prediction = dspy.Predict(Use)(question="q", tools=[dspy.Tool(search)])
+    assert prediction.answer == "Paris"
+    assert [call.name for call in prediction.calls.tool_calls] == ["search"]
+
+
+def test_a_field_of_generated_code_is_a_field_like_others() -> None:
+    """Only modules that run code ask for a step."""
+    with dspy.context(lm=MockLM.deterministic({"q": "print(1)"})):
+        assert dspy.Predict("question -> generated_code")(question="q").generated_code == "print(1)"
+
+
+class _Reached:
+    """A clock on which one waits for ever, and tells that one does."""
+
+    def __init__(self) -> None:
+        self.waiting = asyncio.Event()
+
+    def now(self) -> float:
+        """Time stands still."""
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        """Not used here."""
+
+    async def asleep(self, seconds: float) -> None:
+        """Wait until cancelled."""
+        self.waiting.set()
+        await asyncio.Event().wait()
+
+
+def test_a_cancelled_call_is_in_the_journal() -> None:
+    """Nobody waited for the answer; the call was made."""
+    clock = _Reached()
+    lm = MockLM.deterministic({"q": "Paris"}, latency_ms=1, clock=clock)
+
+    async def main() -> None:
+        task = asyncio.create_task(dspy.Predict("question -> answer").acall(question="q"))
+        await asyncio.wait_for(clock.waiting.wait(), timeout=30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with dspy.context(lm=lm):
+        asyncio.run(main())
+    assert lm.journal[0].error == "abandoned: CancelledError"

@@ -7,11 +7,11 @@ about. Those steps are made here, so that every agent runs and ends.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
-import dspy
 from dspy.adapters.types.tool import Tool, ToolCalls
 
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.programs import calling_program
 from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import to_json
@@ -25,14 +25,14 @@ def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> di
     shape = call.shape
     outputs = shape.outputs
     step: dict[str, Any] = {}
-    if {"next_tool_name", "next_tool_args"} <= outputs.keys():
+    if "next_tool_name" in call.step_fields:
         step["next_tool_name"], step["next_tool_args"] = _react_step(call, maker)
-    if "generated_code" in outputs:
+    if "generated_code" in call.step_fields:
         step["generated_code"] = f"SUBMIT({_final_values(call, final_value)!r})"
         if "finished" in outputs:
             # CodeAct reads what is printed; it has no SUBMIT.
             step |= {"generated_code": f"print({_final_values(call, final_value)!r})", "finished": True}
-    if "code" in outputs and "repl_history" in shape.inputs:
+    if "code" in call.step_fields:
         keywords = ", ".join(f"{name}={value!r}" for name, value in _final_values(call, final_value).items())
         step["code"] = f"```python\nSUBMIT({keywords})\n```"
     if shape.tool_calls is not None:
@@ -69,7 +69,7 @@ def _react_step(call: MockCall, maker: ValueMaker) -> tuple[str, dict[str, Any]]
     *tools, finish = names
     if taken >= len(tools):
         return finish, {}
-    known: Mapping[str, Any] = getattr(_program("tools"), "tools", None) or {}
+    known: Mapping[str, Any] = getattr(calling_program("tools"), "tools", None) or {}
     tool = known.get(tools[taken])
     return tools[taken], _arguments(tool, maker) if tool is not None else {}
 
@@ -115,17 +115,6 @@ def _arguments(tool: Tool, maker: ValueMaker) -> dict[str, Any]:
 
 def _final_values(call: MockCall, final_value: FinalValue) -> dict[str, Any]:
     """The outputs of the program whose step this is, as the code it runs would submit them."""
-    program = _program("signature", above=True)
+    program = calling_program("signature")
     outputs = program.signature.output_fields if program is not None else {}
     return {name: to_json(final_value(name, info.annotation)) for name, info in outputs.items()} or {"answer": None}
-
-
-def _program(attribute: str, *, above: bool = False) -> Any:
-    """The innermost calling module that has an attribute and is no plain predictor."""
-    modules: Sequence[Any] = dspy.settings.get("caller_modules") or ()
-    for module in reversed(modules):
-        if isinstance(module, dspy.Predict | dspy.ChainOfThought):
-            continue
-        if getattr(module, attribute, None) is not None:
-            return module
-    return None

@@ -144,6 +144,10 @@ class Answering:
         self.record(error=f"{type(error).__name__}: {error}")
         return error
 
+    def abandon(self, reason: BaseException) -> None:
+        """Write the journal where nobody waits for the answer any more: cancelled, interrupted, stream closed."""
+        self.record(error=f"abandoned: {type(reason).__name__}")
+
     def record(self, *, error: str | None = None) -> None:
         """Write the journal."""
         engine, caller, reply = self._engine, self._caller, self._reply

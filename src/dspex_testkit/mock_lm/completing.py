@@ -3,7 +3,7 @@
 What the answer names is converted to the field's type or refused; what it leaves open is made up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import dspy
@@ -28,16 +28,14 @@ def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, A
     """
     outputs = call.shape.outputs
     maker: ValueMaker | None = None
-    given: Mapping[str, Any]
-    if answer.tool_calls is not None and (answer.is_open or _is_beside_the_point(answer, call)):
-        given = chosen_tools(answer.tool_calls, call, rule=answer.rule)
-    elif answer.is_open and not call.is_agent_step:
-        given = {}
-    elif answer.is_open or _is_beside_the_point(answer, call):
+    beside = call.is_agent_step and _is_beside_the_point(answer, call)
+    given = {} if answer.is_open or beside else _given_fields(answer, call)
+    if answer.tool_calls is not None:
+        given |= chosen_tools(answer.tool_calls, call, rule=answer.rule)
+    if call.step_fields - given.keys():
+        # An agent's step is made as a whole, so that a tool gets its own arguments.
         maker = maker_for(call)
-        given = agent_step(call, maker, _finals(answer, maker))
-    else:
-        given = _given_fields(answer, call)
+        given = {**agent_step(call, maker, _finals(answer, maker)), **given}
     if answer.reasoning is not None and call.shape.reasoning is not None:
         given = {call.shape.reasoning: _reasoning(answer.reasoning, call), **given}
     if len(given) == len(outputs):
@@ -87,9 +85,9 @@ def _given_fields(answer: Answer, call: MockCall) -> dict[str, Any]:
 
 def _is_beside_the_point(answer: Answer, call: MockCall) -> bool:
     """Whether the answer is about the program's outputs while an agent asks for its next step."""
-    if not call.is_agent_step:
-        return False
-    return answer.fields is None or not answer.fields.keys() & call.shape.outputs.keys()
+    if answer.fields is None:
+        return call.shape.main_output in call.step_fields
+    return not answer.fields.keys() & call.shape.outputs.keys()
 
 
 def _reasoning(text: str, call: MockCall) -> Any:

@@ -114,6 +114,9 @@ class MockEngine:
             return answering.finish()
         except Exception as error:
             raise answering.fail(error) from error.__cause__
+        except BaseException as error:
+            answering.abandon(error)
+            raise
 
     async def acomplete(self, request: Request) -> Response:
         """Answer in one piece, waiting without holding up the event loop."""
@@ -126,6 +129,9 @@ class MockEngine:
             return answering.finish()
         except Exception as error:
             raise answering.fail(error) from error.__cause__
+        except BaseException as error:
+            answering.abandon(error)
+            raise
 
     def stream(self, request: Request) -> Iterator[Any]:
         """Answer word by word."""
@@ -137,11 +143,11 @@ class MockEngine:
                 if delay:
                     self.clock.sleep(delay)
                 yield event
-        except GeneratorExit:
-            answering.record(error="the stream was closed by its reader")
-            raise
         except Exception as error:
             raise answering.fail(error) from error.__cause__
+        except BaseException as error:
+            answering.abandon(error)
+            raise
         answering.finish()
 
     async def astream(self, request: Request) -> AsyncIterator[Any]:
@@ -154,11 +160,11 @@ class MockEngine:
                 if delay:
                     await self.clock.asleep(delay)
                 yield event
-        except GeneratorExit:
-            answering.record(error="the stream was closed by its reader")
-            raise
         except Exception as error:
             raise answering.fail(error) from error.__cause__
+        except BaseException as error:
+            answering.abandon(error)
+            raise
         answering.finish()
 
     def close(self) -> None:
@@ -167,6 +173,7 @@ class MockEngine:
     def _begin(self, request: Request) -> Answering:
         context = current_call()
         caller = caller_now()
+        caller.admit()
         number = self.state.next_index("calls") + 1 if self.source.rules.counts_calls else None
         call = MockCall(
             provider=self.provider,

@@ -8,6 +8,7 @@ from typing import Any
 from dspy.lm15 import Request
 
 from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.programs import code_agent_is_calling
 from dspex_testkit.mock_lm.shape import Shape, shape_of
 from dspex_testkit.mock_lm.turns import history_of, repl_variables, tool_results_of, turn_of
 
@@ -51,10 +52,19 @@ class MockCall:
         """What the full signature asks for; only for a call with a signature."""
         return shape_of(self.full_signature)
 
+    @cached_property
+    def step_fields(self) -> frozenset[str]:
+        """Outputs that are the next step of an agent."""
+        if self.capture is None:
+            return frozenset()
+        if self.shape.may_be_code_step and code_agent_is_calling():
+            return frozenset({"generated_code", "finished"}) & self.shape.outputs.keys()
+        return self.shape.step_fields
+
     @property
     def is_agent_step(self) -> bool:
         """Whether an agent asks for its next step."""
-        return self.capture is not None and self.shape.is_agent_step
+        return bool(self.step_fields)
 
     @property
     def signature_name(self) -> str | None:

@@ -2,6 +2,8 @@
 
 import random
 import re
+import threading
+from typing import Any
 
 from dspex_testkit.errors import InvalidMockSpecError, MissingExtraError
 from dspex_testkit.mock_lm.bounds import Bounds
@@ -63,14 +65,14 @@ class RealisticTexts:
         except AttributeError:
             raise InvalidMockSpecError(f"locale: Faker does not know {locale!r}; write one such as 'de_DE'.") from None
         self._locale = locale
+        self._fakers = threading.local()
         self._new_faker = Faker
         self._regex = RegexFactory
         self._patterns = [(re.compile(rf"(?:^|_){pattern}s?(?:$|_)"), name) for pattern, name in _PROVIDERS]
 
     def maker(self, draw: Draw) -> MakeText:
         """Texts drawn from one source of numbers."""
-        # Faker's instances share a generator per class; one with a generator of its own is what keeps threads apart.
-        faker = self._new_faker(self._locale, use_weighting=False)
+        faker = self._faker_of_thread()
 
         def text(path: str, bounds: Bounds) -> str:
             if bounds.pattern is not None:
@@ -79,6 +81,13 @@ class RealisticTexts:
             return fit_length(str(getattr(faker, self._provider(path))()), bounds)
 
         return text
+
+    def _faker_of_thread(self) -> Any:
+        # Seeded before every text, so one per thread is enough; making one takes milliseconds.
+        faker = getattr(self._fakers, "faker", None)
+        if faker is None:
+            faker = self._fakers.faker = self._new_faker(self._locale, use_weighting=False)
+        return faker
 
     def _provider(self, path: str) -> str:
         # `people[0].home_city` is steered by its last name.

@@ -23,8 +23,10 @@ class Shape:
     """The output that holds the reasoning before it."""
     tool_calls: str | None
     """The output that holds `dspy.ToolCalls`."""
-    is_agent_step: bool
-    """Whether it asks for a step of an agent (a tool, code to run) and not for a program's outputs."""
+    step_fields: frozenset[str]
+    """Outputs that are a step of an agent (a tool, code to run) and not what a program is after."""
+    may_be_code_step: bool
+    """Whether it has the field of generated code, which only some modules run."""
 
 
 _shapes: WeakKeyDictionary[Any, Shape] = WeakKeyDictionary()
@@ -47,11 +49,20 @@ def _read(signature: Any) -> Shape:
         main_output=_main_output(outputs),
         reasoning=next((name for name, info in outputs.items() if _is_reasoning(name, info)), None),
         tool_calls=tool_calls,
-        is_agent_step={"next_tool_name", "next_tool_args"} <= outputs.keys()
-        or "generated_code" in outputs
-        or ("code" in outputs and "repl_history" in inputs)
-        or tool_calls is not None,
+        step_fields=_step_fields(inputs, outputs, tool_calls),
+        may_be_code_step="generated_code" in outputs,
     )
+
+
+_REACT_FIELDS = frozenset({"next_thought", "next_tool_name", "next_tool_args"})
+
+
+def _step_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any], tool_calls: str | None) -> frozenset[str]:
+    if outputs.keys() >= _REACT_FIELDS:
+        return _REACT_FIELDS
+    if "code" in outputs and "repl_history" in inputs:
+        return frozenset({"code"})
+    return frozenset() if tool_calls is None else frozenset({tool_calls})
 
 
 def _main_output(outputs: Mapping[str, Any]) -> str | None:
