@@ -17,6 +17,7 @@ from dspex_testkit.runtime.workers import Workers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dspex_testkit.bridge import Bridge
+    from dspex_testkit.bridge.state import StateStore
     from dspex_testkit.runtime.serve import Server
 
 
@@ -39,6 +40,25 @@ class Loader:
         server = self._server
         watchdog.watch(server.wire, server.log, server.signals)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
+
+    def make_now(self, store: "StateStore | None", host: int) -> None:
+        """Make the bridge before this returns, because nothing is left to be imported.
+
+        Args:
+            store: Where its state lives; in this process if None.
+            host: Hangs up when the process ends that this one was forked from.
+        """
+        server = self._server
+        watchdog.watch(server.wire, server.log, server.signals, host)
+        environment.prepare(server.settings)
+        _listen_to_libraries(server.log)
+        try:
+            self._bridge = self._make(store)
+        except DSPexTestkitError as error:
+            server.fail(error.message, status=2)
+        server.adopt(self._bridge)
+        self._made.set()
+        self._warm.set()
 
     def wait_for_bridge(self) -> "Bridge":
         """Wait until commands can be answered."""
@@ -75,14 +95,18 @@ class Loader:
         gc.enable()
         self._warm.set()
 
-    def _make(self) -> "Bridge":
+    def _make(self, store: "StateStore | None" = None) -> "Bridge":
         from dspex_testkit.bridge import Bridge
         from dspex_testkit.protocol import use_orjson
 
         use_orjson()
         server = self._server
         bridge = Bridge(
-            server.settings.for_bridge(), mode=server.mode, worker_id=server.worker_id, started=server.started
+            server.settings.for_bridge(),
+            mode=server.mode,
+            worker_id=server.worker_id,
+            store=store,
+            started=server.started,
         )
         server.log.scrub = bridge.secrets.scrub
         return bridge

@@ -15,8 +15,13 @@ from dspex_testkit.runtime.stdio import claim, open_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
+
+    from dspex_testkit.bridge.state import StateStore
+    from dspex_testkit.runtime.arguments import Arguments
+    from dspex_testkit.runtime.settings import Settings
+    from dspex_testkit.runtime.stdio import Wire
 
 
 def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "NoReturn":
@@ -36,6 +41,32 @@ def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "
     except OSError as error:
         print(f"dspex-bridge: standard input and output must be open: {error.strerror}", file=sys.stderr)
         os._exit(2)
+    serve(wire, arguments, home=home, started=started)
+
+
+def serve(
+    wire: "Wire",
+    arguments: "Arguments",
+    *,
+    home: "str | None",
+    started: float,
+    unread: bytes = b"",
+    answered: int = 0,
+    store: "Callable[[Settings], StateStore | None] | None" = None,
+    host: "int | None" = None,
+) -> "NoReturn":
+    """Serve the client at a wire, then end the process.
+
+    Args:
+        wire: Taken away from everybody else.
+        arguments: The command line, read.
+        home: Folder in which the settings file is looked for.
+        started: `time.monotonic` when the process that the client sees started.
+        unread: What another process has read from the wire and not answered.
+        answered: How many commands it has answered.
+        store: Gives the state that the client's other bridges share, if any.
+        host: In a worker of the warm host, a descriptor that hangs up when the host ends.
+    """
     try:
         settings = load(arguments.flags, home=home)
         log = Log(open_log(wire, settings.log), settings.log_level)
@@ -48,6 +79,15 @@ def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "
     signals = leave_on_signals(log)
     for warning in settings.warnings:
         log.warning(warning)
+    if host is None and settings.host == "auto":
+        from dspex_testkit.runtime.host.launcher import Launcher
+
+        launcher = Launcher(wire, log, settings, arguments, home=home, started=started, signals=signals)
+        try:
+            launcher.run()
+        except ConnectionError:
+            leave(0)
+        unread, answered, arguments.worker_id = bytes(launcher.unread), launcher.answered, launcher.worker_id
     log.info(f"{arguments.mode} started" + (f" as {arguments.worker_id}" if arguments.worker_id else ""))
     server = Server(
         wire,
@@ -59,6 +99,9 @@ def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "
         signals=signals,
     )
     try:
+        if host is not None:
+            server.begin_warm(store(settings) if store else None, host)
+        server.resume(unread, answered)
         server.run()
     except ConnectionError:
         log.info("leaving: nobody reads the answers")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Literal, NoReturn
 
     from dspex_testkit.bridge import Bridge, Execution
+    from dspex_testkit.bridge.state import StateStore
     from dspex_testkit.errors import DSPexTestkitError
     from dspex_testkit.runtime.loader import Loader
 
@@ -83,6 +84,32 @@ class Server:
         self._backlog: list[Request] = []
         self._executions = 0
         self._most_executions = settings.concurrency * (1 + _WAITING_PER_THREAD)
+
+    def begin_warm(self, store: "StateStore | None", host: int) -> None:
+        """Make the bridge at once, in a process where everything has been imported.
+
+        Args:
+            store: Where its state lives; in this process if None.
+            host: Hangs up when the process ends that this one was forked from.
+        """
+        from dspex_testkit.runtime.loader import Loader
+
+        self._loader = Loader(self)
+        self._loader.make_now(store, host)
+
+    def resume(self, unread: bytes, answered: int) -> None:
+        """Go on where another process has stopped.
+
+        Args:
+            unread: What it has read and not answered.
+            answered: How many commands it has answered.
+        """
+        self.decoder.feed_data(unread)
+        if self._bridge is not None:
+            self._bridge.command_count += answered
+        elif answered:
+            self._early_commands += answered
+            self._load()
 
     def run(self) -> None:
         """Serve until the input ends or `shutdown` has been answered.

@@ -101,6 +101,18 @@ SETTINGS = (
         (),
         "Module prefixes from which mocks may import functions, e.g. `myapp.mocks,tests.support`.",
     ),
+    Setting(
+        "host",
+        kinds.choice("auto", "off"),
+        "auto",
+        "Whether bridges are forked from a warm host, where that is safe; `off` runs each in the launched process.",
+    ),
+    Setting(
+        "host_linger",
+        kinds.seconds,
+        60.0,
+        "Seconds that a warm host stays without a bridge; it ends with whoever starts bridges all the same.",
+    ),
     Setting("config", kinds.text, None, f"The settings file, in place of {FILE_NAME} beside the launcher.", key=False),
     Setting(
         "python",

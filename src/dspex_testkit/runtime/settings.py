@@ -42,6 +42,8 @@ class Settings:
     allow_local_interpreter: bool
     allow_crash: bool
     allow_import: "tuple[str, ...]"
+    host: str
+    host_linger: float
     config: "str | None"
     python: "str | None"
 

@@ -20,17 +20,26 @@ _GONE = select.POLLHUP | select.POLLERR
 _HALF_CLOSED = getattr(select, "POLLRDHUP", 0)
 
 
-def watch(wire: Wire, log: Log, signals: "int | None" = None) -> None:
-    """Start the thread that waits for the end."""
-    threading.Thread(target=_wait_for_the_end, args=(wire, log, signals), name="watchdog", daemon=True).start()
+def watch(wire: Wire, log: Log, signals: "int | None" = None, host: "int | None" = None) -> None:
+    """Start the thread that waits for the end.
+
+    Args:
+        wire: Shows when the client is gone.
+        log: Where it is written why the process ends.
+        signals: Becomes readable with a signal.
+        host: Hangs up when the process ends that holds the state.
+    """
+    threading.Thread(target=_wait_for_the_end, args=(wire, log, signals, host), name="watchdog", daemon=True).start()
 
 
-def _wait_for_the_end(wire: Wire, log: Log, signals: "int | None") -> None:
+def _wait_for_the_end(wire: Wire, log: Log, signals: "int | None", host: "int | None") -> None:
     poll = select.poll()
     poll.register(wire.fd_in, _HALF_CLOSED)
     poll.register(wire.fd_out, 0)
     if signals is not None:
         poll.register(signals, select.POLLIN)
+    if host is not None:
+        poll.register(host, 0)
     deadline: float | None = None
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
@@ -43,6 +52,9 @@ def _wait_for_the_end(wire: Wire, log: Log, signals: "int | None") -> None:
                 if any(number in SIGNALS for number in os.read(fd, 64)):
                     log.info("leaving on a signal")
                     leave(0)
+            elif fd == host:
+                log.error("leaving: the warm host has ended, and with it the state of the pool")
+                leave(1)
             elif fd == wire.fd_out and event & _GONE:
                 log.info("leaving: nobody reads the answers")
                 leave(0)

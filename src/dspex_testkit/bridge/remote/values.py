@@ -32,7 +32,7 @@ def pack(value: Any) -> Any:
     Raises:
         LocalProtocolError: It holds something that cannot travel.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     if kind is float:
@@ -118,9 +118,7 @@ def _class(name: str) -> Any:
     found: Any = import_module(module)
     for part in qualname.split("."):
         found = getattr(found, part)
-    if not isinstance(found, type) or not (
-        issubclass(found, Enum | BaseModel) or dataclasses.is_dataclass(found)
-    ):
+    if not isinstance(found, type) or not (issubclass(found, Enum | BaseModel) or dataclasses.is_dataclass(found)):
         raise ValueError(f"{name} is no value")
     return found
 

@@ -1,0 +1,142 @@
+"""Connecting to an owner's host, and starting it where it is absent.
+
+Whoever finds nobody listening takes the folder's lock and looks again; the one that is first binds and listens, and
+starts a host that inherits the listening socket. From that moment everybody can connect, and waits in the socket's
+queue until the host has imported what it needs. A host that dies leaves a socket that refuses, which the next one
+replaces.
+"""
+
+import fcntl
+import os
+import socket
+import stat
+import sys
+from contextlib import suppress
+from signal import SIGINT, SIGTERM
+
+from dspex_testkit.runtime.host.place import Unavailable, interpreter_flags
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dspex_testkit.runtime.host.place import Place
+
+LISTENER = 3
+"""The descriptor at which a host finds its listening socket."""
+
+_QUEUE = 1024
+_CREDENTIALS_SIZE = 12
+_ATTEMPTS = 5
+
+
+def reach(place: "Place", *, linger: float) -> socket.socket:
+    """A connection to the host, which may still be importing.
+
+    Args:
+        place: Where it is.
+        linger: Seconds that a host started here stays without a worker.
+
+    Raises:
+        Unavailable: It cannot be started, or somebody else's process is there.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            found = connect(place) or _start(place, linger)
+        except FileNotFoundError:
+            continue  # the last host has just taken the folder away
+        except OSError as error:
+            raise Unavailable(f"the warm host cannot be started: {error}") from None
+        if found is not None:
+            return found
+    raise Unavailable(f"the folder {place.folder} disappears again and again")
+
+
+def connect(place: "Place") -> "socket.socket | None":
+    """A connection to a host that is there, or None.
+
+    Raises:
+        Unavailable: Somebody else's process answers.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(place.path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except OSError:
+        connection.close()
+        raise
+    if peer_user(connection) != os.geteuid():
+        connection.close()
+        raise Unavailable(f"the socket {place.path} belongs to somebody else")
+    return connection
+
+
+def peer_user(connection: socket.socket) -> int:
+    """The user id of whoever is at the other end, as the kernel knows it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS_SIZE)
+    return int.from_bytes(credentials[4:8], sys.byteorder)
+
+
+def lock(folder: str) -> int:
+    """Hold a folder of sockets, so that one process at a time changes what is in it.
+
+    Returns:
+        A descriptor; closing it lets go.
+
+    Raises:
+        FileNotFoundError: It has just been removed.
+        Unavailable: It is not private.
+    """
+    if not os.path.isdir(folder):
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    found = os.fstat(held)
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        os.close(held)
+        raise Unavailable(f"the folder {folder} is not private to this user")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def _start(place: "Place", linger: float) -> "socket.socket | None":
+    held = lock(place.folder)
+    try:
+        if (connection := connect(place)) is not None:
+            return connection
+        with _listen(place.path) as listener:
+            _spawn(place, listener.fileno(), linger)
+            return connect(place)
+    finally:
+        os.close(held)
+
+
+def _listen(path: str) -> socket.socket:
+    if os.path.lexists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(mask)
+    listener.listen(_QUEUE)
+    return listener
+
+
+def _spawn(place: "Place", listener: int, linger: float) -> None:
+    """Start a host that is nobody's child: the shell in between ends at once."""
+    owner = place.owner
+    command = [sys.executable, "-P", *interpreter_flags(), "-m", "dspex_testkit.runtime.host.process"]
+    command += [str(owner.pid), owner.started, place.path, str(linger)]
+    shell = os.posix_spawn(
+        "/bin/sh",
+        # A host must not keep anybody's pipe open.
+        ["sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command],
+        dict(place.environment),
+        file_actions=[(os.POSIX_SPAWN_DUP2, listener, LISTENER)],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[SIGINT, SIGTERM],
+    )
+    os.waitpid(shell, 0)

@@ -1,0 +1,143 @@
+"""Where an owner's host is to be found, and whether this system can have one.
+
+Nothing is written down: whoever has the same owner, interpreter, version and import-time environment comes to the
+same path. Everything else about two bridges may differ, because a worker adopts it after the fork.
+"""
+
+import os
+import sys
+from binascii import crc32
+
+from dspex_testkit import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST_PATH = 100
+"""A socket's address has room for 107 bytes; some systems have less."""
+
+_IMPORT_TIME = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV", "TMPDIR"})
+_IMPORT_TIME_FAMILIES = (
+    "PYTHON",
+    "LC_",
+    "LD_",
+    "LITELLM_",
+    "DSPY_",
+    "OPENBLAS_",
+    "OMP_",
+    "MKL_",
+    "NUMEXPR_",
+    "MALLOC_",
+    "HF_",
+    "TRANSFORMERS_",
+    "TIKTOKEN_",
+    "COVERAGE_",
+    "COV_",
+)
+# Read when something is first stored, long after the fork; and each test may have its own.
+_READ_LATER = frozenset({"DSPY_CACHEDIR", "DSPY_CACHE_LIMIT"})
+_FLAGS = {"isolated": "-I", "ignore_environment": "-E", "no_user_site": "-s", "no_site": "-S", "optimize": "-O"}
+
+
+class Unavailable(Exception):
+    """There can be no host here; the text says why."""
+
+
+class Owner:
+    """A process that starts bridges.
+
+    Args:
+        pid: Its process id.
+        started: When it was started, in the kernel's ticks; ids are used again, pairs of both are not.
+    """
+
+    __slots__ = ("pid", "started")
+
+    def __init__(self, pid: int, started: str) -> None:
+        self.pid = pid
+        self.started = started
+
+    @classmethod
+    def find(cls, pid: int) -> "Owner":
+        """The owner of this process id.
+
+        Raises:
+            Unavailable: It is gone, or of another process namespace.
+        """
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                # The name in parentheses may itself contain blanks and parentheses.
+                return cls(pid, file.read().rpartition(b")")[2].split()[19].decode("ascii"))
+        except OSError:
+            raise Unavailable(f"the parent process {pid} cannot be watched") from None
+
+
+class Place:
+    """Where a host is.
+
+    Args:
+        owner: Whose it is.
+        folder: Holds the sockets of this user's hosts.
+        environment: What the host's imports may depend on.
+    """
+
+    __slots__ = ("environment", "folder", "owner", "path")
+
+    def __init__(self, owner: Owner, folder: str, environment: "Mapping[str, str]") -> None:
+        self.owner = owner
+        self.folder = folder
+        self.environment = environment
+        known = [__version__, sys.version, sys.executable, *interpreter_flags()]
+        known += [f"{name}={environment[name]}" for name in sorted(environment)]
+        digest = crc32("\0".join(known).encode("utf-8", "surrogateescape"))
+        self.path = os.path.join(folder, f"{owner.pid}-{owner.started}-{digest:08x}")
+        if len(os.fsencode(self.path)) > _LONGEST_PATH:
+            raise Unavailable(f"the path {self.path} is too long for a socket")
+
+
+def find_place(owner_pid: int, environ: "Mapping[str, str] | None" = None) -> Place:
+    """The place of an owner's host.
+
+    Args:
+        owner_pid: The process that starts bridges.
+        environ: The environment of the bridge; that of this process if None.
+
+    Raises:
+        Unavailable: This system can have none, or not for this owner.
+    """
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        raise Unavailable(f"forking is not safe on {sys.platform}")
+    if owner_pid <= 0:
+        raise Unavailable("the parent process is of another namespace and cannot be watched")
+    try:
+        os.close(os.pidfd_open(owner_pid))
+    except OSError as error:
+        raise Unavailable(f"the parent process cannot be watched: {error.strerror}") from None
+    return Place(Owner.find(owner_pid), _folder(), import_environment(os.environ if environ is None else environ))
+
+
+def import_environment(environ: "Mapping[str, str]") -> "dict[str, str]":
+    """The variables that what happens at import may depend on; with nothing else is a host started."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if (name in _IMPORT_TIME or name.startswith(_IMPORT_TIME_FAMILIES)) and name not in _READ_LATER
+    }
+
+
+def _folder() -> str:
+    """The folder for this user's sockets; `contact` makes it and looks whether it is private."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime) and os.access(runtime, os.W_OK):
+        return os.path.join(runtime, "dspex-testkit")
+    # TMPDIR comes last: it is longer, and may differ between bridges that belong together.
+    parent = next((path for path in ("/tmp", os.environ.get("TMPDIR") or "") if os.access(path, os.W_OK)), None)
+    if parent is None:
+        raise Unavailable("there is no writable folder for a socket")
+    return os.path.join(parent, f"dspex-testkit-{os.geteuid()}")
+
+
+def interpreter_flags() -> "list[str]":
+    """The options of this interpreter that change what it imports."""
+    return [flag for name, flag in _FLAGS.items() if getattr(sys.flags, name)]

@@ -1,0 +1,151 @@
+"""The host's own start: import everything, run one program, and wait for launchers.
+
+Started by `contact`, with the socket that launchers connect to already listening.
+"""
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Never
+
+from dspex_testkit.runtime.host import contact
+from dspex_testkit.runtime.host.messages import say
+from dspex_testkit.runtime.host.orphans import adopt_orphans
+from dspex_testkit.runtime.host.place import Owner, Unavailable
+
+_LOOK_EVERY = 0.5
+_LONGEST_IMPORT = 120.0
+"""Seconds after which an import that hangs is given up."""
+
+
+class Watch:
+    """Looks after the owner while this process imports, without a thread: those would not survive a fork.
+
+    Args:
+        owner: Its descriptor, readable when it has ended.
+        path: The socket that goes with this process.
+    """
+
+    def __init__(self, owner: int, path: str) -> None:
+        self._poll = select.poll()
+        self._poll.register(owner, select.POLLIN)
+        self._path = path
+        self._deadline = time.monotonic() + _LONGEST_IMPORT
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_EVERY, _LOOK_EVERY)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+    def _look(self, *_: object) -> None:
+        if self._poll.poll(0) or time.monotonic() > self._deadline:
+            take_away(self._path)
+            os._exit(1)
+
+
+def main() -> Never:
+    """Become the host of the owner that the command line names."""
+    pid, started, path, linger = sys.argv[1:]
+    listener = socket.socket(fileno=contact.LISTENER)
+    listener.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    adopt_orphans()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    try:
+        owner = os.pidfd_open(int(pid))
+        if Owner.find(int(pid)).started != started:
+            raise ProcessLookupError
+    except (OSError, Unavailable):
+        take_away(path)
+        os._exit(0)
+    try:
+        with Watch(owner, path):
+            warm_up()
+    except BaseException as error:
+        _refuse_everybody(listener, f"the warm host cannot start: {type(error).__name__}: {error}")
+        take_away(path)
+        os._exit(1)
+    from dspex_testkit.runtime.host.supervisor import Supervisor
+
+    Supervisor(listener, owner, path, linger=float(linger)).run()
+
+
+def warm_up() -> None:
+    """Import what bridges need, run one program, and put everything beyond the reach of garbage collections.
+
+    A collection in a worker would otherwise touch, and so copy, every page that it shares with the others.
+    """
+    # Before anything imports them: no price list from the network, no threads that a fork would lose.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    gc.disable()
+    from dspex_testkit.bridge import Bridge
+    from dspex_testkit.protocol import Request, use_orjson
+    from dspex_testkit.runtime.host import supervisor
+
+    assert supervisor
+    use_orjson()
+    bridge = Bridge(mode="pool-worker")
+    for command, args in (
+        ("configure_lm", {"provider": "mock"}),
+        ("create_program", {"id": "warm-up", "signature": "question -> answer"}),
+        ("execute_program", {"program_id": "warm-up", "inputs": {"question": "?"}}),
+        ("reset_state", {}),
+    ):
+        response = bridge.handle(Request(0, command, dict(args)))
+        if not response.success:
+            raise RuntimeError(f"{command}: {response.message}")
+    bridge.close()
+    del bridge, response
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def take_away(path: str) -> None:
+    """Remove the socket, what hosts that were killed have left, and the folder if nothing is in it."""
+    folder = os.path.dirname(path)
+    try:
+        held = contact.lock(folder)
+    except (OSError, Unavailable):
+        return
+    try:
+        for name in os.listdir(folder):
+            if name == os.path.basename(path) or not _is_owned(name):
+                os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+    except OSError:
+        return  # there are others
+    finally:
+        os.close(held)
+
+
+def _is_owned(name: str) -> bool:
+    pid, _, rest = name.partition("-")
+    try:
+        return Owner.find(int(pid)).started == rest.partition("-")[0]
+    except (ValueError, Unavailable):
+        return False
+
+
+def _refuse_everybody(listener: socket.socket, reason: str) -> None:
+    listener.setblocking(False)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            say(connection, refused=reason)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The host's loop: it forks workers, reaps them, and answers for the state that they share.
+
+One thread, one `poll`. It never reads what a launcher says, which is for the worker, and it never waits for anybody:
+what a worker does not take is kept until it does.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Never
+
+from dspex_testkit.bridge.remote.board import Board
+from dspex_testkit.bridge.remote.service import StoreService
+from dspex_testkit.bridge.state import InProcessStore
+from dspex_testkit.protocol import NEED_DATA, Frame, FrameDecoder, encode_frame
+from dspex_testkit.protocol.frames import LARGEST_SIZE
+from dspex_testkit.runtime.host import worker
+from dspex_testkit.runtime.host.contact import lock, peer_user
+from dspex_testkit.runtime.host.messages import say
+from dspex_testkit.runtime.host.orphans import end_leftovers
+from dspex_testkit.runtime.host.place import Unavailable
+
+_GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
+_TIME_TO_LEAVE = 0.3
+"""Seconds between asking a worker to end and ending it."""
+_READ_SIZE = 1 << 18
+
+
+class Child:
+    """A worker, as its host sees it.
+
+    Args:
+        pid: Its process.
+        launcher: The connection to whoever stands in front of it.
+        state: The connection to its `RemoteStore`.
+    """
+
+    def __init__(self, pid: int, launcher: socket.socket, state: socket.socket) -> None:
+        self.pid = pid
+        self.launcher = launcher
+        self.state = state
+        self.ended = os.pidfd_open(pid)
+        self.decoder = FrameDecoder(LARGEST_SIZE)
+        self.outbox = bytearray()
+        self.opened = False
+        self.kill_at: float | None = None
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        self.launcher.close()
+        self.state.close()
+        os.close(self.ended)
+
+
+class Supervisor:
+    """Forks and looks after the workers of one owner.
+
+    Args:
+        listener: Where launchers connect.
+        owner: A descriptor that is readable once the owner has ended.
+        path: Of the listening socket.
+        linger: Seconds that it stays without a worker.
+    """
+
+    def __init__(self, listener: socket.socket, owner: int, path: str, *, linger: float) -> None:
+        self._listener = listener
+        self._listener.setblocking(False)
+        self._owner = owner
+        self._path = path
+        self._linger = linger
+        self._children: dict[int, Child] = {}
+        self._board = Board()
+        self._service: StoreService | None = None
+        self._idle_since = time.monotonic()
+
+    def run(self) -> Never:
+        """Serve until the owner ends, or nobody has wanted a worker for a while."""
+        while True:
+            self._turn()
+
+    def _turn(self) -> None:
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        poll.register(self._owner, select.POLLIN)
+        for child in self._children.values():
+            poll.register(child.ended, select.POLLIN)
+            if child.kill_at is None:
+                poll.register(child.launcher, select.POLLRDHUP)
+            poll.register(child.state, select.POLLIN | (select.POLLOUT if child.outbox else 0))
+        ready = dict(poll.poll(self._time_left()))
+        if self._owner in ready:
+            self._leave()
+        for child in list(self._children.values()):
+            if (event := ready.get(child.state.fileno())) is not None:
+                self._converse(child, event)
+            if child.ended in ready:
+                self._bury(child)
+            elif ready.get(child.launcher.fileno(), 0) & _GONE and child.kill_at is None:
+                os.kill(child.pid, signal.SIGTERM)
+                child.kill_at = time.monotonic() + _TIME_TO_LEAVE
+        if self._listener.fileno() in ready:
+            self._accept()
+        self._keep_time()
+
+    # Time
+
+    def _time_left(self) -> float:
+        """Milliseconds until something has to be done that nobody will call for."""
+        deadlines = [child.kill_at for child in self._children.values() if child.kill_at is not None]
+        if not self._children:
+            deadlines.append(self._idle_since + self._linger)
+        return max(0.0, min(deadlines) - time.monotonic()) * 1000 + 1 if deadlines else -1
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.kill_at is not None and now >= child.kill_at:
+                os.kill(child.pid, signal.SIGKILL)
+                child.kill_at = now + _TIME_TO_LEAVE
+        if not self._children and now >= self._idle_since + self._linger:
+            try:
+                held = lock(os.path.dirname(self._path))
+            except (OSError, Unavailable):
+                os._exit(0)
+            # Nobody can start another host meanwhile; whoever has connected to this one is served.
+            self._accept()
+            if not self._children:
+                os.close(held)
+                self._leave()
+            os.close(held)
+
+    def _leave(self) -> Never:
+        """End; workers see that their state is gone, and end too."""
+        from dspex_testkit.runtime.host.process import take_away
+
+        take_away(self._path)
+        os._exit(0)
+
+    # Forking
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setblocking(True)
+            if peer_user(connection) == os.geteuid():
+                self._fork(connection)
+            else:
+                connection.close()
+
+    def _fork(self, launcher: socket.socket) -> None:
+        threads = len(os.listdir("/proc/self/task"))
+        if threads != 1:
+            say(launcher, refused=f"the warm host has {threads} threads and cannot be forked")
+            launcher.close()
+            return
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            say(launcher, refused=f"the warm host cannot be forked: {error.strerror}")
+            for unused in (ours, theirs, launcher):
+                unused.close()
+            return
+        if pid == 0:
+            try:
+                ours.close()
+                self._forget()
+                worker.become(launcher, theirs, self._board)
+            finally:
+                os._exit(1)
+        theirs.close()
+        ours.setblocking(False)
+        self._children[pid] = Child(pid, launcher, ours)
+        say(launcher, worker=pid)
+
+    def _forget(self) -> None:
+        """Close, in a worker, what belongs to the host."""
+        self._listener.close()
+        os.close(self._owner)
+        for child in self._children.values():
+            child.close()
+
+    def _bury(self, child: Child) -> None:
+        """Take leave of a worker that has ended, and tell its launcher how."""
+        self._converse(child, select.POLLIN)
+        status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        del self._children[child.pid]
+        end_leftovers(child.pid, known=self._children)
+        say(child.launcher, exit=128 - status if status < 0 else status)
+        child.close()
+        self._idle_since = time.monotonic()
+
+    # State
+
+    def _converse(self, child: Child, event: int) -> None:
+        """Take a worker's messages, and give it what it asked for."""
+        if event & select.POLLOUT:
+            self._send(child)
+        if not event & (select.POLLIN | _GONE):
+            return
+        while True:
+            try:
+                data = child.state.recv(_READ_SIZE)
+            except OSError:
+                break
+            if not data:
+                break
+            child.decoder.feed_data(data)
+            if len(data) < _READ_SIZE:
+                break
+        while (message := child.decoder.next_event()) is not NEED_DATA:
+            assert isinstance(message, Frame)
+            self._receive(child, message.payload)
+        self._send(child)
+
+    def _receive(self, child: Child, payload: bytes) -> None:
+        if not child.opened:
+            child.opened = True
+            if self._service is None:
+                # The pool's first worker says how long its sessions live and how much its journal keeps.
+                self._service = StoreService(InProcessStore(**json.loads(payload)), self._board)
+            return
+        assert self._service is not None
+        if (answer := self._service.answer(payload)) is not None:
+            child.outbox += encode_frame(answer)
+
+    def _send(self, child: Child) -> None:
+        while child.outbox:
+            try:
+                sent = child.state.send(child.outbox, socket.MSG_NOSIGNAL)
+            except OSError:
+                return  # full, or gone; both are seen by `poll`
+            del child.outbox[:sent]

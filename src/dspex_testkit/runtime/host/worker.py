@@ -1,0 +1,86 @@
+"""What a fork of the host does to become the bridge that its launcher was asked to be."""
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Never
+
+from dspex_testkit.bridge.remote.board import Board
+from dspex_testkit.bridge.remote.client import Link, RemoteStore
+from dspex_testkit.protocol import encode_frame
+from dspex_testkit.runtime.arguments import Arguments
+from dspex_testkit.runtime.host.messages import HandOver
+from dspex_testkit.runtime.leaving import leave
+from dspex_testkit.runtime.main import serve
+from dspex_testkit.runtime.settings import Settings
+from dspex_testkit.runtime.stdio import Wire
+
+
+def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never:
+    """Wait to be told what to be, and be it.
+
+    Args:
+        launcher: Tells it, and is then left to the host.
+        state: Leads to the state that the workers of a pool share.
+        board: Says when that state changes.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    told = HandOver.receive(launcher)
+    launcher.close()
+    if told is None:
+        os._exit(0)
+    _adopt(told)
+    wire = Wire(*told.descriptors)
+    arguments = Arguments("pool-worker" if told.mode == "pool-worker" else "standalone", told.worker_id, told.flags)
+
+    def store(settings: Settings) -> RemoteStore | None:
+        # Two standalone bridges of one owner have nothing to do with each other.
+        return _open_store(state, board, settings) if arguments.mode == "pool-worker" else None
+
+    serve(
+        wire,
+        arguments,
+        home=told.home,
+        started=told.started,
+        unread=told.unread,
+        answered=told.answered,
+        store=store,
+        host=state.fileno(),
+    )
+
+
+def _adopt(told: HandOver) -> None:
+    """Become what was launched in all that is not code."""
+    _replace_environment(told.environment)
+    os.umask(told.umask)
+    if told.cwd is not None:
+        os.chdir(told.cwd)
+    sys.argv[:] = told.argv
+    if told.path is not None:
+        sys.path[:] = told.path
+    random.seed()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()
+
+
+def _replace_environment(environment: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    time.tzset()
+
+
+def _open_store(state: socket.socket, board: Board, settings: Settings) -> RemoteStore:
+    kept = {"session_ttl": settings.session_ttl, "journal_size": settings.journal_size}
+    state.sendall(encode_frame(json.dumps(kept).encode("ascii")))
+    # It has to be asked now and then, or it would believe that a busy session is not in use.
+    return RemoteStore(Link(state, lost=lambda: leave(1)), board, remembered_for=min(1.0, settings.session_ttl / 4))
