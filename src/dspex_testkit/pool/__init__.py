@@ -23,6 +23,7 @@ from dspex_testkit.pool.leaving import Ending
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionInfo, SessionStore, program_data_of
 from dspex_testkit.pool.starting import SpawnedProcess, Spawner, StartedProcess, Starter
 from dspex_testkit.pool.status import PoolStatus, WorkerStatus
+from dspex_testkit.pool.supervised import SupervisedBridge
 
 __all__ = [
     "ANONYMOUS",
@@ -52,6 +53,7 @@ __all__ = [
     "StartedProcess",
     "Starter",
     "Strays",
+    "SupervisedBridge",
     "WorkerStatus",
     "chaos",
     "leftovers",
