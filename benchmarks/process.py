@@ -14,8 +14,9 @@ _HEADER = 4
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what this shell says about bridges."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_TESTKIT_")}
+    """The environment without what this shell says about bridges, and without a warm host: cold is to mean cold."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_TESTKIT_")}
+    return kept | {"DSPEX_TESTKIT_HOST": "off"}
 
 
 class Child:
