@@ -94,6 +94,16 @@ def test_calls_of_a_bridge_go_to_its_journal() -> None:
     assert len(lm.journal) == 0
 
 
+def test_a_given_journal_is_used() -> None:
+    """Also one that is still empty; it bounds what is kept."""
+    journal = Journal(max_calls=2)
+    lm = MockLM(journal=journal)
+    for question in "abc":
+        _ask(lm, question)
+    assert lm.journal is journal
+    assert [call.seq for call in journal] == [2, 3]
+
+
 def test_the_journal_tells_what_was_asked_and_answered() -> None:
     """Inputs, outputs, completion, rule and usage of one call."""
     lm = MockLM.deterministic({"q": "Paris"})

@@ -68,9 +68,9 @@ class MockEngine:
         self.provider = provider
         self.model = model
         self.capabilities = capabilities
-        self.state = state or LocalCounters()
-        self.journal = journal or Journal()
-        self.clock: Clock = clock or RealClock()
+        self.state = LocalCounters() if state is None else state
+        self.journal = Journal() if journal is None else journal
+        self.clock: Clock = RealClock() if clock is None else clock
         self.source = Source(spec, self.state, allow_import=allow_import)
         self.faults = FaultSchedule(spec.faults, self.state) if spec.faults else None
         self.timing = Timing(spec)
