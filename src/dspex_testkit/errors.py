@@ -7,11 +7,14 @@
           FrameTooLargeError, MalformedMessageError
       CommandError                     a request that cannot be answered as asked
         UnknownCommandError, InvalidArgsError, ProgramExistsError,
-        ProgramNotFoundError, ProgramExecutionError, OverloadedError
+        ProgramNotFoundError, ProgramExecutionError, ExecutionTimeoutError, OverloadedError
         InvalidProgramError
           UnknownTypeError
       LMResolutionError                no LM could be chosen or built
-        NoLMConfiguredError, InvalidLMConfigError, UnknownProviderError, PolicyUnavailableError
+        NoLMConfiguredError, InvalidLMConfigError, UnknownProviderError, PolicyUnavailableError,
+        MissingKeyError, UnknownLMError, LMInUseError, LMCycleError, LMVerificationError
+      LMCallError                      an LM was chosen, and the call did not come about
+        BudgetExceededError, EnsembleError
       MockLMError                      an engine has no answer, or a wrong one
         InvalidMockSpecError, NoMatchingRuleError, AmbiguousRulesError, ScriptExhaustedError, AnswerError
       CassetteError                    a recording cannot be read, played, made or kept
@@ -136,6 +139,12 @@ class ProgramExecutionError(CommandError):
     code = "program_execution_failed"
 
 
+class ExecutionTimeoutError(CommandError):
+    """A program did not answer within the time that its request allowed."""
+
+    code = "execution_timeout"
+
+
 class OverloadedError(CommandError):
     """More work is in flight than the bridge accepts."""
 
@@ -170,6 +179,54 @@ class PolicyUnavailableError(LMResolutionError):
     """The offline policy asks for something this version cannot do."""
 
     code = "policy_unavailable"
+
+
+class MissingKeyError(LMResolutionError):
+    """A live LM was configured, and its key is nowhere to be found."""
+
+    code = "missing_api_key"
+
+
+class UnknownLMError(LMResolutionError):
+    """No LM was defined under the name."""
+
+    code = "unknown_lm"
+
+
+class LMInUseError(LMResolutionError):
+    """A named LM is to go, but somebody refers to it."""
+
+    code = "lm_in_use"
+
+
+class LMCycleError(LMResolutionError):
+    """A named LM would be made of itself."""
+
+    code = "lm_cycle"
+
+
+class LMVerificationError(LMResolutionError):
+    """The LM was asked whether it is there, and did not answer."""
+
+    code = "lm_verification_failed"
+
+
+class LMCallError(DSPexTestkitError):
+    """An LM was chosen, and the call did not come about."""
+
+    code = "lm_call_failed"
+
+
+class BudgetExceededError(LMCallError):
+    """A budget is used up; nothing was sent."""
+
+    code = "budget_exceeded"
+
+
+class EnsembleError(LMCallError):
+    """Too few members of an ensemble answered."""
+
+    code = "ensemble_failed"
 
 
 class MockLMError(DSPexTestkitError):

@@ -5,7 +5,7 @@ import json
 import threading
 from decimal import Decimal
 
-from dspex_testkit.calls import Journal, LMCall, LocalCounters, Scope, Usage
+from dspex_testkit.calls import Journal, LMCall, LMChange, LocalCounters, Scope, Usage
 
 
 def call(**fields: object) -> LMCall:
@@ -109,3 +109,26 @@ def test_counters_never_give_an_index_twice() -> None:
     assert counters.next_index("other") == 0
     counters.reset()
     assert counters.next_index("k") == 0
+
+
+def test_changes_share_the_numbers_of_calls_and_are_listed_apart() -> None:
+    """One sequence tells what came before what; `calls` stays what it says."""
+    journal = Journal()
+    journal.record(call())
+    journal.record_change(LMChange("configured", scope=Scope.SESSION, session_id="a"))
+    journal.record(call())
+
+    assert [kept.seq for kept in journal.calls()] == [1, 3]
+    assert [(kept.seq, kept.session_id) for kept in journal.changes()] == [(2, "a")]
+    assert journal.changes(session_id=None) == journal.changes(since=2) == []
+
+
+def test_clearing_a_session_forgets_its_changes_too() -> None:
+    """What one session configured goes with its calls; the others' stays."""
+    journal = Journal()
+    for session_id in ("a", "b"):
+        journal.record_change(LMChange("configured", session_id=session_id))
+
+    journal.clear(session_id="a")
+
+    assert [kept.session_id for kept in journal.changes()] == ["b"]

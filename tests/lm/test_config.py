@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dspex_testkit.errors import InvalidLMConfigError, UnknownProviderError
-from dspex_testkit.lm.config import KNOWN_KEYS, LMConfig, LMPatch, parse_lm_config
+from dspex_testkit.lm.config import LMConfig, LMPatch
+from dspex_testkit.lm.reading import KNOWN_KEYS, parse_lm_config
 
 KEY = "sk-planted-secret-1234567890"
 

@@ -62,6 +62,17 @@ class Args:
             return value
         raise self._wrong(name, "an integer of at least 0", value)
 
+    def flag(self, name: str) -> bool:
+        """True or false; absent counts as false.
+
+        Raises:
+            InvalidArgsError: Something else came.
+        """
+        value = self.values.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        raise self._wrong(name, "true or false", value)
+
     @property
     def session_id(self) -> str | None:
         """The named session, or None for callers without one (absent or `anonymous`)."""

@@ -13,7 +13,6 @@ from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
 from dspex_testkit.bridge.tools import check_tools
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidProgramError
-from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.params import nearest
 from dspex_testkit.lm.resolution import Assignment
 
@@ -120,9 +119,7 @@ def _record(
     if tools:
         definition["tools"] = list(tools)
     if lm is not None:
-        definition["lm_config"] = (
-            lm.value.dump_without_key() if isinstance(lm.value, LMConfig) else {"params": dict(lm.value.params)}
-        )
+        definition["lm_config"] = lm.value.dump_without_key()
     built_from = [spec.digest, program_type, list(tools)]
     return ProgramRecord(
         program_id=program_id,

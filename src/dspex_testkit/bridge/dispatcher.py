@@ -79,7 +79,7 @@ class Bridge:
         )
         self.started = time.monotonic() if started is None else started
         self.secrets = Secrets()
-        self.lms = LMScopes(self.settings, self.store, self.secrets)
+        self.lms = LMScopes(self.settings, self.store, self.secrets, worker_id=worker_id)
         self.programs = CompiledPrograms()
         self._epoch = self.store.epoch
         self.command_count = 0

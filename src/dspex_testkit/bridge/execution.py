@@ -94,8 +94,9 @@ def _run_module(
         module = bridge.programs.module(record)
         # `trace` is one list for the whole process unless it is given; history would grow without bound.
         with (
+            bridge.lms.factory.lease(resolved.config) as lm,
             dspy.context(
-                lm=bridge.lms.factory.get(resolved.config),
+                lm=lm,
                 trace=[],
                 disable_history=True,
                 **{CALLER_SETTING: caller},

@@ -1,41 +1,60 @@
 """The LM scopes of a bridge: which config each holds, and which of them answers an execution."""
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.ledger import Ledger
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.state import StateStore
-from dspex_testkit.calls import Caller, LocalCounters, Scope
+from dspex_testkit.calls import Caller, LMChange, LocalCounters, Scope
 from dspex_testkit.errors import InvalidLMConfigError
-from dspex_testkit.lm.config import LMConfig, LMPatch, parse_lm_config
+from dspex_testkit.lm.config import LMConfig, LMPatch
 from dspex_testkit.lm.factory import LMFactory
+from dspex_testkit.lm.prices import PriceTable
+from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
+from dspex_testkit.lm.scoring import check_import
 
 
 class LMScopes:
     """Assigns configs to scopes and resolves the LM of an execution.
 
     Args:
-        settings: Gives the offline policy and the default LM.
+        settings: Gives the offline policy, the default LM, and what is remembered of answers.
         store: Holds what sessions and the bridge were configured with.
-        secrets: Learns every key, so that none is ever shown.
+        redaction: Learns every key, so that none is ever shown.
+        worker_id: The pool's name for this worker.
 
     Raises:
         LMResolutionError: The default LM cannot be used.
+        UsageError: The price table cannot be used.
     """
 
-    def __init__(self, settings: BridgeSettings, store: StateStore, redaction: Secrets) -> None:
+    def __init__(
+        self, settings: BridgeSettings, store: StateStore, redaction: Secrets, *, worker_id: str | None = None
+    ) -> None:
+        self._settings = settings
         self._policy = settings.offline_policy
         self._store = store
         self._secrets = redaction
-        self.factory = LMFactory(self._policy)
+        self._worker_id = worker_id
+        prices = PriceTable.from_file(settings.price_table) if settings.price_table else PriceTable()
+        self._ledger = Ledger(store, prices)
+        self._gate = self._ledger.admit
+        self.factory = LMFactory(self._policy, seed=settings.seed, allow_import=settings.allow_import)
         self._default, _ = self.assign(Scope.DEFAULT, settings.default_lm)
         if self._default is not None and isinstance(self._default.value, LMPatch):
             raise InvalidLMConfigError("Model name is required: the default LM names only parameters")
+
+    @property
+    def default(self) -> Assignment | None:
+        """What the bridge's settings name."""
+        return self._default
 
     def assign(self, scope: Scope, raw: object) -> tuple[Assignment | None, tuple[str, ...]]:
         """Read a client's config for a scope; returns it with warnings, or None where nothing was said.
@@ -44,14 +63,19 @@ class LMScopes:
             LMResolutionError: The config cannot be used.
             MockLMError: The config is of a mock, and its spec cannot be used.
         """
-        parsed = parse_lm_config(raw)
+        if raw is None:
+            return None, ()
+        parsed = parse_lm_config(raw, names=[definition.name for definition in self._store.named_lms()])
         if parsed.value is None:
             return None, parsed.warnings
         if isinstance(parsed.value, LMConfig):
-            if parsed.value.api_key is not None:
-                self._secrets.add(parsed.value.api_key.get_secret_value())
-            self._policy.check(parsed.value)
-        return Assignment(scope, parsed.value, secrets.token_hex(6)), parsed.warnings
+            for leaf in parsed.value.leaves:
+                if leaf.api_key is not None:
+                    self._secrets.add(leaf.api_key.get_secret_value())
+            for key in self._policy.check(parsed.value):
+                self._secrets.add(key)
+            check_import(parsed.value, self._settings.allow_import)
+        return Assignment(scope, parsed.value, new_lm_id()), parsed.warnings
 
     def configure(self, session_id: str | None, raw: Mapping[str, Any]) -> tuple[Assignment, tuple[str, ...]]:
         """Give a session, or without one the whole bridge, its LM.
@@ -66,8 +90,25 @@ class LMScopes:
                 "Model name is required: configure_lm wants a provider and a model, such as "
                 '{"provider": "openai", "model": "gpt-4o-mini"} or {"provider": "mock", "responses": {…}}'
             )
-        self._store.set_lm(session_id, assignment)
+        replaced = self._store.set_lm(session_id, assignment)
+        self.note(
+            LMChange(
+                "configured",
+                scope=assignment.scope,
+                session_id=session_id,
+                lm=assignment.value.public(),
+                lm_id=assignment.lm_id,
+                replaced=replaced.value.public() if replaced else None,
+                replaced_lm_id=replaced.lm_id if replaced else None,
+            )
+        )
         return assignment, warnings
+
+    def note(self, change: LMChange) -> None:
+        """Write a change of who answers into the journal."""
+        from dataclasses import replace
+
+        self._store.journal.record_change(replace(change, worker_id=self._worker_id, time=time.time()))
 
     def overrides(self, args: Args) -> list[Assignment]:
         """What an execution says of its LM, narrowest first.
@@ -103,13 +144,23 @@ class LMScopes:
             (Scope.DEFAULT, self._default),
         ]
 
+    def choose(self, scopes: list[tuple[Scope, Assignment | None]]) -> ResolvedLM:
+        """The LM that the narrowest of these names.
+
+        Raises:
+            NoLMConfiguredError: None of them names one.
+            UnknownLMError: The deciding one refers to a name that is gone.
+        """
+        return resolve([assignment for _, assignment in scopes], self._store.find_lm)
+
     def resolve(self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None) -> ResolvedLM:
         """The LM of an execution.
 
         Raises:
             NoLMConfiguredError: No scope names one.
+            UnknownLMError: The deciding scope refers to a name that is gone.
         """
-        return resolve(assignment for _, assignment in self.scopes(overrides, program, session_id))
+        return self.choose(self.scopes(overrides, program, session_id))
 
     def is_mocked(self, resolved: ResolvedLM) -> bool:
         """Whether a mock will answer."""
@@ -119,14 +170,21 @@ class LMScopes:
         self, resolved: ResolvedLM, *, program_id: str | None, session_id: str | None, worker_id: str | None
     ) -> Caller:
         """Who asks, for the engine and the journal."""
-        # An override lives for one execution, and so do its counters.
-        own = resolved.scope is Scope.EXECUTION
+        # An override lives for one execution, and so do its counters; a named LM's live as long as its definition.
+        own = resolved.scope is Scope.EXECUTION and resolved.name is None
         return Caller(
-            journal=self._store.journal,
+            journal=self._ledger,
             counters=LocalCounters() if own else self._store.counters(resolved.lm_id),
             scope=resolved.scope,
             program_id=program_id,
             session_id=session_id,
             worker_id=worker_id,
             lm_id=resolved.lm_id,
+            gate=self._gate,
+            reports=[] if resolved.config.ensemble is not None else None,
         )
+
+
+def new_lm_id() -> str:
+    """Names one act of configuring; says nothing about keys."""
+    return secrets.token_hex(6)

@@ -23,6 +23,8 @@ class BridgeSettings:
     """Executions in flight in standalone mode."""
     journal_size: int = 10_000
     """LM calls that the journal keeps."""
+    price_table: str | None = None
+    """A file with prices of one's own (`lm.prices`), which come before DSPy's list."""
     session_ttl: float = 3600.0
     """Seconds after its last use when a session is forgotten."""
     allow_local_interpreter: bool = False

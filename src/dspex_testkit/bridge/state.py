@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from dspex_testkit.bridge.records import ProgramRecord, SessionState
-from dspex_testkit.calls import ANY_SESSION, Counters, Journal, LocalCounters
+from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal, LocalCounters
 from dspex_testkit.calls.journal import _AnySession
+from dspex_testkit.lm.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
 
 SessionFilter = str | _AnySession | None
@@ -27,6 +28,7 @@ class StateStore(Protocol):
     """Programs, LM scopes, sessions, counters and the journal of a bridge or of a pool's bridges."""
 
     journal: Journal
+    accounts: Accounts
 
     @property
     def epoch(self) -> int:
@@ -57,12 +59,36 @@ class StateStore(Protocol):
         """Note that a program ran."""
         ...
 
-    def set_lm(self, session_id: str | None, assignment: Assignment) -> Assignment | None:
-        """Give a session (or, without one, the whole bridge) its LM; returns what it replaced."""
+    def set_lm(self, session_id: str | None, assignment: Assignment | None) -> Assignment | None:
+        """Give a session (or, without one, the whole bridge) its LM, or take it; returns what was there."""
         ...
 
     def get_lm(self, session_id: str | None) -> Assignment | None:
         """The LM of a session, or of the whole bridge."""
+        ...
+
+    def define_lm(self, definition: Definition) -> Definition | None:
+        """Keep an LM under a name; returns what it replaced."""
+        ...
+
+    def undefine_lm(self, name: str) -> Definition | None:
+        """Forget the LM of a name; returns what it was, or None where there was none."""
+        ...
+
+    def find_lm(self, name: str) -> Definition | None:
+        """The LM of a name."""
+        ...
+
+    def named_lms(self) -> list[Definition]:
+        """The LMs that have names, in order of definition."""
+        ...
+
+    def assignments(self) -> list[tuple[str, Assignment]]:
+        """Every LM that a scope of a client's holds, each with a description of the holder for a person."""
+        ...
+
+    def has_budgets(self) -> bool:
+        """Whether anybody has a limit."""
         ...
 
     def session_data(self, session_id: str) -> dict[str, Any]:
@@ -116,6 +142,7 @@ class InProcessStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = Journal(max_calls=journal_size)
+        self.accounts = Accounts(self.journal)
         self.epoch = 0
         self._ttl = session_ttl
         self._clock = clock
@@ -125,6 +152,7 @@ class InProcessStore:
         self._sessions: OrderedDict[str, SessionState] = OrderedDict()
         self._deleted: OrderedDict[tuple[str | None, str], None] = OrderedDict()
         self._counters: OrderedDict[str, LocalCounters] = OrderedDict()
+        self._named: dict[str, Definition] = {}
 
     def put_program(self, record: ProgramRecord) -> None:
         """Keep a program, in place of one of the same id and session."""
@@ -171,8 +199,8 @@ class InProcessStore:
                     kept, execution_count=kept.execution_count + 1, last_executed=time.time()
                 )
 
-    def set_lm(self, session_id: str | None, assignment: Assignment) -> Assignment | None:
-        """Give a session (or, without one, the whole bridge) its LM; returns what it replaced."""
+    def set_lm(self, session_id: str | None, assignment: Assignment | None) -> Assignment | None:
+        """Give a session (or, without one, the whole bridge) its LM, or take it; returns what was there."""
         with self._lock:
             session = self._open(session_id)
             replaced, session.lm = session.lm, assignment
@@ -185,6 +213,50 @@ class InProcessStore:
         with self._lock:
             session = self._find(session_id)
             return session.lm if session else None
+
+    def define_lm(self, definition: Definition) -> Definition | None:
+        """Keep an LM under a name; returns what it replaced."""
+        with self._lock:
+            replaced = self._named.pop(definition.name, None)
+            self._named[definition.name] = definition
+            if replaced is not None:
+                self._counters.pop(replaced.lm_id, None)
+            return replaced
+
+    def undefine_lm(self, name: str) -> Definition | None:
+        """Forget the LM of a name; returns what it was, or None where there was none."""
+        with self._lock:
+            gone = self._named.pop(name, None)
+            if gone is not None:
+                self._counters.pop(gone.lm_id, None)
+            return gone
+
+    def find_lm(self, name: str) -> Definition | None:
+        """The LM of a name."""
+        return self._named.get(name)
+
+    def named_lms(self) -> list[Definition]:
+        """The LMs that have names, in order of definition."""
+        with self._lock:
+            return list(self._named.values())
+
+    def assignments(self) -> list[tuple[str, Assignment]]:
+        """Every LM that a scope of a client's holds, each with a description of the holder for a person."""
+        with self._lock:
+            self._expire()
+            sessions = [("the global scope", self._shared)]
+            sessions += [(f"session {session_id!r}", state) for session_id, state in self._sessions.items()]
+            held = [(holder, state.lm) for holder, state in sessions]
+            held += [
+                (f"program {record.program_id!r}", record.lm)
+                for _, state in sessions
+                for record in state.programs.values()
+            ]
+        return [(holder, lm) for holder, lm in held if lm is not None]
+
+    def has_budgets(self) -> bool:
+        """Whether anybody has a limit."""
+        return self.accounts.has_budgets()
 
     def session_data(self, session_id: str) -> dict[str, Any]:
         """A copy of the session's data."""
@@ -241,7 +313,9 @@ class InProcessStore:
             self._sessions.clear()
             self._deleted.clear()
             self._counters.clear()
+            self._named.clear()
             self.journal.clear()
+            self.accounts.clear()
             return programs
 
     def _states(self, session: SessionFilter) -> list[SessionState]:
@@ -278,6 +352,7 @@ class InProcessStore:
 
     def _drop(self, session_id: str) -> int:
         session = self._sessions.pop(session_id, None)
+        self.accounts.forget_session(session_id)
         if session is None:
             return 0
         if session.lm is not None:

@@ -24,7 +24,11 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    """Output tokens that were spent on reasoning; part of `output_tokens`."""
     cached_tokens: int | None = None
+    """Input tokens that the provider read from its prompt cache; part of `input_tokens`."""
+    cache_write_tokens: int | None = None
+    """Input tokens that the provider wrote to its prompt cache; part of `input_tokens`."""
 
     @property
     def total_tokens(self) -> int | None:
@@ -50,7 +54,7 @@ class LMCall:
     mocked: bool = True
     """False only where a real provider was asked."""
     engine: str = "mock"
-    """Which kind of engine answered: deterministic, scripted, random, function, live, …"""
+    """Which kind of engine answered: deterministic, scripted, random, function, live, ensemble, …"""
     program_id: str | None = None
     session_id: str | None = None
     worker_id: str | None = None
@@ -76,6 +80,14 @@ class LMCall:
     stream_chunks: int | None = None
     """Chunks of a streamed answer; None where the answer was not streamed."""
     seed: int | str | None = None
+    cache_hit: bool = False
+    """True where nobody was asked; `usage` is then that of the call that was remembered, and `cost` is 0."""
+    call_id: str | None = None
+    """Set where other calls belong to this one: an ensemble's."""
+    parent_id: str | None = None
+    """The `call_id` of the ensemble's call that this one is part of."""
+    details: Mapping[str, Any] | None = None
+    """What an ensemble made of its members' answers."""
     time: float = 0.0
     """Seconds since the epoch when the call ended."""
     seq: int = 0
@@ -89,4 +101,5 @@ class LMCall:
         record["cost"] = str(self.cost) if self.cost is not None else None
         record["inputs"] = dict(self.inputs)
         record["outputs"] = dict(self.outputs) if self.outputs is not None else None
+        record["details"] = dict(self.details) if self.details is not None else None
         return record

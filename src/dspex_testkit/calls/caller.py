@@ -4,21 +4,30 @@ The bridge enters ``dspy.context(**{CALLER_SETTING: caller})`` around an executi
 threads and tasks that DSPy starts (`dspy.Parallel`, `asyncify`, …), which a context variable of ours would not.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from dspex_testkit.calls.call import LMCall, Scope
 from dspex_testkit.calls.counters import Counters
-from dspex_testkit.calls.journal import Journal
 
 CALLER_SETTING = "dspex_testkit_caller"
 """The key under which `dspy.settings` carries the `Caller` of an execution."""
+
+
+class CallSink(Protocol):
+    """Where calls are written: a `Journal`, or something in front of one."""
+
+    def record(self, call: LMCall) -> LMCall:
+        """Take a finished call; returns it as kept."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """On whose behalf an LM answers, where its counters live, and where the call is to be written."""
 
-    journal: Journal | None = None
+    journal: CallSink | None = None
     counters: Counters | None = None
     """None: the LM uses its own."""
     scope: Scope | None = None
@@ -26,6 +35,19 @@ class Caller:
     session_id: str | None = None
     worker_id: str | None = None
     lm_id: str | None = None
+    gate: "Callable[[Caller], None] | None" = None
+    """Refuses a call that is not to be made, by raising; None lets all through."""
+    reports: list[dict[str, Any]] | None = None
+    """Takes what an ensemble made of its members' answers."""
+
+    def admit(self) -> None:
+        """Let one call through; asked before anything is sent.
+
+        Raises:
+            BudgetExceededError: A budget that the caller falls under is used up.
+        """
+        if self.gate is not None:
+            self.gate(self)
 
     def sign(self, call: LMCall) -> LMCall:
         """The call with this caller's name on it."""

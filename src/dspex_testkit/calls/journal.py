@@ -1,4 +1,4 @@
-"""The ordered LM calls of a bridge, or of one LM that is used without a bridge."""
+"""The ordered LM calls of a bridge, or of one LM that is used without a bridge, and the changes of who answers."""
 
 import threading
 from collections import deque
@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, Final
 
 from dspex_testkit.calls.call import LMCall
+from dspex_testkit.calls.change import LMChange
 
 
 class _AnySession:
@@ -20,8 +21,11 @@ class _AnySession:
 ANY_SESSION: Final = _AnySession()
 
 
+_MAX_CHANGES = 1000
+
+
 class Journal:
-    """A bounded, thread-safe list of LM calls.
+    """A bounded, thread-safe list of LM calls, and beside it of `LMChange` entries in the same sequence.
 
     The oldest calls go first when `max_calls` is reached; sequence numbers keep counting, so a reader who asks
     for everything `since` a number sees that there is a gap. A deep copy of a program or LM shares its journal.
@@ -33,6 +37,7 @@ class Journal:
 
     def __init__(self, *, max_calls: int = 10_000, max_chars: int = 20_000) -> None:
         self._calls: deque[LMCall] = deque(maxlen=max_calls)
+        self._changes: deque[LMChange] = deque(maxlen=min(max_calls, _MAX_CHANGES))
         self._max_chars = max_chars
         self._numbers = count(1)
         self._lock = threading.Lock()
@@ -46,6 +51,23 @@ class Journal:
             kept = replace(call, seq=next(self._numbers), inputs=inputs, outputs=outputs, completion=completion)
             self._calls.append(kept)
         return kept
+
+    def record_change(self, change: LMChange) -> LMChange:
+        """Append a change of who answers; returns it with its sequence number."""
+        with self._lock:
+            kept = replace(change, seq=next(self._numbers))
+            self._changes.append(kept)
+        return kept
+
+    def changes(self, *, since: int = 0, session_id: str | _AnySession | None = ANY_SESSION) -> list[LMChange]:
+        """The changes in order: after a sequence number, of a session (None for those without one)."""
+        with self._lock:
+            snapshot = list(self._changes)
+        return [
+            change
+            for change in snapshot
+            if change.seq > since and (isinstance(session_id, _AnySession) or change.session_id == session_id)
+        ]
 
     def calls(
         self,
@@ -75,15 +97,19 @@ class Journal:
         return found if limit is None else found[len(found) - min(limit, len(found)) :]
 
     def clear(self, *, session_id: str | _AnySession | None = ANY_SESSION) -> int:
-        """Forget calls (all, or one session's) and return how many."""
+        """Forget calls and changes (all, or one session's) and return how many calls they were."""
         with self._lock:
             before = len(self._calls)
             if isinstance(session_id, _AnySession):
                 self._calls.clear()
+                self._changes.clear()
             else:
                 kept = [call for call in self._calls if call.session_id != session_id]
                 self._calls.clear()
                 self._calls.extend(kept)
+                changes = [change for change in self._changes if change.session_id != session_id]
+                self._changes.clear()
+                self._changes.extend(changes)
             return before - len(self._calls)
 
     def __len__(self) -> int:

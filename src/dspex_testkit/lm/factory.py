@@ -2,6 +2,8 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
@@ -24,6 +26,19 @@ class _CallersCounters:
         return (counters or self._own).next_index(key)
 
 
+class KeptLM:
+    """An LM of the factory, and how many are using it now."""
+
+    __slots__ = ("digest", "lm", "part", "users")
+
+    def __init__(self, digest: str, lm: Any, part: Any) -> None:
+        self.digest = digest
+        self.lm = lm
+        self.part = part
+        """What answers behind it; members of an ensemble are asked without the LM in front."""
+        self.users = 0
+
+
 class LMFactory:
     """LMs by configuration: equal configs share one LM, and with it one connection pool.
 
@@ -32,53 +47,103 @@ class LMFactory:
 
     Args:
         policy: What answers for a config of a real provider.
-        max_lms: How many LMs are kept; the least recently used is closed first.
+        seed: The seed of random mocks that name none.
+        allow_import: Module prefixes from which functions may be imported.
+        max_lms: How many LMs are kept; the least recently used of those that nobody is using is closed first.
     """
 
-    def __init__(self, policy: OfflinePolicy, *, max_lms: int = 256) -> None:
+    def __init__(
+        self, policy: OfflinePolicy, *, seed: int = 0, allow_import: Sequence[str] = (), max_lms: int = 64
+    ) -> None:
         self._policy = policy
+        self._seed = seed
+        self._allow_import = tuple(allow_import)
         self._max_lms = max_lms
-        self._lms: OrderedDict[str, Any] = OrderedDict()
+        self._kept: OrderedDict[str, KeptLM] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, config: LMConfig) -> Any:
-        """The LM for this config, built on first use."""
+    @contextmanager
+    def lease(self, config: LMConfig) -> Iterator[Any]:
+        """The LM for this config, built on first use; not closed while it is leased."""
+        kept = self.take(config)
+        try:
+            yield kept.lm
+        finally:
+            self.give_back(kept)
+
+    def take(self, config: LMConfig) -> KeptLM:
+        """The LM for this config, for as long as it is not given back."""
         digest = config.digest
         with self._lock:
-            if (lm := self._lms.get(digest)) is not None:
-                self._lms.move_to_end(digest)
-                return lm
-        lm = self._build(config)
+            if (kept := self._kept.get(digest)) is not None:
+                self._kept.move_to_end(digest)
+                kept.users += 1
+                return kept
+        built = self._build(config)
         with self._lock:
-            lm = self._lms.setdefault(digest, lm)
-            evicted = [self._lms.popitem(last=False)[1] for _ in range(len(self._lms) - self._max_lms)]
-        for old in evicted:
-            old.close()
-        return lm
+            kept = self._kept.setdefault(digest, built)
+            kept.users += 1
+        if kept is not built:
+            built.lm.close()
+        self._close_unused(self._max_lms)
+        return kept
+
+    def give_back(self, kept: KeptLM) -> None:
+        """End the use of an LM."""
+        with self._lock:
+            kept.users -= 1
+            over = len(self._kept) > self._max_lms
+        if over:
+            self._close_unused(self._max_lms)
 
     def __len__(self) -> int:
-        return len(self._lms)
+        return len(self._kept)
 
     def close(self) -> None:
-        """Close every LM's connections."""
+        """Close every LM's connections, whoever uses them."""
         with self._lock:
-            lms, self._lms = list(self._lms.values()), OrderedDict()
-        for lm in lms:
-            lm.close()
+            kept, self._kept = list(self._kept.values()), OrderedDict()
+        for one in kept:
+            one.lm.close()
 
-    def _build(self, config: LMConfig) -> Any:
+    def _close_unused(self, most: int) -> None:
+        closing = []
+        with self._lock:
+            for digest in [d for d, kept in self._kept.items() if not kept.users][: max(0, len(self._kept) - most)]:
+                closing.append(self._kept.pop(digest))
+        for one in closing:
+            one.lm.close()
+
+    def _build(self, config: LMConfig) -> KeptLM:
+        from dspex_testkit.lm.capabilities import capabilities_of
+        from dspex_testkit.lm.composed import ComposedLM
+
         if self._policy.mocks(config):
-            from dspex_testkit.lm.capabilities import capabilities_of
-            from dspex_testkit.mock_lm import MockLM
+            return self._build_mock(config)
+        from dspex_testkit.lm.live import LivePart
 
-            return MockLM.from_spec(
-                config.mock or {},
-                provider=config.provider,
-                model=config.model,
-                params=config.params,
-                capabilities=capabilities_of(config),
-                state=_CallersCounters(),
-            )
-        from dspex_testkit.lm.live import LiveLM
+        part = LivePart(config)
+        lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
+        return KeptLM(config.digest, lm, part)
 
-        return LiveLM(config)
+    def _build_mock(self, config: LMConfig) -> KeptLM:
+        from dspex_testkit.calls import LMCall
+        from dspex_testkit.lm.capabilities import capabilities_of
+        from dspex_testkit.lm.parts import AskedLM, BridgedMockLM
+        from dspex_testkit.mock_lm.spec import parse_mock_spec
+
+        spec = parse_mock_spec(config.mock or {})
+        if spec.mode == "random" and spec.seed is None:
+            spec = spec.model_copy(update={"seed": self._seed})
+        lm = BridgedMockLM(
+            spec,
+            provider=config.provider,
+            model=config.model,
+            params={name: value for name, value in config.params.items() if name != "num_retries"},
+            num_retries=config.params.get("num_retries", 0),
+            capabilities=capabilities_of(config),
+            state=_CallersCounters(),
+            allow_import=self._allow_import,
+        )
+        identity = LMCall(provider=config.provider, model=config.model, engine=spec.mode)
+        return KeptLM(config.digest, lm, AskedLM(lm, config.params, identity))

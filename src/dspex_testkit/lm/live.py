@@ -1,48 +1,105 @@
-"""A real provider's LM, whose calls are journaled like a mock's."""
+"""A real provider's LM, whose calls are let in and journaled like a mock's."""
 
 import time
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import dspy
+from dspy.lm15 import Request, Response
 
-from dspex_testkit.calls import CALLER_SETTING, Caller, LMCall, Usage
+from dspex_testkit.calls import Caller, Journal, LMCall
+from dspex_testkit.lm.answers import as_json, inputs_of, read_outputs, signature_of, text_of, usage_of
 from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.keys import find_key
+from dspex_testkit.lm.parts import AskedLM
+from dspex_testkit.mock_lm.answering import caller_now
+from dspex_testkit.mock_lm.capture import Capture, current_call
 
 
-class LiveLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
-    """`dspy.LM` for a config, writing each call into the journal of whoever asked.
+class LivePart:
+    """Asks a provider.
 
-    DSPy hands every finished call to `update_history`; that is where it is written down. Its own history stays
-    empty, because a long-lived bridge would only pile it up.
+    Args:
+        config: Which model, with which key, where.
+
+    Raises:
+        MissingKeyError: The key is nowhere to be found.
     """
 
     def __init__(self, config: LMConfig) -> None:
-        key = config.api_key.get_secret_value() if config.api_key else None
-        connection = {"api_key": key, "api_base": config.api_base}
-        super().__init__(
+        connection = {"api_key": find_key(config), "api_base": config.api_base}
+        lm = dspy.LM(
             config.dspy_model,
             cache=False,
-            **config.params,
+            **{name: value for name, value in config.params.items() if name != "n"},
             **{name: value for name, value in connection.items() if value is not None},
         )
         self.identity = LMCall(provider=config.provider, model=config.model, mocked=False, engine="live")
+        self.journal = Journal()
+        self._asked = AskedLM(lm, config.params, self.identity)
 
-    def update_history(self, entry: dict[str, Any]) -> None:
-        """Write a finished call into the caller's journal."""
-        caller = dspy.settings.get(CALLER_SETTING)
-        if not isinstance(caller, Caller) or caller.journal is None:
-            return
-        usage = entry.get("usage") or {}
-        cost = entry.get("cost")
-        outputs = entry.get("outputs") or []
-        caller.journal.record(
+    def complete(self, request: Request) -> Response:
+        """Ask, and write down what came of it."""
+        watched = self._begin(request)
+        try:
+            response = self._asked.complete(request)
+        except BaseException as error:
+            watched.failed(error)
+            raise
+        return watched.answered(response)
+
+    async def acomplete(self, request: Request) -> Response:
+        """Ask asynchronously; a cancelled call is written down too."""
+        watched = self._begin(request)
+        try:
+            response = await self._asked.acomplete(request)
+        except BaseException as error:
+            watched.failed(error)
+            raise
+        return watched.answered(response)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._asked.close()
+
+    def _begin(self, request: Request) -> "_Watched":
+        caller = caller_now()
+        caller.admit()
+        return _Watched(self, request, caller, current_call().capture)
+
+
+class _Watched:
+    """One call on its way to the journal."""
+
+    def __init__(self, part: LivePart, request: Request, caller: Caller, capture: Capture | None) -> None:
+        self._part = part
+        self._request = request
+        self._caller = caller
+        self._capture = capture
+        self._started = time.perf_counter()
+
+    def answered(self, response: Response) -> Response:
+        identity = self._part.identity
+        self._record(
+            outputs=as_json(read_outputs(self._capture, response)),
+            completion=text_of(response),
+            finish_reason=str(response.finish_reason),
+            usage=usage_of(identity.provider, identity.model, response),
+        )
+        return response
+
+    def failed(self, error: BaseException) -> None:
+        self._record(error=f"{type(error).__name__}: {error}")
+
+    def _record(self, **found: Any) -> None:
+        journal = self._caller.journal if self._caller.journal is not None else self._part.journal
+        journal.record(
             replace(
-                caller.sign(self.identity),
-                completion="\n".join(str(output) for output in outputs),
-                usage=Usage(input_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens")),
-                cost=None if cost is None else Decimal(str(cost)),
+                self._caller.sign(self._part.identity),
+                signature=signature_of(self._capture),
+                inputs=inputs_of(self._capture, self._request),
+                latency_ms=(time.perf_counter() - self._started) * 1000,
                 time=time.time(),
+                **found,
             )
         )

@@ -1,5 +1,6 @@
 """Parameters of an LM: an allow-list with types and ranges."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ class _Param:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    above: bool = False
+    """Whether `low` itself is too small."""
 
     @property
     def wanted(self) -> str:
@@ -28,7 +31,9 @@ class _Param:
         }[self.kind]
         if self.low is not None and self.high is not None:
             return f"{noun} from {self.low:g} to {self.high:g}"
-        return f"{noun} of at least {self.low:g}" if self.low is not None else noun
+        if self.low is None:
+            return noun
+        return f"{noun} above {self.low:g}" if self.above else f"{noun} of at least {self.low:g}"
 
     def accepts(self, value: object) -> bool:
         match self.kind:
@@ -41,6 +46,8 @@ class _Param:
             case "number" | "integer":
                 numeric = int if self.kind == "integer" else (int, float)
                 if isinstance(value, bool) or not isinstance(value, numeric):
+                    return False
+                if (isinstance(value, float) and not math.isfinite(value)) or (self.above and value == self.low):
                     return False
                 return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
@@ -55,7 +62,7 @@ PARAMS: dict[str, _Param] = {
     "n": _Param("integer", 1, 128),
     "presence_penalty": _Param("number", -2, 2),
     "frequency_penalty": _Param("number", -2, 2),
-    "timeout": _Param("number", 0),
+    "timeout": _Param("number", 0, above=True),
     "num_retries": _Param("integer", 0, 20),
     "reasoning_effort": _Param("text", choices=("none", "minimal", "low", "medium", "high")),
     "logprobs": _Param("boolean"),

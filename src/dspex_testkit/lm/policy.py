@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from dspex_testkit.errors import InvalidLMConfigError, PolicyUnavailableError
 from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.keys import find_key
 
 
 class OfflinePolicy(StrEnum):
@@ -18,30 +19,44 @@ class OfflinePolicy(StrEnum):
     RECORD = "record"
     """The provider itself, recorded."""
 
-    def check(self, config: LMConfig) -> None:
+    def check(self, config: LMConfig) -> list[str]:
         """Refuse a config that this policy cannot serve, when it is given and not when it is first used.
+
+        Returns:
+            The keys with which its LMs will be asked; none are looked for where mocks answer.
 
         Raises:
             PolicyUnavailableError: The config or the policy asks for recordings.
             InvalidLMConfigError: Live, but the config says how a real provider is to be mocked.
+            MissingKeyError: Live, and a key is nowhere to be found.
         """
         if self in (OfflinePolicy.REPLAY, OfflinePolicy.RECORD):
             raise PolicyUnavailableError(
                 f"The offline policy {str(self)!r} needs recordings, which this version does not make yet; "
                 "use 'mock' or 'live'"
             )
-        if self is OfflinePolicy.LIVE and config.provider == "cached":
-            raise PolicyUnavailableError(
-                "LM type 'cached' needs recordings, which this version does not make yet; "
-                "use the offline policy 'mock', or name a provider"
-            )
-        if self is OfflinePolicy.LIVE and config.mock is not None and not config.is_mock:
-            raise InvalidLMConfigError(
-                f"The offline policy is 'live', but the config says how {config.provider}/{config.model} is to be "
-                "mocked; remove the mock's keys, or use provider 'mock'",
-                details={"provider": config.provider, "mock": sorted(config.mock)},
-            )
+        if self is OfflinePolicy.MOCK:
+            return [leaf.api_key.get_secret_value() for leaf in config.leaves if leaf.api_key is not None]
+        return [key for leaf in config.leaves if (key := _check_live(leaf)) is not None]
 
     def mocks(self, config: LMConfig) -> bool:
         """Whether a mock answers for this config."""
-        return config.is_mock or self is OfflinePolicy.MOCK
+        if self is OfflinePolicy.MOCK or config.is_mock:
+            return True
+        return config.ensemble is not None and all(self.mocks(leaf) for leaf in config.leaves)
+
+
+def _check_live(config: LMConfig) -> str | None:
+    """The key of a config that is to answer live."""
+    if config.provider == "cached":
+        raise PolicyUnavailableError(
+            "LM type 'cached' needs recordings, which this version does not make yet; "
+            "use the offline policy 'mock', or name a provider"
+        )
+    if config.mock is not None and not config.is_mock:
+        raise InvalidLMConfigError(
+            f"The offline policy is 'live', but the config says how {config.provider}/{config.model} is to be "
+            "mocked; remove the mock's keys, or use provider 'mock'",
+            details={"provider": config.provider, "mock": sorted(config.mock)},
+        )
+    return find_key(config)

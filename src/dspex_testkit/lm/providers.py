@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from dspex_testkit.errors import UnknownProviderError
 
 MOCK = "mock"
+ENSEMBLE = "ensemble"
+"""What stands for the provider of several LMs that answer as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Provider:
     """True where model names contain a slash of their own (``openrouter`` serves ``openai/gpt-4o``)."""
     families: str | None = None
     """A pattern for bare model names that belong to this provider without doubt."""
+    ambient: bool = False
+    """True where the variables are read by the provider's own client and are no `api_key` (AWS)."""
 
 
 _TABLE = (
@@ -37,7 +41,7 @@ _TABLE = (
     Provider("anthropic", "anthropic", ("ANTHROPIC_API_KEY",), families=r"claude-.*"),
     Provider("cohere", "cohere_chat", ("COHERE_API_KEY", "CO_API_KEY"), ("cohere_chat",), families=r"command(-.*)?"),
     Provider("azure", "azure", ("AZURE_API_KEY",)),
-    Provider("bedrock", "bedrock", ("AWS_ACCESS_KEY_ID",)),
+    Provider("bedrock", "bedrock", ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"), ambient=True),
     Provider("deepseek", "deepseek", ("DEEPSEEK_API_KEY",), families=r"deepseek-.*"),
     Provider("groq", "groq", ("GROQ_API_KEY",), vendor_models=True),
     Provider("mistral", "mistral", ("MISTRAL_API_KEY",), families=r"(open-)?(mistral|mixtral|codestral)-.*"),
@@ -51,6 +55,29 @@ _TABLE = (
 )
 PROVIDERS = {provider.name: provider for provider in _TABLE}
 _BY_SPELLING = {spelling: p for p in _TABLE for spelling in (p.name, p.prefix, *p.aliases)}
+# Classes of DSPy before 2.6 that older notes name, and the provider that took each one's place.
+_RETIRED_CLASSES = {
+    "openai": "openai",
+    "azureopenai": "azure",
+    "google": "google",
+    "googlevertexai": "vertex",
+    "claude": "anthropic",
+    "anthropic": "anthropic",
+    "cohere": "cohere",
+    "mistral": "mistral",
+    "groqlm": "groq",
+    "together": "together",
+    "bedrock": "bedrock",
+    "awsanthropic": "bedrock",
+    "awsmistral": "bedrock",
+    "ollamalocal": "ollama",
+    "databricks": "openai",
+    "hfclienttgi": "openai",
+    "hfclientvllm": "openai",
+    "premai": "openai",
+    "snowflake": "openai",
+    "watsonx": "openai",
+}
 _FAMILIES = tuple((re.compile(p.families), p) for p in _TABLE if p.families)
 
 _OPENAI_REASONING = re.compile(
@@ -71,11 +98,29 @@ def get_provider(name: str) -> Provider:
     """
     if provider := find_provider(name):
         return provider
+    _explain_retired_class(name)
     nearest = get_close_matches(name.strip().lower(), _BY_SPELLING, n=1)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     raise UnknownProviderError(
         f"Unsupported provider {name!r}{hint}; write one of {', '.join(PROVIDERS)}",
         details={"provider": name, "known": list(PROVIDERS)},
+    )
+
+
+def _explain_retired_class(name: str) -> None:
+    """Say what became of ``dspy.OpenAI`` and the like.
+
+    Raises:
+        UnknownProviderError: The name is one of them.
+    """
+    module, _, rest = name.strip().lower().partition(".")
+    successor = _RETIRED_CLASSES.get(re.split(r"\W", rest, maxsplit=1)[0]) if module == "dspy" else None
+    if successor is None:
+        return
+    raise UnknownProviderError(
+        f"{name.strip()!r} names a class that DSPy no longer has (they went with DSPy 2.6); write provider "
+        f"{successor!r} and the model beside it, in Python dspy.LM('{PROVIDERS[successor].prefix}/<model>')",
+        details={"provider": name, "nearest": successor},
     )
 
 

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def get_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
-    """LM calls in order: all, or those of a session, of a program, after a sequence number, the last `limit`."""
+    """LM calls in order: all, or those of a session, of a program, after a sequence number, the last `limit`.
+
+    Beside them the changes of who answers, in the same sequence of numbers.
+    """
     session = args.session_filter
     calls = bridge.store.journal.calls(
         since=args.count("since") or 0,
@@ -17,10 +20,13 @@ def get_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
         program_id=args.text("program_id"),
         limit=args.count("limit"),
     )
+    since = args.count("since") or 0
+    changes = bridge.store.journal.changes(since=since, session_id=session)
     return {
         "calls": [call.to_dict() for call in calls],
+        "changes": [change.to_dict() for change in changes],
         "total_count": len(calls),
-        "last_seq": calls[-1].seq if calls else args.count("since") or 0,
+        "last_seq": max([since, *(call.seq for call in calls[-1:]), *(change.seq for change in changes[-1:])]),
     }
 
 

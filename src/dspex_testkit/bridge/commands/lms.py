@@ -1,26 +1,33 @@
 """Commands about LM scopes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dspex_testkit.bridge import named_lms
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.lookup import find_program
-from dspex_testkit.errors import NoLMConfiguredError
-from dspex_testkit.lm.config import LMConfig, LMPatch
-from dspex_testkit.lm.resolution import resolve
+from dspex_testkit.bridge.verification import verify
+from dspex_testkit.errors import InvalidArgsError, NoLMConfiguredError, UnknownLMError
+from dspex_testkit.lm.config import LMPatch, LMReference, LMValue
+from dspex_testkit.lm.naming import expand
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
 
 # What DSPex's pool and its tests add to every command; no LM config has these keys.
-_ENVELOPE = frozenset({"session_id", "id", "program_id", "timestamp", "options"})
+_ENVELOPE = frozenset({"session_id", "id", "program_id", "timestamp", "options", "verify"})
 
 
-def configure_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
-    """Give a named session, or without one the whole bridge, its LM. Does no I/O."""
+def configure_lm(bridge: "Bridge", args: Args) -> dict[str, Any] | Callable[[], dict[str, Any]]:
+    """Give a named session, or without one the whole bridge, its LM. Does no I/O unless it is to verify it."""
     raw = {key: value for key, value in args.values.items() if key not in _ENVELOPE}
-    assignment, warnings = bridge.lms.configure(args.session_id, raw)
-    config = assignment.value
-    assert isinstance(config, LMConfig)
+    wants_verification = args.flag("verify")
+    session_id = args.session_id
+    before = bridge.store.get_lm(session_id)
+    assignment, warnings = bridge.lms.configure(session_id, raw)
+    value = assignment.value
+    assert not isinstance(value, LMPatch)
+    config, _ = expand(value, bridge.store.find_lm)
     result = {
         "status": "configured",
         "model": config.model,
@@ -30,9 +37,13 @@ def configure_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
         "lm_id": assignment.lm_id,
         "mocked": bridge.settings.offline_policy.mocks(config),
     }
+    if isinstance(value, LMReference):
+        result["name"] = value.name
     if warnings:
         result["warnings"] = list(warnings)
-    return result
+    if not wants_verification:
+        return result
+    return verify(bridge, session_id, assignment, config, before, result)
 
 
 def get_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
@@ -43,13 +54,61 @@ def get_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for scope, assignment in scopes:
         if held.get(str(scope)) is None:
-            held[str(scope)] = _describe(assignment.value) if assignment else None
+            held[str(scope)] = _describe(bridge, assignment.value) if assignment else None
     try:
-        resolved = resolve(assignment for _, assignment in scopes)
+        resolved = bridge.lms.choose(scopes)
     except NoLMConfiguredError:
         return {"lm": None, "scopes": held}
     return {"lm": {**resolved.public(), "mocked": bridge.lms.is_mocked(resolved)}, "scopes": held}
 
 
-def _describe(value: LMConfig | LMPatch) -> dict[str, Any]:
-    return value.public() if isinstance(value, LMConfig) else {"params": dict(value.params)}
+def define_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
+    """Keep an LM under a name, in place of what had it before."""
+    name = _name(args)
+    raw = {key: value for key, value in args.values.items() if key not in _ENVELOPE and key != "name"}
+    definition, redefined, warnings = named_lms.define(bridge, name, raw)
+    result: dict[str, Any] = {
+        "status": "redefined" if redefined else "defined",
+        "name": name,
+        "lm": _describe(bridge, definition.value),
+        "lm_id": definition.lm_id,
+    }
+    return {**result, "warnings": list(warnings)} if warnings else result
+
+
+def undefine_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
+    """Let a name go to which nobody refers."""
+    name = _name(args)
+    named_lms.undefine(bridge, name)
+    return {"status": "undefined", "name": name}
+
+
+def list_lms(bridge: "Bridge", args: Args) -> dict[str, Any]:
+    """The named LMs, and who refers to each."""
+    lms = [
+        {
+            "name": definition.name,
+            "lm": _describe(bridge, definition.value),
+            "lm_id": definition.lm_id,
+            "used_by": named_lms.users_of(bridge, definition.name),
+        }
+        for definition in bridge.store.named_lms()
+    ]
+    return {"lms": lms, "total_count": len(lms)}
+
+
+def _name(args: Args) -> str:
+    name = args.text("name")
+    if name is None:
+        raise InvalidArgsError(f"{args.command} wants 'name', the name of an LM, such as 'fast'")
+    return name
+
+
+def _describe(bridge: "Bridge", value: LMValue) -> dict[str, Any]:
+    if not isinstance(value, LMReference):
+        return value.public()
+    try:
+        stands_for: dict[str, Any] | None = expand(value, bridge.store.find_lm)[0].public()
+    except UnknownLMError:
+        stands_for = None
+    return {**value.public(), "stands_for": stands_for}

@@ -8,7 +8,7 @@ from dspex_testkit.bridge.creation import define_program, program_result
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramExistsError
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config import LMPatch
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
@@ -60,7 +60,7 @@ def get_program_info(bridge: "Bridge", args: Args) -> dict[str, Any]:
         "program_id": record.program_id,
         "signature_def": record.definition,
         "tools": [tool["name"] for tool in record.tools],
-        "lm": record.lm.value.public() if record.lm and isinstance(record.lm.value, LMConfig) else None,
+        "lm": record.lm.value.public() if record.lm and not isinstance(record.lm.value, LMPatch) else None,
         "warnings": list(record.warnings),
     }
 

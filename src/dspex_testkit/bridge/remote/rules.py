@@ -3,11 +3,27 @@
 LIVE = frozenset({"counters"})
 """Give an object that stays with the store; its methods travel in turn."""
 
-REMEMBERED = frozenset({"get_program", "get_lm", "was_deleted"})
+REMEMBERED = frozenset({"get_program", "get_lm", "was_deleted", "find_lm", "named_lms", "has_budgets"})
 """What an execution reads; a worker remembers the answer until something changes."""
 
 TOLD = frozenset({"record", "count_execution"})
 """Nobody waits for the answer. They arrive in order, and before anything that is asked later."""
 
-UNNOTICED = REMEMBERED | TOLD | {"programs", "session_data", "calls", "changes", "next_index", "record_change", "clear"}
+UNNOTICED = (
+    REMEMBERED
+    | TOLD
+    | {
+        "admit",
+        "assignments",
+        "budgets",
+        "costs",
+        "programs",
+        "session_data",
+        "calls",
+        "changes",
+        "next_index",
+        "record_change",
+        "clear",
+    }
+)
 """Change nothing that a worker remembers."""

@@ -1,0 +1,40 @@
+"""What stands between the engines of a bridge and its journal: each call is let in, priced and accounted for."""
+
+from dataclasses import replace
+
+from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.calls import Caller, LMCall
+from dspex_testkit.lm.prices import PriceTable
+
+
+class Ledger:
+    """Prices calls and passes them to the accounts, which the workers of a pool may share.
+
+    Args:
+        store: Has the accounts.
+        prices: The user's own table over DSPy's list.
+    """
+
+    def __init__(self, store: StateStore, prices: PriceTable) -> None:
+        self._store = store
+        self._prices = prices
+
+    def admit(self, caller: Caller) -> None:
+        """Let one call through, before anything is sent.
+
+        Raises:
+            BudgetExceededError: A budget that it falls under is used up.
+        """
+        if self._store.has_budgets():
+            self._store.accounts.admit(session_id=caller.session_id, program_id=caller.program_id)
+
+    def record(self, call: LMCall) -> LMCall:
+        """Price a finished call where its price is not known yet, or the user's table knows better; write it down."""
+        if call.error is None and not call.cache_hit and call.engine != "ensemble":
+            provider, model = call.provider, call.model
+            if call.cost is None or self._prices.overrides(provider, model):
+                cost = self._prices.cost(provider, model, call.usage)
+                if cost != call.cost:
+                    call = replace(call, cost=cost)
+        self._store.accounts.record(call)
+        return call

@@ -1,0 +1,62 @@
+"""The accounts of a bridge: each LM call is let in, summed, charged and written down here."""
+
+from typing import Any
+
+from dspex_testkit.calls.budgets import Budgets, Holder, Limits
+from dspex_testkit.calls.call import LMCall
+from dspex_testkit.calls.costs import Costs
+from dspex_testkit.calls.journal import Journal
+
+
+class Accounts:
+    """Costs and budgets in front of a journal; the workers of a pool share one.
+
+    Args:
+        journal: Where calls end up.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._costs = Costs()
+        self._budgets = Budgets()
+
+    def admit(self, *, session_id: str | None, program_id: str | None) -> None:
+        """Let one call through, before anything is sent.
+
+        Raises:
+            BudgetExceededError: A budget that it falls under is used up.
+        """
+        self._budgets.admit(session_id=session_id, program_id=program_id)
+
+    def record(self, call: LMCall) -> LMCall:
+        """Count a finished call and write it down."""
+        self._costs.add(call)
+        self._budgets.charge(call)
+        return self._journal.record(call)
+
+    def costs(self, *, session_id: str | None = None, program_id: str | None = None) -> dict[str, Any]:
+        """The sums as JSON values, all or those of one session or program."""
+        return self._costs.to_dict(session_id=session_id, program_id=program_id)
+
+    def has_budgets(self) -> bool:
+        """Whether anybody has a limit."""
+        return bool(self._budgets)
+
+    def set_budget(self, holder: Holder, limits: Limits | None) -> dict[str, Any] | None:
+        """Begin a budget, or end the holder's."""
+        budget = self._budgets.set(holder, limits)
+        return None if budget is None else budget.to_dict()
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """All budgets as JSON values."""
+        return self._budgets.listed()
+
+    def forget_session(self, session_id: str) -> None:
+        """Let what belongs to a session alone go; the other sums keep its calls."""
+        self._costs.forget_session(session_id)
+        self._budgets.forget_session(session_id)
+
+    def clear(self) -> None:
+        """Begin anew: no sums, no budgets."""
+        self._costs.clear()
+        self._budgets.clear()

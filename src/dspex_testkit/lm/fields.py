@@ -1,0 +1,49 @@
+"""Reading single values of an LM config, with errors that say what was wanted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dspex_testkit.errors import InvalidLMConfigError
+
+
+def read_text(flat: Mapping[str, Any], key: str) -> str | None:
+    """A text, or None where absent or empty.
+
+    Raises:
+        InvalidLMConfigError: Something else came.
+    """
+    value = flat.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidLMConfigError(f"{key} must be a text, but {value!r} came")
+    return value
+
+
+def read_map(flat: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A map; absent and the empty list count as empty.
+
+    Raises:
+        InvalidLMConfigError: Something else came.
+    """
+    value = flat.get(key)
+    if value is None or value == []:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidLMConfigError(f"{key} must be a map, but {value!r} came")
+    return value
+
+
+def read_count(flat: Mapping[str, Any], key: str, *, low: int, high: int | None = None) -> int | None:
+    """An integer within bounds, or None where absent.
+
+    Raises:
+        InvalidLMConfigError: Something else came.
+    """
+    value = flat.get(key)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high):
+        return value
+    bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
+    raise InvalidLMConfigError(f"{key} must be an integer {bounds}, but {value!r} came")

@@ -1,0 +1,228 @@
+"""From what clients write to LM configs: every shape in which DSPex and its documents spell them."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from dspex_testkit.errors import InvalidLMConfigError
+from dspex_testkit.lm.config import CacheOptions, LMConfig, LMPatch, LMReference, LMValue
+from dspex_testkit.lm.fields import read_map, read_text
+from dspex_testkit.lm.params import PARAMS, check_param, nearest
+from dspex_testkit.lm.providers import (
+    ENSEMBLE,
+    MOCK,
+    Provider,
+    find_provider,
+    get_provider,
+    is_openai_reasoning_model,
+    provider_of_model,
+)
+from dspex_testkit.lm.reading_ensembles import ENSEMBLE_KEYS, read_ensemble
+from dspex_testkit.mock_lm.spec import SPEC_KEYS, parse_mock_spec
+
+_IDENTITY = frozenset({"provider", "type", "model", "lm", "kind"})
+_CONNECTION = frozenset({"api_key", "api_key_env", "api_base", "base_url"})
+_NESTED = frozenset({"params", "mock", "cache"})
+_SINGLE_KEYS = frozenset(PARAMS) | SPEC_KEYS | _IDENTITY | _CONNECTION | _NESTED
+KNOWN_KEYS = _SINGLE_KEYS | ENSEMBLE_KEYS
+"""Every key that an LM config may hold at its top level."""
+
+_KINDS = frozenset({"lm", ENSEMBLE})
+
+
+class ParsedConfig(BaseModel):
+    """What a client's config turned out to be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: LMValue | None
+    """None where nothing was said (null, an empty map or list)."""
+    warnings: tuple[str, ...] = ()
+
+
+def parse_lm_config(raw: object, *, names: Collection[str] = ()) -> ParsedConfig:
+    """Read an LM config in any of its shapes: a model string, a name, a flat map, a nested ``{"lm": …}`` map.
+
+    Unknown flat keys are ignored with a warning, because clients send markers of their own; unknown keys
+    inside ``params`` or ``mock`` are errors.
+
+    Args:
+        raw: What the client wrote.
+        names: The LMs that were defined under a name.
+
+    Raises:
+        InvalidLMConfigError: A value of the wrong type or range, a provider without a model, an unknown parameter.
+        UnknownProviderError: A provider that the table does not have.
+        InvalidMockSpecError: A mock's spec that cannot be used.
+    """
+    if raw is None or raw in ({}, []):
+        return ParsedConfig(value=None)
+    if isinstance(raw, str):
+        raw = {"lm": raw}
+    if not isinstance(raw, Mapping):
+        raise InvalidLMConfigError(
+            f"An LM config must be a map or a model string such as 'openai/gpt-4o-mini', but {type(raw).__name__} came"
+        )
+    flat = {str(key): value for key, value in raw.items() if value is not None}
+    inner = flat.pop("lm", None)
+    if isinstance(inner, str):
+        if inner in names:
+            return _read_reference(inner, flat)
+        flat.setdefault("model", inner)
+    elif isinstance(inner, Mapping):
+        flat = {**flat, **{str(key): value for key, value in inner.items() if value is not None}}
+        if isinstance(flat.get("lm"), str):
+            return parse_lm_config(flat, names=names)
+    elif inner is not None:
+        raise InvalidLMConfigError(f"'lm' must be a model string or a map, but {type(inner).__name__} came")
+    kind = read_text(flat, "kind") or (ENSEMBLE if flat.get("provider") == ENSEMBLE else "lm")
+    if kind not in _KINDS:
+        raise InvalidLMConfigError(
+            f"kind must be one of {', '.join(sorted(_KINDS))}, but {kind!r} came{nearest(kind, _KINDS)}"
+        )
+    return _read_ensemble(flat, names) if kind == ENSEMBLE else _read_single(flat, names)
+
+
+def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfig:
+    provider, model = _identity(flat, names)
+    params, mock, warnings = _split(flat, mock_provider=provider is None or provider.name == MOCK)
+    if provider is None and mock:
+        provider, model = get_provider(MOCK), model or MOCK
+    if provider is None:
+        if _CONNECTION & flat.keys():
+            raise InvalidLMConfigError("Model name is required: a key or base URL alone names no LM")
+        patch = LMPatch(params=params) if params else None
+        return ParsedConfig(value=patch, warnings=tuple(warnings))
+    if model is None and provider.name not in (MOCK, "cached"):
+        raise InvalidLMConfigError(
+            f"Model name is required: provider {provider.name!r} was given without 'model'",
+            details={"provider": provider.name},
+        )
+    if provider.name == MOCK and mock is None:
+        mock = {}
+    config = LMConfig(
+        provider=provider.name,
+        model=model or MOCK,
+        params=params,
+        api_key=_secret(flat),
+        api_key_env=read_text(flat, "api_key_env"),
+        api_base=read_text(flat, "api_base") or read_text(flat, "base_url"),
+        mock=mock,
+        cache=_read_cache(flat),
+    )
+    return ParsedConfig(value=config, warnings=(*warnings, *_live_warnings(config)))
+
+
+def _read_ensemble(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfig:
+    def part(raw: object) -> ParsedConfig:
+        return parse_lm_config(raw, names=names)
+
+    named = {key: value for key, value in flat.items() if key not in ENSEMBLE_KEYS and key not in ("kind", "provider")}
+    if unusable := sorted(_CONNECTION & named.keys() | SPEC_KEYS & named.keys() - PARAMS.keys()):
+        raise InvalidLMConfigError(f"An ensemble has no {unusable[0]!r} of its own; give it to the members")
+    params, _, warnings = _split(named, mock_provider=False)
+    spec, more = read_ensemble(flat, part)
+    model = read_text(flat, "model") or spec.strategy
+    config = LMConfig(provider=ENSEMBLE, model=model, params=params, cache=_read_cache(flat), ensemble=spec)
+    return ParsedConfig(value=config, warnings=(*warnings, *more))
+
+
+def _read_reference(name: str, flat: Mapping[str, Any]) -> ParsedConfig:
+    if refused := sorted(key for key in flat if key in KNOWN_KEYS and key not in PARAMS and key != "params"):
+        raise InvalidLMConfigError(
+            f"{refused[0]!r} cannot be said beside the named LM {name!r}, which has its own; only parameters can"
+        )
+    params, _, warnings = _split(flat, mock_provider=False)
+    return ParsedConfig(value=LMReference(name=name, params=params), warnings=tuple(warnings))
+
+
+def _identity(flat: Mapping[str, Any], names: Collection[str]) -> tuple[Provider | None, str | None]:
+    """The provider and the model without its prefix, as far as they are named."""
+    named = read_text(flat, "provider") or read_text(flat, "type")
+    provider = get_provider(named) if named else None
+    model = read_text(flat, "model")
+    if model is None:
+        return provider, None
+    head, slash, rest = model.partition("/")
+    if slash and not (provider and provider.vendor_models and find_provider(head) is not provider):
+        if not rest:
+            raise InvalidLMConfigError(f"Model name is required: {model!r} has a provider but no model after the slash")
+        # A model that carries a prefix is taken as it is, whatever `provider` says beside it.
+        return get_provider(head), rest
+    if provider is None:
+        provider = provider_of_model(model)
+        if provider is None:
+            if model.lower().startswith("dspy."):
+                get_provider(model)  # explains what became of DSPy's own classes
+            raise InvalidLMConfigError(
+                f"Which provider serves the model {model!r}? Write 'provider' beside it, or 'provider/{model}', "
+                f"or define an LM of that name with define_lm{nearest(model, frozenset(names))}",
+                details={"model": model, "named": sorted(names)[:20]},
+            )
+    return provider, model
+
+
+def _split(flat: Mapping[str, Any], *, mock_provider: bool) -> tuple[dict[str, Any], dict[str, Any] | None, list[str]]:
+    """Sort the remaining keys into parameters, the mock's spec, and warnings for what nobody knows."""
+    params: dict[str, Any] = {}
+    mock: dict[str, Any] = {}
+    warnings: list[str] = []
+    for key, value in flat.items():
+        if key in _IDENTITY or key in _CONNECTION or key in _NESTED:
+            continue
+        if key in SPEC_KEYS and (mock_provider or key not in PARAMS):
+            mock[key] = value
+        elif key in PARAMS:
+            params[key] = check_param(key, value)
+        else:
+            warnings.append(f"LM config key {key!r} is not known and was ignored{nearest(key, _SINGLE_KEYS)}")
+    for name, value in read_map(flat, "params").items():
+        params[name] = check_param(name, value)
+    mock.update(read_map(flat, "mock"))
+    if not mock:
+        return params, ({} if "mock" in flat else None), warnings
+    parse_mock_spec(mock)
+    return params, mock, warnings
+
+
+def _read_cache(flat: Mapping[str, Any]) -> CacheOptions | None:
+    given = flat.get("cache")
+    if given is None:
+        return None
+    if isinstance(given, bool | str):
+        given = {"mode": given}
+    if not isinstance(given, Mapping):
+        raise InvalidLMConfigError(f"cache must be off, memory, disk or a map, but {given!r} came")
+    mode: Any = given.get("mode", "memory")
+    if isinstance(mode, bool):
+        mode = "memory" if mode else "off"
+    if mode not in ("off", "memory", "disk"):
+        raise InvalidLMConfigError(f"cache.mode must be one of off, memory, disk, but {mode!r} came")
+    if unknown := sorted(set(given) - {"mode", "ttl_s"}):
+        raise InvalidLMConfigError(f"Unknown key 'cache.{unknown[0]}'; the known ones are mode, ttl_s")
+    ttl = given.get("ttl_s")
+    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf")):
+        raise InvalidLMConfigError(f"cache.ttl_s must be a number of seconds above 0, but {ttl!r} came")
+    return CacheOptions(mode=mode, ttl_s=ttl)
+
+
+def _live_warnings(config: LMConfig) -> list[str]:
+    """What DSPy would refuse of a live LM; a mock accepts it, so the author has to be told."""
+    if config.provider != "openai" or not is_openai_reasoning_model(config.model):
+        return []
+    warnings = []
+    if config.params.get("temperature") not in (None, 1, 1.0):
+        warnings.append(f"{config.model} is a reasoning model: live, only temperature 1 is accepted")
+    if config.params.get("max_tokens", 16000) < 16000:
+        warnings.append(f"{config.model} is a reasoning model: live, max_tokens must be at least 16000")
+    return warnings
+
+
+def _secret(flat: Mapping[str, Any]) -> SecretStr | None:
+    key = flat.get("api_key")
+    if key is None or key == "":
+        return None
+    if not isinstance(key, str):
+        raise InvalidLMConfigError(f"api_key must be a text, but {type(key).__name__} came")
+    return SecretStr(key)
