@@ -4,6 +4,7 @@ Rows 11 and 12 hold here for one bridge process; state shared by the workers of 
 host's.
 """
 
+import contextlib
 import json
 import re
 import signal
@@ -192,7 +193,8 @@ def end_by_broken_pipe(bridge: Process) -> None:
     """Stop reading, and let the bridge find out when it answers."""
     assert bridge.process.stdout is not None
     bridge.process.stdout.close()
-    bridge.send(Request(5, "ping", {}))
+    with contextlib.suppress(BrokenPipeError):  # it may have noticed, and left, before
+        bridge.send(Request(5, "ping", {}))
 
 
 def end_by_signal(bridge: Process) -> None:

@@ -6,8 +6,10 @@ cannot shift a frame. They are never given back.
 """
 
 import _thread
+import io
 import os
 import select
+import sys
 
 from dspex_testkit.protocol import frame_header
 
@@ -123,6 +125,10 @@ def open_log(wire: Wire, target: str) -> "int | None":
     os.dup2(source, 2)
     if source != wire.fd_err:
         os.close(source)
+    # The process ends without winding down, so what waited in a buffer would never be seen.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     return 2
 
 
