@@ -120,6 +120,18 @@ def test_a_field_that_travels_natively_is_gone_from_the_signature_only(captured:
     assert list(captured[0].full_signature.output_fields) == ["reasoning", "answer"], BROKEN
 
 
+def test_an_adapter_with_a_call_of_its_own_is_captured(captured: list[Capture]) -> None:
+    """It is known by its arguments, whatever it does with them."""
+
+    class Own(dspy.ChatAdapter):  # type: ignore[misc]
+        def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> Any:
+            return [self.parse(signature, text) for text in lm("Anything.", **lm_kwargs)]
+
+    with dspy.context(lm=MockLM(), adapter=Own()):
+        assert isinstance(dspy.Predict(QA)(question="q").score, int)
+    _assert_asked(captured[0], Own, question="q")
+
+
 def test_a_call_without_an_adapter_has_no_capture() -> None:
     """A direct call is answered from its prompt."""
     lm = MockLM()

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError  # type: ignore[imp
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.mock_lm import SPEC_KEYS, MockEmbedder, MockLM, load_mock_spec, mock_spec_schema
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "lm_configs"
 SPECS: dict[str, str] = {
     "spec.json": '{"responses": {"q": "a"}}',
     "spec.toml": '[responses]\nq = "a"\n',
@@ -43,6 +44,18 @@ def test_a_file_that_cannot_be_used_is_named(name: str, text: str, message: str,
         load_mock_spec(tmp_path / name)
     assert message in caught.value.message
     assert name in caught.value.message
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.iterdir()), ids=lambda path: path.name)
+def test_every_shared_config_makes_a_mock(path: Path) -> None:
+    """The fixtures that Python and Elixir tests share."""
+    if path.name == "impersonated.json":
+        config = json.loads(path.read_text(encoding="utf-8"))
+        lm = MockLM(config["mock"], provider=config["provider"], model=config["model"])
+    else:
+        lm = MockLM(load_mock_spec(path))
+    with dspy.context(lm=lm):
+        assert dspy.Predict("question -> answer")(question="1 + 1").answer
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def current_call() -> CallContext:
 
 
 def _capture(frame: FrameType | None) -> Capture | None:
-    inner = _find(frame, _ADAPTER_CODES)
+    inner = _find(frame, _ADAPTER_CODES) or _find_custom(frame)
     if inner is None:
         return None
     capture = _read(inner)
@@ -119,6 +119,19 @@ def _find(frame: FrameType | None, codes: frozenset[CodeType]) -> FrameType | No
     for _ in range(_NEIGHBOURHOOD):
         if frame is None or frame.f_code in codes:
             return frame
+        frame = frame.f_back
+    return None
+
+
+def _find_custom(frame: FrameType | None) -> FrameType | None:
+    """The frame of an adapter that calls its LM in a `__call__` of its own."""
+    for _ in range(_NEIGHBOURHOOD):
+        if frame is None:
+            return None
+        if frame.f_code.co_name in ("__call__", "acall"):
+            known = frame.f_locals
+            if isinstance(known.get("self"), Adapter) and {"signature", "demos", "inputs", "lm"} <= known.keys():
+                return frame
         frame = frame.f_back
     return None
 
