@@ -1,15 +1,26 @@
 """Pools and processes for the tests of the harness."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dspex_testkit.pool import BridgePool, Launch, leftovers
+from dspex_testkit.pool import BridgePool, Dialect, Launch, leftovers
 from dspex_testkit.runtime.install import install
+from tests.support.waiting import PATIENCE
 
 MOCKED = Launch(env={"DSPEX_TESTKIT_DEFAULT_LM": "mock", "DSPEX_TESTKIT_ALLOW_CRASH": "1"})
 """Bridges on which a mock answers, and which crash when told to."""
+
+ALONE = MOCKED.with_env(DSPEX_TESTKIT_HOST="off")
+"""The same without a warm host: the process that was started is the one that answers."""
+
+
+def patient(dialect: Dialect) -> Dialect:
+    """The dialect with time enough, on a machine that is busy, for the first rung of the ladder that works."""
+    farewell = None if dialect.farewell is None else (*dialect.farewell[:2], PATIENCE)
+    return replace(dialect, farewell=farewell, eof_patience=PATIENCE, kill_after=PATIENCE)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -20,7 +20,7 @@ from dspex_testkit.errors import (
     WorkerTimeoutError,
 )
 from dspex_testkit.pool import V2, V3, BridgePool, BridgeProcess, Ending, Launch, SpawnedProcess, Spawner, chaos
-from tests.pool.conftest import MOCKED
+from tests.pool.conftest import ALONE, patient
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -40,7 +40,7 @@ class GatedSpawner(Spawner):
 @pytest.fixture
 def single() -> Iterator[BridgePool]:
     """One worker of V2, started."""
-    with BridgePool(1, launch=MOCKED) as pool:
+    with BridgePool(1, launch=ALONE, dialect=patient(V2)) as pool:
         pool.warm_up()
         yield pool
 
@@ -145,7 +145,10 @@ def test_a_worker_that_is_killed_while_idle_is_not_handed_out(single: BridgePool
 
 def test_a_worker_crashes_only_if_it_was_allowed_to() -> None:
     """Otherwise the command is unknown, and the helper says what to set."""
-    with BridgeProcess(Launch()) as process, pytest.raises(UsageError, match="DSPEX_TESTKIT_ALLOW_CRASH=1"):
+    with (
+        BridgeProcess(Launch(env={"DSPEX_TESTKIT_HOST": "off"})) as process,
+        pytest.raises(UsageError, match="DSPEX_TESTKIT_ALLOW_CRASH=1"),
+    ):
         chaos.crash(process)
 
 
@@ -202,7 +205,7 @@ def test_every_caller_hears_why_no_worker_starts(tmp_path: Path) -> None:
 def test_stopping_ends_calls_under_way_and_callers_in_line() -> None:
     """One hears that the worker is gone, the other that the pool is; the worker hears nothing and is killed."""
     impatient = replace(V2, eof_patience=0.02, kill_after=0.02)
-    pool = BridgePool(1, launch=MOCKED, dialect=impatient, eager=True).start()
+    pool = BridgePool(1, launch=ALONE, dialect=impatient, eager=True).start()
     worker = only(pool)
 
     with ThreadPoolExecutor(2) as callers, chaos.freeze(worker):
@@ -221,7 +224,7 @@ def test_stopping_ends_calls_under_way_and_callers_in_line() -> None:
 def test_a_swallowed_checkin_loses_the_worker_for_good() -> None:
     """The fault of DSPex's start-up: given back while another one starts, it takes up room and serves nobody."""
     gated = GatedSpawner()
-    with BridgePool(2, launch=MOCKED, swallow_checkins=True, starter=gated) as pool:
+    with BridgePool(2, launch=ALONE, swallow_checkins=True, starter=gated) as pool:
         with pool.checkout() as first:
             gated.gate.clear()
             second = threading.Thread(target=pool.call, args=("ping",))
@@ -244,7 +247,7 @@ class TestV3:
     @pytest.fixture
     def pool(self) -> Iterator[BridgePool]:
         """One worker."""
-        with BridgePool(1, launch=MOCKED, dialect=V3) as pool:
+        with BridgePool(1, launch=ALONE, dialect=patient(V3)) as pool:
             yield pool
 
     def test_workers_start_with_the_pool(self, pool: BridgePool) -> None:
@@ -286,7 +289,7 @@ class TestV3:
 
     def test_a_monitor_pings_by_itself(self) -> None:
         """As often as it was told to."""
-        with BridgePool(1, launch=MOCKED, dialect=V3, health_interval=0.01) as pool:
+        with BridgePool(1, launch=ALONE, dialect=V3, health_interval=0.01) as pool:
             with chaos.freeze(only(pool)):
                 pool.check_health(timeout=0.02)
             worker = only(pool)
@@ -315,7 +318,7 @@ class TestUnderFire:
     @pytest.fixture
     def pool(self) -> Iterator[BridgePool]:
         """Two workers, started."""
-        with BridgePool(2, launch=MOCKED) as pool:
+        with BridgePool(2, launch=ALONE) as pool:
             pool.warm_up()
             yield pool
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dspex_testkit.errors import PoolClosedError, PoolExhaustedError, RemoteCommandError, UsageError, WorkerBusyError
-from dspex_testkit.pool import ANONYMOUS, STANDALONE, BridgePool, SessionAffinity, leftovers
-from tests.pool.conftest import MOCKED
+from dspex_testkit.pool import ANONYMOUS, STANDALONE, V2, BridgePool, SessionAffinity, leftovers
+from tests.pool.conftest import MOCKED, patient
 
 QA = "question -> answer"
 ASK = {"question": "Who?"}
@@ -251,7 +251,7 @@ def test_an_event_loop_runs_a_pool() -> None:
 
 def test_a_stopped_pool_leaves_nothing_behind() -> None:
     """Every worker has ended by itself, with status 0; what is asked afterwards is an error."""
-    with BridgePool(2, launch=MOCKED, eager=True) as pool:
+    with BridgePool(2, launch=MOCKED, dialect=patient(V2), eager=True) as pool:
         pids = {worker.pid for worker in pool.status().workers}
 
     assert len(pids) == 2

@@ -20,7 +20,7 @@ from dspex_testkit.errors import (
     WorkerTimeoutError,
 )
 from dspex_testkit.pool import STANDALONE, V1, V2, V3, BridgeProcess, Dialect, Ending, Launch, chaos, leftovers
-from tests.pool.conftest import MOCKED
+from tests.pool.conftest import ALONE, patient
 from tests.support.waiting import PATIENCE, eventually
 
 QA = {"id": "p", "signature": "question -> answer"}
@@ -33,7 +33,7 @@ Script = Callable[[str], Launch]
 @pytest.fixture(scope="module")
 def standalone() -> Iterator[BridgeProcess]:
     """A standalone bridge, kept for the module."""
-    with BridgeProcess(MOCKED) as process:
+    with BridgeProcess(ALONE) as process:
         process.call("create_program", QA)
         yield process
 
@@ -62,7 +62,7 @@ def script(tmp_path: Path) -> Script:
 @DIALECTS
 def test_each_dialect_starts_asks_and_ends(dialect: Dialect) -> None:
     """Through the init ping to status 0, with the farewell that is its own."""
-    with BridgeProcess(MOCKED, dialect=dialect, worker_id="worker_7_42") as process:
+    with BridgeProcess(ALONE, dialect=patient(dialect), worker_id="worker_7_42") as process:
         ping = process.call("ping")
         running = process.pid
 
@@ -76,7 +76,7 @@ def test_each_dialect_starts_asks_and_ends(dialect: Dialect) -> None:
 
 def test_a_worker_is_started_as_dspex_starts_it(launcher: Path) -> None:
     """The launcher's command line to the letter, in a session and process group of its own."""
-    launch = Launch(script=launcher)
+    launch = replace(ALONE, script=launcher)
     with BridgeProcess(launch, dialect=V2, worker_id="worker_7_42") as process:
         assert process.pid is not None
         command_line = psutil.Process(process.pid).cmdline()
@@ -168,7 +168,7 @@ def test_an_event_loop_starts_and_stops_processes() -> None:
     """By `async with`."""
 
     async def live() -> str:
-        async with BridgeProcess(MOCKED, dialect=V2) as process:
+        async with BridgeProcess(ALONE, dialect=patient(V2)) as process:
             answer = await process.acall("ping")
         assert process.ending == Ending("command", 0)
         return str(answer["mode"])
@@ -236,7 +236,7 @@ def test_an_event_loop_s_call_that_is_given_up_disturbs_nobody(standalone: Bridg
 
 def test_a_process_that_ends_fails_everything_in_flight() -> None:
     """Each error names the process, the command, the status and what the log said last."""
-    with BridgeProcess(MOCKED, dialect=STANDALONE) as process, chaos.freeze(process):
+    with BridgeProcess(ALONE, dialect=STANDALONE) as process, chaos.freeze(process):
         pending = [process.submit("ping"), process.submit("get_stats")]
         process.kill()
         for each in pending:
@@ -339,7 +339,7 @@ def test_what_a_process_has_started_is_killed_with_it(script: Script) -> None:
 
 def test_a_process_that_was_forgotten_is_found() -> None:
     """Until it is stopped, it is on the list."""
-    process = BridgeProcess(MOCKED, dialect=V2).start()
+    process = BridgeProcess(ALONE, dialect=patient(V2)).start()
 
     assert process.pid in leftovers.left()
     with pytest.raises(ProcessesLeftError, match=str(process.pid)):
@@ -351,7 +351,7 @@ def test_a_process_that_was_forgotten_is_found() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_status_0(number: signal.Signals) -> None:
     """Somebody else's signal is noticed as an end."""
-    with BridgeProcess(MOCKED, dialect=V2) as process:
+    with BridgeProcess(ALONE, dialect=patient(V2)) as process:
         assert process.pid is not None
         os.kill(process.pid, number)
         assert process.wait(PATIENCE)

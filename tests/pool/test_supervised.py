@@ -6,13 +6,13 @@ import pytest
 
 from dspex_testkit.errors import PoolClosedError, WorkerExitedError
 from dspex_testkit.pool import SupervisedBridge, chaos
-from tests.pool.conftest import MOCKED
+from tests.pool.conftest import ALONE
 from tests.support.waiting import eventually
 
 
 def test_a_bridge_that_crashes_is_restarted() -> None:
     """What was in flight fails, what comes next is answered by another process."""
-    with SupervisedBridge(MOCKED) as bridge:
+    with SupervisedBridge(ALONE) as bridge:
         first = bridge.process
 
         with pytest.raises(WorkerExitedError):
@@ -26,7 +26,7 @@ def test_a_bridge_that_crashes_is_restarted() -> None:
 
 def test_a_bridge_that_hangs_is_restarted_after_missed_pings() -> None:
     """It is killed, because it would not listen."""
-    with SupervisedBridge(MOCKED, ping_interval=0.01, ping_timeout=0.1) as bridge:
+    with SupervisedBridge(ALONE, ping_interval=0.01, ping_timeout=0.1) as bridge:
         first = bridge.process
 
         with chaos.freeze(first):
@@ -38,7 +38,7 @@ def test_a_bridge_that_hangs_is_restarted_after_missed_pings() -> None:
 
 def test_a_stopped_bridge_stays_stopped() -> None:
     """Its end is no failure."""
-    with SupervisedBridge(MOCKED) as bridge:
+    with SupervisedBridge(ALONE) as bridge:
         process = bridge.process
 
     assert process.exit_status == 0

@@ -24,6 +24,7 @@ from dspex_testkit.pool.sessions import ANONYMOUS, SessionInfo, SessionStore, pr
 from dspex_testkit.pool.starting import SpawnedProcess, Spawner, StartedProcess, Starter
 from dspex_testkit.pool.status import PoolStatus, WorkerStatus
 from dspex_testkit.pool.supervised import SupervisedBridge
+from dspex_testkit.pool.warm import WarmStarter
 
 __all__ = [
     "ANONYMOUS",
@@ -54,6 +55,7 @@ __all__ = [
     "Starter",
     "Strays",
     "SupervisedBridge",
+    "WarmStarter",
     "WorkerStatus",
     "chaos",
     "leftovers",

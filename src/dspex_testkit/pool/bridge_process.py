@@ -252,6 +252,15 @@ class BridgeProcess(BridgeClient):
         except ConnectionError:
             raise WorkerExitedError(f"nothing can be sent to {self}: {condition(self)}{quoted_log(self)}") from None
 
+    def deliver(self, payload: bytes) -> None:
+        """Take a packet as if the process had just sent it, for faults."""
+        try:
+            response = parse_response(payload)
+        except MalformedMessageError as error:
+            self._receive_undecodable(error)
+        else:
+            self._table.receive(response)
+
     def __str__(self) -> str:
         name = f"worker {self.worker_id!r}" if self.worker_id else "the standalone bridge"
         return f"{name} (pid {self._process.pid})" if self._process else name
@@ -301,12 +310,7 @@ class BridgeProcess(BridgeClient):
 
     def _receive(self, payload: bytes) -> None:
         for delivered in (payload,) if self.tamper is None else self.tamper(payload):
-            try:
-                response = parse_response(delivered)
-            except MalformedMessageError as error:
-                self._receive_undecodable(error)
-            else:
-                self._table.receive(response)
+            self.deliver(delivered)
 
     def _receive_undecodable(self, error: MalformedMessageError) -> None:
         text = f"{self} sent what is no answer: {error.message}{quoted_log(self)}"

@@ -79,9 +79,15 @@ def crash(process: BridgeProcess) -> None:
 
 @contextmanager
 def freeze(process: BridgeProcess) -> Iterator[None]:
-    """Stop the process for as long as the block runs: it neither reads nor answers, and does not notice."""
+    """Stop the process for as long as the block runs: no answer comes, and no request to end is heard.
+
+    Behind a launcher a warm host's worker may go on working unseen; what it answers arrives when the block ends.
+    """
     if process.pid is None:
         raise UsageError(f"{process} was not started, so it cannot be frozen")
+    held: list[bytes] = []
+    before = process.tamper
+    process.tamper = _keep_in(held)
     os.kill(process.pid, signal.SIGSTOP)
     try:
         yield
@@ -89,6 +95,9 @@ def freeze(process: BridgeProcess) -> Iterator[None]:
         # It may have been killed meanwhile.
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGCONT)
+        process.tamper = before
+        for payload in held:
+            process.deliver(payload)
 
 
 def lose(process: BridgeProcess, *, times: int = 1) -> None:
@@ -134,6 +143,14 @@ def _tamper(process: BridgeProcess, times: int, change: Callable[[bytes], Iterab
         return change(payload)
 
     process.tamper = tamper
+
+
+def _keep_in(held: list[bytes]) -> Callable[[bytes], Iterable[bytes]]:
+    def tamper(payload: bytes) -> Iterable[bytes]:
+        held.append(payload)
+        return ()
+
+    return tamper
 
 
 def _wait_for_the_end(process: BridgeProcess) -> None:

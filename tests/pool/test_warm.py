@@ -1,0 +1,50 @@
+"""Workers forked from a warm host are workers like any other."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dspex_testkit.errors import WorkerExitedError
+from dspex_testkit.pool import V2, BridgePool, BridgeProcess, Ending, WarmStarter, chaos, leftovers
+from tests.pool.conftest import ALONE, MOCKED, patient
+
+
+@pytest.fixture
+def pool() -> Iterator[BridgePool]:
+    """Two forked workers."""
+    with BridgePool(2, launch=MOCKED, dialect=patient(V2), starter=WarmStarter(), eager=True) as pool:
+        yield pool
+
+
+def test_they_answer_and_end_as_others_do(pool: BridgePool) -> None:
+    """In their sessions, under their names, with status 0."""
+    alice = pool.session("alice")
+    alice.call("create_program", {"id": "p", "signature": "question -> answer"})
+    run = {"program_id": "p", "inputs": {"question": "Who?"}}
+
+    assert all(alice.call("execute_program", run)["answer"] for _ in range(4))
+    assert {pool.call("ping")["worker_id"] for _ in range(2)} == set(pool.processes())
+
+    pids = {worker.pid for worker in pool.status().workers}
+    pool.stop()
+    assert pool.endings == [Ending("command", 0)] * 2
+    assert not pids & set(leftovers.left())
+
+
+def test_one_that_is_killed_is_replaced(pool: BridgePool) -> None:
+    """With the status that the signal gave it."""
+    first = next(iter(pool.processes().values()))
+
+    chaos.kill(first)
+
+    assert first.exit_status == 137
+    with pytest.raises(WorkerExitedError, match="SIGKILL"):
+        first.ask("ping")
+    with pool.checkout() as one, pool.checkout() as two:
+        assert [worker.call("ping")["status"] for worker in (one, two)] == ["ok", "ok"]
+
+
+def test_without_a_host_a_process_is_started() -> None:
+    """The same starter does both."""
+    with BridgeProcess(ALONE, dialect=V2, starter=WarmStarter()) as process:
+        assert process.call("ping")["status"] == "ok"
