@@ -7,6 +7,7 @@ import dspy
 from dspy.clients.base_lm import BaseLM
 from pydantic_core import PydanticSerializationError
 
+import dspex_testkit.mock_lm.offline  # noqa: F401
 from dspex_testkit.calls import Counters, Journal
 from dspex_testkit.mock_lm.answers import NOTHING
 from dspex_testkit.mock_lm.capture import begin_call, end_call
