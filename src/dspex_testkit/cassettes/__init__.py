@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
     from dspex_testkit.cassettes.api import cassette_options, open_cassette, record, replay
     from dspex_testkit.cassettes.drift import Drift, Severity
+    from dspex_testkit.cassettes.http import HTTPCassette, http_cassette
     from dspex_testkit.cassettes.interaction import Interaction
     from dspex_testkit.cassettes.lm import CassetteLM
     from dspex_testkit.cassettes.matching import MatchRules
@@ -26,6 +27,7 @@ _HOME = {
     "CassetteOptions": "opened",
     "CassetteReport": "report",
     "Drift": "drift",
+    "HTTPCassette": "http",
     "Interaction": "interaction",
     "MatchRules": "matching",
     "OpenCassette": "opened",
@@ -33,6 +35,7 @@ _HOME = {
     "Severity": "drift",
     "StaleCassetteWarning": "age",
     "cassette_options": "api",
+    "http_cassette": "http",
     "open_cassette": "api",
     "record": "api",
     "replay": "api",
@@ -43,6 +46,7 @@ __all__ = [
     "CassetteOptions",
     "CassetteReport",
     "Drift",
+    "HTTPCassette",
     "Interaction",
     "MatchRules",
     "OpenCassette",
@@ -50,6 +54,7 @@ __all__ = [
     "Severity",
     "StaleCassetteWarning",
     "cassette_options",
+    "http_cassette",
     "open_cassette",
     "record",
     "replay",

@@ -66,4 +66,5 @@ def cost_of(lm: Any, request: Request, response: Response) -> Decimal | None:
     if not slash:
         return None
     cost, _ = estimate_cost(response, provider=provider, requested_model=model, request=request)
-    return None if cost is None else Decimal(str(cost))
+    # DSPy multiplies in floating point; ten digits are more than any price list has.
+    return None if cost is None else Decimal(f"{cost:.10g}")

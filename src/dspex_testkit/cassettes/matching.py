@@ -93,6 +93,14 @@ class MatchRules:
                 found["params"] = self._normal(params)
         return found
 
+    def comparable_body(self, body: dict[str, Any]) -> Any:
+        """What counts of a provider's own request body."""
+        if self._paths:
+            body = orjson.loads(orjson.dumps(body))
+            for path in self._paths:
+                _remove(body, path)
+        return self._normal(body)
+
     def key(self, request: dict[str, Any]) -> bytes:
         """Equal for requests that match."""
         whole = orjson.dumps(self.comparable(request), option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,228 @@
+"""HTTP cassettes: the providers' own traffic, recorded and replayed by vcrpy for both of DSPy's clients.
+
+For what the LM seam does not carry: embeddings, official SDKs, options that only one client knows. A cassette of this
+level is global to the process while it is open, as all of vcrpy's are.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import vcr
+from vcr.cassette import Cassette
+from vcr.persisters.filesystem import CassetteNotFoundError as VCRNotFoundError
+from vcr.record_mode import RecordMode as VCRMode
+from vcr.request import Request as VCRRequest
+from vcr.serialize import deserialize, serialize
+
+from dspex_testkit.cassettes import yaml_text
+from dspex_testkit.cassettes.api import cassette_options
+from dspex_testkit.cassettes.document import level_of, parse_record
+from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only, write_atomically
+from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML
+from dspex_testkit.cassettes.leaks import refuse_secrets
+from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.native_stub import native_patches
+from dspex_testkit.cassettes.nearest import differences
+from dspex_testkit.errors import (
+    CassetteFormatError,
+    CassetteNotFoundError,
+    NoMatchingInteractionError,
+    NothingRecordedError,
+    UsageError,
+)
+from dspex_testkit.mock_lm.failures import as_lm_error
+
+_FOR_VCR = {
+    RecordMode.NONE: VCRMode.NONE,
+    RecordMode.ONCE: VCRMode.ONCE,
+    RecordMode.NEW_EPISODES: VCRMode.NEW_EPISODES,
+    RecordMode.ALL: VCRMode.ALL,
+    RecordMode.REWRITE: VCRMode.ALL,
+}
+
+
+class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
+    """vcrpy's cassette, which also patches DSPy's own client, and answers a miss by a refusal.
+
+    A miss that is raised within an HTTP client comes out as that client's connection error, which every layer above
+    tries again and again. A refused request (status 400) comes out at once, with the whole message.
+    """
+
+    def __init__(self, *, filters: HTTPFilters, rerecord: str | None, **options: Any) -> None:
+        super().__init__(**options)
+        self.custom_patches: Any = native_patches(self)
+        self.filters = filters
+        self.rerecord = rerecord
+        self.misses: list[NoMatchingInteractionError] = []
+        self.asked_live = 0
+        self._turn = threading.RLock()
+
+    def answer(self, request: VCRRequest) -> dict[str, Any] | None:
+        """The recorded response; None where the provider is to be asked. For clients that are ours to patch.
+
+        Raises:
+            NoMatchingInteractionError: Neither is possible.
+        """
+        if not self.can_play_response_for(request):
+            return None
+        response = self.play_response(request)
+        if response.get("miss") is not None:
+            raise as_lm_error(response["miss"], model="")
+        return dict(response)
+
+    def can_play_response_for(self, request: VCRRequest) -> bool:
+        """Whether to answer without asking the provider: a recording is there, or must be."""
+        with self._turn:
+            return bool(super().can_play_response_for(request)) or self.write_protected
+
+    def play_response(self, request: VCRRequest) -> dict[str, Any]:
+        """The recorded response, or the refusal of a request that nothing answers."""
+        with self._turn:
+            if super().can_play_response_for(request):
+                return dict(super().play_response(request))
+        miss = self._miss(request)
+        self.misses.append(miss)
+        error = {"message": miss.message, "type": "invalid_request_error", "code": "no_matching_interaction"}
+        body = {"type": "error", "error": error, "message": miss.message}
+        return {
+            "status": {"code": 400, "message": "Bad Request"},
+            "headers": {"content-type": ["application/json"]},
+            "body": {"string": json.dumps(body).encode()},
+            "miss": miss,
+        }
+
+    def append(self, request: VCRRequest, response: dict[str, Any]) -> None:
+        """Keep a response of the provider."""
+        with self._turn:
+            self.asked_live += 1
+            super().append(request, response)
+
+    def _miss(self, request: VCRRequest) -> NoMatchingInteractionError:
+        asked = self.filters.request(request)
+        path = Path(str(self._path))
+        lines = [f"{path.name} has no recording that answers {asked.method} {asked.uri}"]
+        body = self.filters.comparable(asked.body)
+        scored = []
+        for position, recorded in enumerate(self.requests):
+            other = self.filters.comparable(recorded.body)
+            if isinstance(body, dict) and isinstance(other, dict):
+                fields = differences(body, other)
+            else:
+                fields = [] if body == other else ["the body"]
+            if recorded.uri != asked.uri:
+                fields = [f"uri: asked {asked.uri}, recorded {recorded.uri}", *fields]
+            scored.append((len(fields), position, fields))
+        scored.sort()
+        if scored and not scored[0][0]:
+            lines.append("  Its recordings were all played; allow_playback_repeats=True plays them again.")
+        elif scored:
+            lines.append(f"  Nearest is interaction {scored[0][1]}, which differs in:")
+            lines += [f"    {field}" for field in scored[0][2][:8]]
+        lines.append(f"  {path}")
+        lines.append(f"  To record it: {self.rerecord or 'open it with record_mode=new_episodes'}")
+        return NoMatchingInteractionError("\n".join(lines), details={"path": str(path), "uri": asked.uri})
+
+
+class _Drawer:
+    """A vcrpy persister that reads at once and writes when it is told to."""
+
+    def __init__(self, mode: RecordMode) -> None:
+        self.mode = mode
+        self.pending: tuple[Path, str] | None = None
+
+    def load_cassette(self, path: str, serializer: ReadableYAML) -> Any:
+        file = Path(path)
+        if self.mode is RecordMode.REWRITE or (self.mode is not RecordMode.NONE and not file.exists()):
+            raise VCRNotFoundError
+        text = read_bytes(file)
+        if level_of(parse_record(text, file)) == "lm":
+            raise CassetteFormatError(f"{file} records LM calls, not HTTP traffic; open it with level='lm'")
+        try:
+            return deserialize(text.decode(), serializer)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CassetteFormatError(f"{file} has an interaction that cannot be read: {error!r}") from error
+
+    def save_cassette(self, path: str, cassette_dict: dict[str, Any], serializer: ReadableYAML) -> None:
+        self.pending = (Path(path), serialize(cassette_dict, serializer))
+
+
+@contextmanager
+def http_cassette(
+    path: str | os.PathLike[str],
+    *,
+    record_mode: str = "none",
+    canonical_host: str | None = CANONICAL_HOST,
+    allow_playback_repeats: bool = False,
+    **options: Any,
+) -> Iterator[HTTPCassette]:
+    """Record or replay the HTTP traffic of everything in this process; the file is written when the block succeeds.
+
+    Args:
+        path: The file.
+        record_mode: One of none, once, new_episodes, all, rewrite.
+        canonical_host: Replaces every host; None keeps them.
+        allow_playback_repeats: Play recordings more than once.
+        options: As of `cassette_options`, as far as they concern requests and secrets.
+
+    Raises:
+        CassetteError: It cannot be opened or written, a miss was swallowed, or nothing was recorded.
+        UsageError: The mode or an option cannot be used.
+    """
+    file, mode = Path(path).resolve(), RecordMode.of(record_mode)
+    if mode is RecordMode.VERIFY:
+        raise UsageError("HTTP traffic is not verified; verify LM calls, or record anew with record_mode='rewrite'")
+    settings = cassette_options(**options)
+    filters = HTTPFilters(settings.redactor, settings.rules, canonical_host)
+    existed = file.exists()
+    if not existed and mode is RecordMode.NONE:
+        raise CassetteNotFoundError(f"There is no cassette {file}; record it with record_mode='once'")
+    recorder = None
+    if mode.may_write and not (mode is RecordMode.ONCE and existed):
+        refuse_read_only(file)
+        recorder = RecorderLock(file)
+    drawer = _Drawer(mode)
+    player = vcr.VCR(
+        match_on=("method", "path", "query", "json_body"),
+        before_record_request=filters.request,
+        before_record_response=filters.response,
+        decode_compressed_response=True,
+    )
+    player.register_matcher("json_body", filters.same_body)
+    merged = player.get_merged_config(path=os.fspath(file), record_mode=_FOR_VCR[mode], persister=drawer)
+    merged |= {
+        "serializer": ReadableYAML(file),
+        "allow_playback_repeats": allow_playback_repeats,
+        "record_on_exception": False,
+        "filters": filters,
+        "rerecord": settings.rerecord,
+    }
+    merged.pop("path_transformer", None)
+    try:
+        with HTTPCassette.use(**merged) as cassette:
+            cassette.asked_live = 0  # loading a file goes through `append` too
+            try:
+                yield cassette
+            except Exception as error:
+                if cassette.misses and not isinstance(error, NoMatchingInteractionError):
+                    # What came out of the client is the refusal in that client's words.
+                    raise cassette.misses[0] from error
+                raise
+        if cassette.misses:
+            raise cassette.misses[0]
+        if recorder is not None and not cassette.asked_live and (mode.asks_always or not existed):
+            raise NothingRecordedError(f"{file} was to be recorded, and nothing was sent", details={"path": str(file)})
+        if drawer.pending is not None and recorder is not None:
+            _write(*drawer.pending, secrets=settings.redactor.secrets)
+    finally:
+        if recorder is not None:
+            recorder.release()
+
+
+def _write(path: Path, text: str, *, secrets: dict[str, str]) -> None:
+    refuse_secrets(yaml_text.load(text, path=path), text, secrets, path=path)
+    write_atomically(path, text.encode())

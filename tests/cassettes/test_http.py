@@ -1,0 +1,205 @@
+"""HTTP cassettes: both of DSPy's clients, recorded against providers on this machine and replayed without them."""
+
+import asyncio
+import gc
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+import vcr
+import yaml
+
+from dspex_testkit import cassettes
+from dspex_testkit.errors import (
+    CassetteFormatError,
+    CassetteNotFoundError,
+    NoMatchingInteractionError,
+    NothingRecordedError,
+    UsageError,
+)
+from dspex_testkit.simulator import ProviderSimulator
+
+# litellm reads a deprecated attribute of pydantic's while it streams.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*instance is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+STACKS = ["lm15", "litellm"]
+MODELS = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.0-flash"]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect what litellm leaves open behind an event loop, before the next test is blamed for it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture
+def simulator() -> Iterator[ProviderSimulator]:
+    """Providers that can add."""
+    with ProviderSimulator() as running:
+        yield running
+
+
+def live(simulator: ProviderSimulator, stack: str, model: str = MODELS[0], **params: Any) -> dspy.LM:
+    """An LM of the simulated provider, over one of the two clients."""
+    target = simulator.target(model, spec={"responses": {"2+2": "4", "stream": "one two three four"}})
+    lm: dspy.LM = target.lm(engine=stack, **params)
+    return lm
+
+
+def ask(lm: dspy.LM, question: str = "2+2") -> str:
+    """Ask synchronously."""
+    with dspy.context(lm=lm):
+        return str(dspy.Predict("question -> answer")(question=question).answer)
+
+
+async def ask_async(lm: dspy.LM, question: str = "2+2") -> str:
+    """Ask asynchronously."""
+    with dspy.context(lm=lm):
+        answer = str((await dspy.Predict("question -> answer").acall(question=question)).answer)
+    await lm.aclose()
+    return answer
+
+
+def ask_streaming(lm: dspy.LM, question: str = "stream") -> str:
+    """Ask for a stream and take its result."""
+    program = dspy.streamify(dspy.Predict("question -> answer"), async_streaming=False)
+    with dspy.context(lm=lm):
+        return str([value for value in program(question=question) if isinstance(value, dspy.Prediction)][0].answer)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("model", MODELS)
+def test_traffic_replays_with_the_server_gone(path: Path, stack: str, model: str) -> None:
+    """Sync, async and streamed calls over either client replay from the file behind another address."""
+    with ProviderSimulator() as simulator:
+        lm = live(simulator, stack, model)
+        with cassettes.http_cassette(path, record_mode="once"):
+            recorded = [ask(lm), asyncio.run(ask_async(lm, "2+2")), ask_streaming(lm)]
+        gone = live(simulator, stack, model, num_retries=0)
+    with cassettes.http_cassette(path) as cassette:
+        assert [ask(gone), asyncio.run(ask_async(gone, "2+2")), ask_streaming(gone)] == recorded
+    assert recorded == ["4", "4", "one two three four"]
+    assert cassette.asked_live == 0
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("model", MODELS)
+def test_calls_at_the_lm_seam_replay_on_no_stack_at_all(path: Path, stack: str, model: str) -> None:
+    """An LM cassette recorded over either client replays sync, async and streamed, without any client."""
+    with ProviderSimulator() as simulator:
+        with cassettes.record(live(simulator, stack, model), path) as lm:
+            recorded = [ask(lm), ask_streaming(lm), asyncio.run(ask_async(lm))]
+        gone = live(simulator, "litellm" if stack == "lm15" else "lm15", model)
+    replayed = cassettes.replay(path, allow_playback_repeats=True)
+    assert [ask(replayed), ask_streaming(replayed), asyncio.run(ask_async(replayed))] == recorded
+    with cassettes.record(gone, path, record_mode="none") as other_stack:
+        assert ask(other_stack) == "4"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_miss_comes_out_at_once(path: Path, simulator: ProviderSimulator, stack: str) -> None:
+    """What is not recorded fails on both clients with the nearest recording, without a retry."""
+    lm = live(simulator, stack, num_retries=3)
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(lm)
+    with pytest.raises(NoMatchingInteractionError, match=r"differs in:\n.*2\+2"), cassettes.http_cassette(path):
+        ask(lm, "2+5")
+    assert len(simulator.calls) == 1
+
+
+def test_a_swallowed_miss_fails_at_the_end(path: Path, simulator: ProviderSimulator) -> None:
+    """A program that catches everything does not hide a miss."""
+    lm = live(simulator, "lm15")
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(lm)
+
+    def swallow() -> None:
+        with cassettes.http_cassette(path):
+            try:
+                ask(lm, "2+5")
+            except Exception:
+                return
+
+    with pytest.raises(NoMatchingInteractionError):
+        swallow()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_keys_headers_and_addresses_are_not_kept(path: Path, simulator: ProviderSimulator, stack: str) -> None:
+    """Only allow-listed headers are written, and every host is the canonical one."""
+    target = simulator.target("openai/gpt-4o-mini", spec={"responses": {"2+2": "4"}})
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(target.lm(engine=stack))
+    text = path.read_text()
+    assert target.api_key not in text
+    assert "127.0.0.1" not in text
+    interaction = yaml.safe_load(text)["interactions"][0]
+    assert set(interaction["request"]["headers"]) <= {"content-type", "accept", "anthropic-version"}
+    assert set(interaction["response"]["headers"]) <= {"content-type", "retry-after", "retry-after-ms"}
+    assert interaction["request"]["uri"] == "https://llm.test/v1/chat/completions"
+    assert json.loads(interaction["request"]["body"])["model"] == "gpt-4o-mini"
+    assert '\n        "model": "gpt-4o-mini"' in text
+
+
+def test_vcrpy_itself_reads_and_plays_it(path: Path, simulator: ProviderSimulator) -> None:
+    """The file is a vcrpy cassette like any other."""
+    with cassettes.http_cassette(path, record_mode="once", canonical_host=None):
+        ask(live(simulator, "litellm"))
+    with vcr.use_cassette(str(path), record_mode="none") as plain:
+        assert [request.method for request in plain.requests] == ["POST"]
+        assert json.loads(plain.responses[0]["body"]["string"])["model"].startswith("gpt-4o-mini")
+
+
+def test_modes_are_those_of_lm_cassettes(path: Path, simulator: ProviderSimulator) -> None:
+    """None needs a file, rewrite starts anew, nothing recorded is an error, verify belongs to LM calls."""
+    lm = live(simulator, "lm15")
+    with pytest.raises(CassetteNotFoundError), cassettes.http_cassette(path):
+        pass
+    with pytest.raises(NothingRecordedError), cassettes.http_cassette(path, record_mode="once"):
+        pass
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(lm)
+    with cassettes.http_cassette(path, record_mode="new_episodes"):
+        assert [ask(lm), ask(lm, "stream")] == ["4", "one two three four"]
+    assert len(simulator.calls) == 2
+    with cassettes.http_cassette(path, record_mode="rewrite"):
+        ask(lm, "stream")
+    assert len(yaml.safe_load(path.read_text())["interactions"]) == 1
+    with pytest.raises(UsageError, match="verif"), cassettes.http_cassette(path, record_mode="verify"):
+        pass
+
+
+def test_a_failed_block_writes_nothing(path: Path, simulator: ProviderSimulator) -> None:
+    """Traffic is promoted only on success."""
+
+    def fail() -> None:
+        with cassettes.http_cassette(path, record_mode="once"):
+            ask(live(simulator, "lm15"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not path.exists()
+
+
+def test_the_levels_are_not_mixed_up(path: Path, simulator: ProviderSimulator) -> None:
+    """A cassette of one level opened at the other says so."""
+    with cassettes.record(live(simulator, "lm15"), path) as lm:
+        ask(lm)
+    with pytest.raises(CassetteFormatError, match="records LM calls"), cassettes.http_cassette(path):
+        pass
+    path.unlink()
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(live(simulator, "lm15"))
+    with pytest.raises(CassetteFormatError, match="cassettes convert"):
+        cassettes.replay(path)

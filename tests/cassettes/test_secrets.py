@@ -1,0 +1,149 @@
+"""No key gets into a file."""
+
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dspy
+import pytest
+from dspy.lm15 import Message, Request, Response, StreamDeltaEvent, StreamEndEvent, StreamStartEvent, TextDelta, Usage
+
+from dspex_testkit import cassettes
+from dspex_testkit.cassettes.leaks import refuse_secrets
+from dspex_testkit.errors import SecretFoundError
+from dspex_testkit.mock_lm import MockLM
+from dspex_testkit.simulator import ProviderSimulator
+
+Ask = Callable[..., str]
+KEY = "planted/key+of a provider=1"
+
+
+@pytest.fixture(autouse=True)
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the environment."""
+    monkeypatch.setenv("ACME_API_KEY", KEY)
+
+
+def echo(text: str) -> MockLM:
+    """An LM that says this."""
+    return MockLM.scripted([{"answer": text}])
+
+
+def test_keys_of_the_environment_are_cut_out(path: Path, ask: Ask) -> None:
+    """A key in a prompt or an answer is not kept, and the call still goes through and replays."""
+    with cassettes.record(echo(f"it is {KEY}"), path) as lm:
+        assert ask(lm, f"is it {KEY}?") == f"it is {KEY}"
+    assert KEY not in path.read_text()
+    assert ask(cassettes.replay(path), f"is it {KEY}?") == "it is [redacted]"
+
+
+def test_keys_of_well_known_providers_are_recognised(path: Path, ask: Ask) -> None:
+    """A key that nobody told us about is known by its looks."""
+    keys = ["sk-proj-abcdefghijklmnop1234", "AIza" + "a1B2" * 9, "gsk_abcdefghijklmnop1234", "AKIAABCDEFGHIJKLMNOP"]
+    with cassettes.record(echo(" ".join(keys)), path) as lm:
+        ask(lm, " or ".join(keys))
+    text = path.read_text()
+    assert not [key for key in keys if key in text]
+
+
+def test_the_key_of_the_recorded_lm_is_kept_nowhere(tmp_path: Path) -> None:
+    """Neither level writes the key with which it asked, whatever the provider answers."""
+    with ProviderSimulator() as simulator:
+        target = simulator.target("openai/gpt-4o-mini")
+        target.configure(spec={"script": [{"answer": f"your key is {target.api_key}"}] * 2})
+        with cassettes.record(target.lm(), tmp_path / "lm.yaml") as lm, dspy.context(lm=lm):
+            dspy.Predict("question -> answer")(question="what is my key?")
+        secrets = [target.api_key]
+        with (
+            cassettes.http_cassette(tmp_path / "http.yaml", record_mode="once", secrets=secrets),
+            dspy.context(lm=target.lm()),
+        ):
+            dspy.Predict("question -> answer")(question="what is my key?")
+    for file in tmp_path.rglob("*"):
+        assert target.api_key not in file.read_text()
+    assert "[redacted]" in (tmp_path / "lm.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("disguised", "how"),
+    [
+        (quote(KEY, safe=""), "URL-encoded"),
+        (base64.b64encode(KEY.encode()).decode(), "base64"),
+        (base64.b64encode(b"x" + KEY.encode() + b"yz").decode(), "base64"),
+        (base64.urlsafe_b64encode(b"ab" + KEY.encode()).decode(), "base64"),
+    ],
+)
+def test_a_disguised_key_is_found_and_nothing_is_written(path: Path, ask: Ask, disguised: str, how: str) -> None:
+    """What redaction does not see, the last look does; the error names the place and not the value."""
+    with pytest.raises(SecretFoundError, match=how) as caught, cassettes.record(echo(disguised), path) as lm:
+        ask(lm, "what?")
+    assert "ACME_API_KEY" in caught.value.message
+    assert "response.body.response.message.parts[0].text" in caught.value.message
+    assert KEY not in caught.value.message
+    assert disguised not in caught.value.message
+    assert not path.exists()
+
+
+class Streaming:
+    """An engine that streams a text in given pieces."""
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces = pieces
+
+    def complete(self, request: Request) -> Response:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def stream(self, request: Request) -> Any:
+        """The pieces."""
+        yield StreamStartEvent(model="m")
+        for piece in self.pieces:
+            yield StreamDeltaEvent(delta=TextDelta(text=piece, part_index=0))
+        yield StreamEndEvent(finish_reason="stop", usage=Usage(input_tokens=1, output_tokens=1))
+
+
+def test_a_key_split_over_chunks_is_not_kept(path: Path) -> None:
+    """A key that lies across two pieces of a stream is cut out as a whole."""
+    lm = dspy.LM("openai/m", engine=Streaming("the key is ", KEY[:9], KEY[9:], " indeed"), cache=False)
+    with cassettes.record(lm, path) as recorder:
+        list(recorder.engine.stream(Request(model="openai/m", messages=(Message.user("key?"),))))
+    text = path.read_text()
+    assert KEY[9:] not in text
+    assert "the key is [redacted] indeed" in text
+
+
+def test_a_key_split_over_chunks_is_found_by_the_last_look() -> None:
+    """Pieces are put together before they are searched, in our chunks and in server-sent events."""
+    ours = [{"event": {"delta": {"text": KEY[:9]}}}, {"event": {"delta": {"text": KEY[9:]}}}]
+    events = "".join(f'data: {{"delta": "{piece}"}}\n\n' for piece in (KEY[:9], KEY[9:]))
+    for body in ({"chunks": ours}, {"string": events}):
+        document = {"interactions": [{"response": {"body": body}}]}
+        with pytest.raises(SecretFoundError, match="put together"):
+            refuse_secrets(document, "", {"ACME_API_KEY": KEY}, path="x.yaml")
+
+
+def test_user_patterns_and_filters_are_applied_before_writing(path: Path, ask: Ask) -> None:
+    """Patterns cut, filters change, and a filter that gives nothing drops the interaction."""
+
+    def only_sums(request: dict[str, Any]) -> dict[str, Any] | None:
+        return request if "+" in request["messages"][0]["parts"][0]["text"] else None
+
+    lm = MockLM.scripted([{"answer": "4 for customer 123-45"}, {"answer": "hi"}])
+    with cassettes.record(lm, path, redact=[re.compile(r"\d{3}-\d{2}")], filter_request=only_sums) as recorder:
+        ask(recorder, "2+2 of 123-45")
+        ask(recorder, "hello")
+    text = path.read_text()
+    assert "123-45" not in text
+    assert "hello" not in text
+    assert "4 for customer [redacted]" in text
+
+
+def test_short_values_are_no_secrets(path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dummy keys of offline suites are not cut out of ordinary words."""
+    monkeypatch.setenv("GEMINI_API_KEY", "test")
+    with cassettes.record(echo("a test"), path) as lm:
+        ask(lm, "what?")
+    assert "a test" in path.read_text()
