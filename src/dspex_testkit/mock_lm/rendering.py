@@ -57,6 +57,8 @@ def _render(capture: Capture, values: Mapping[str, Any]) -> str:
     if isinstance(adapter, dspy.XMLAdapter):
         return _render_xml(capture, signature, carried, values)
     carried = {name: to_parseable_json(value) for name, value in carried.items()}
+    if not isinstance(adapter, dspy.JSONAdapter):
+        carried = {name: _on_one_line(value) for name, value in carried.items()}
     text: str = adapter.format_assistant_message_content(signature, carried)
     _check(capture, text, values)
     return text
@@ -103,6 +105,16 @@ def _draft(adapter: Any, signature: Any, values: Mapping[str, Any]) -> str:
         value = to_parseable_json(values[name])
         written[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return str(adapter.format_assistant_message_content(signature, written))
+
+
+def _on_one_line(value: Any) -> Any:
+    """Nested values as JSON without the characters at which the chat adapter breaks lines."""
+    if not isinstance(value, dict | list):
+        return value
+    return _LINE_BREAK.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
 
 
 def _without_fields(signature: Any, names: list[str]) -> Any:
