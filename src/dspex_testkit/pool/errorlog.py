@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from typing import IO
 
 _TAIL = 4000
@@ -17,6 +18,8 @@ class ErrorLog:
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._text = b""
+        # One caller may still be told why its command failed while another one stops the process.
+        self._lock = threading.Lock()
 
     def open(self) -> int:
         """Make the file; gives the descriptor for the process."""
@@ -37,13 +40,17 @@ class ErrorLog:
 
     def close(self) -> None:
         """Give the file back; the text stays readable."""
-        self._text = self._bytes()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        with self._lock:
+            if self._file is not None:
+                self._text = _content(self._file)
+                self._file.close()
+                self._file = None
 
     def _bytes(self) -> bytes:
-        if self._file is None:
-            return self._text
-        fd = self._file.fileno()
-        return os.pread(fd, os.fstat(fd).st_size, 0)
+        with self._lock:
+            return self._text if self._file is None else _content(self._file)
+
+
+def _content(file: IO[bytes]) -> bytes:
+    fd = file.fileno()
+    return os.pread(fd, os.fstat(fd).st_size, 0)
