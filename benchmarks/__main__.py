@@ -38,6 +38,7 @@ def take(*, scale: float) -> Iterator[Figure]:
         yield from startup.figures(launcher, scale=scale)
         yield from pipe.figures(launcher, scale=scale)
     yield from mock_engine.figures(scale=scale)
+    yield from mock_engine.rule_figures(scale=scale)
 
 
 def machine() -> str:

@@ -45,6 +45,27 @@ def figures(*, scale: float) -> Iterator[Figure]:
         )
 
 
+def rule_figures(*, scale: float) -> Iterator[Figure]:
+    """The same on mocks with many rules, of which one applies, against one with that rule alone."""
+    one = _mock_with_rules(1)
+    for count, aim in ((100, 1.25), (10_000, 2.0)):
+        yield compare(
+            f"`dspy.Predict` on a mock with {count:,} rules",
+            "the same on a mock with one rule",
+            run_subject=timed(_predict_on(_mock_with_rules(count)), repeats=5),
+            run_baseline=timed(_predict_on(one), repeats=5),
+            rounds=max(5, int(300 * scale)),
+            aim=aim,
+        )
+
+
+def _mock_with_rules(count: int) -> MockLM:
+    others = [
+        {"when": {"inputs": {"question": f"Question {number}?"}}, "answer": str(number)} for number in range(count - 1)
+    ]
+    return MockLM.deterministic(rules=[*others, {"when": {"inputs": _INPUTS}, "answer": "Paris"}])
+
+
 def _predict_on(lm: Any) -> Callable[[], Any]:
     predict = dspy.Predict("question -> answer")
 
