@@ -54,6 +54,7 @@ def test_every_shared_config_makes_a_mock(path: Path) -> None:
         lm = MockLM(config["mock"], provider=config["provider"], model=config["model"])
     else:
         lm = MockLM(load_mock_spec(path))
+    assert MockLM.load_state(lm.dump_state()).spec == lm.spec
     with dspy.context(lm=lm):
         assert dspy.Predict("question -> answer")(question="1 + 1").answer
 

@@ -15,6 +15,7 @@ from dspex_testkit.mock_lm.spec import SPEC_KEYS, parse_mock_spec
     [
         ({}, "derived"),
         ({"provider": "mock", "responses": {"default": "x"}}, "deterministic"),
+        ({"default": "x"}, "deterministic"),
         ({"script": ["a"]}, "scripted"),
         ({"answers": ["a"]}, "scripted"),
         ({"seed": 3}, "random"),
@@ -39,6 +40,8 @@ def test_the_keys_tell_the_mode(config: dict[str, Any], mode: str) -> None:
         ({"mode": "random", "script": ["a"]}, "'script' belongs to mode 'scripted'"),
         ({"script": ["a"], "responses": {}}, "'responses' belongs to mode 'deterministic'"),
         ({"generator": "fancy"}, "the one there is is 'random'"),
+        ({"default": "x", "responses": {"default": "y"}}, "'default' is given twice"),
+        ({"script": ["a"], "answers": ["b"]}, "'answers' and 'script' mean the same"),
         ("mock", "not str"),
     ],
 )

@@ -114,7 +114,7 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         """
         spec: dict[str, Any] = {} if responses is None else {"responses": dict(responses)}
         if default is not NOTHING:
-            spec["responses"] = {**spec.get("responses", {}), "default": default}
+            spec["default"] = default
         if rules:
             spec["rules"] = list(rules)
         return cls._from(spec, options)

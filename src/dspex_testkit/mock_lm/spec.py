@@ -80,6 +80,11 @@ class MockSpec(BaseModel):
         spec: dict[str, Any] = {
             _ALIASES.get(str(key), str(key)): value for key, value in given.items() if key not in _IDENTITY_KEYS
         }
+        for alias, key in _ALIASES.items():
+            if alias in given and key in given:
+                raise ValueError(f"{alias!r} and {key!r} mean the same; write one of them")
+        if "default" in spec:
+            spec["responses"] = _with_default(spec.get("responses"), spec.pop("default"))
         generator = spec.pop("generator", None)
         if callable(generator):
             spec["function"] = generator
@@ -116,7 +121,7 @@ _MODE_OF_KEY: dict[str, Mode] = {
     "locale": "random",
 }
 
-SPEC_KEYS = frozenset(MockSpec.model_fields) | _ALIASES.keys() | {"generator"}
+SPEC_KEYS = frozenset(MockSpec.model_fields) | _ALIASES.keys() | {"default", "generator"}
 """The top-level keys of a config that say how a mock answers."""
 
 
@@ -151,6 +156,7 @@ def mock_spec_schema() -> dict[str, Any]:
     for alias, key in _ALIASES.items():
         if key in properties:
             properties[alias] = properties[key]
+    properties["default"] = {"description": "The same as `default` within `responses`."}
     for key in ("generator", "response_generator"):
         properties[key] = {"enum": ["random"], "description": "`random`: the mode of that name."}
     for key in sorted(_IDENTITY_KEYS):
@@ -170,6 +176,14 @@ def _read_answers(spec: MockSpec) -> None:
     for key in StreamSpec.model_fields:
         if getattr(spec.stream, key, None) is not None:
             read_duration(getattr(spec.stream, key), f"stream.{key}")
+
+
+def _with_default(responses: Any, default: Any) -> Any:
+    if responses is None:
+        return {"default": default}
+    if isinstance(responses, Mapping) and "default" in responses:
+        raise ValueError("'default' is given twice, also within responses; write one of them")
+    return {**responses, "default": default} if isinstance(responses, Mapping) else responses
 
 
 def _mode_of(spec: Mapping[str, Any]) -> Mode:
