@@ -6,6 +6,7 @@ from typing import Any, Literal
 import dspy
 import pytest
 
+from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm import Capabilities, MockLM
 
 used: list[tuple[str, Any]] = []
@@ -136,3 +137,10 @@ def test_a_cancelled_call_is_in_the_journal() -> None:
     with dspy.context(lm=lm):
         asyncio.run(main())
     assert lm.journal[0].error == "abandoned: CancelledError"
+
+
+def test_a_final_value_that_does_not_fit_is_refused() -> None:
+    """Also where an agent submits it as the arguments of a tool."""
+    program = dspy.ReActV2("question -> n: int", tools=[search])
+    with pytest.raises(AnswerError, match=r"'many'.*'n'.*int"):
+        _run(program, MockLM.deterministic({"q": "many"}), False)

@@ -13,6 +13,7 @@ from dspex_testkit.mock_lm.agents import agent_step, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.mock_lm.shape import REASONING_NAMES
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import fit, to_json
 
@@ -35,7 +36,7 @@ def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, A
     if call.step_fields - given.keys():
         # An agent's step is made as a whole, so that a tool gets its own arguments.
         maker = maker_for(call)
-        given = {**agent_step(call, maker, _finals(answer, maker)), **given}
+        given = {**agent_step(call, maker, _finals(answer, call, maker)), **given}
     if answer.reasoning is not None and call.shape.reasoning is not None:
         given = {call.shape.reasoning: _reasoning(answer.reasoning, call), **given}
     if len(given) == len(outputs):
@@ -95,16 +96,16 @@ def _reasoning(text: str, call: MockCall) -> Any:
     return fit(text, annotation)
 
 
-def _finals(answer: Answer, maker: ValueMaker) -> Callable[[str, Any], Any]:
+def _finals(answer: Answer, call: MockCall, maker: ValueMaker) -> Callable[[str, Any], Any]:
     """What the answer says about the program's outputs, for an agent's last step."""
     fields = answer.fields or {}
     remaining = [] if answer.value is NOTHING else [answer.value]
 
     def final_value(name: str, annotation: Any) -> Any:
         if name in fields:
-            return fit(fields[name], annotation)
-        if remaining:
-            return fit(remaining.pop(), annotation)
+            return fit_field(fields[name], name, annotation, rule=answer.rule, call=call)
+        if remaining and name not in REASONING_NAMES:
+            return fit_field(remaining.pop(), name, annotation, rule=answer.rule, call=call)
         return maker.value(annotation, name)
 
     return final_value

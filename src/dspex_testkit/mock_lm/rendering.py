@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dspy
 from dspy.adapters.utils import format_field_value
@@ -14,10 +15,10 @@ from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.values import fit, to_json, to_parseable_json
 
-# Completions of plain values by DSPy's own adapters. Rendering one and parsing it back is most of a mock's work, and
-# tests ask the same things again and again.
-_remembered: dict[Any, str] = {}
-_MAX_REMEMBERED = 1024
+# Completions of plain values by DSPy's own adapters, per signature. Rendering one and parsing it back is most of a
+# mock's work, and tests ask the same things again and again.
+_remembered: WeakKeyDictionary[Any, dict[Any, str]] = WeakKeyDictionary()
+_MAX_PER_SIGNATURE = 256
 
 
 def render(capture: Capture, values: Mapping[str, Any]) -> str:
@@ -30,13 +31,14 @@ def render(capture: Capture, values: Mapping[str, Any]) -> str:
     if not adapter.__module__.startswith("dspy.") or not all(type(value) in _PLAIN for value in values.values()):
         return _render(capture, values)
     # True, 1 and 1.0 are equal, so their types belong to the key.
-    key = (adapter, capture.signature, *((value, type(value)) for value in values.values()))
-    text = _remembered.get(key)
+    key = (adapter, *((value, type(value)) for value in values.values()))
+    known = _remembered.setdefault(capture.signature, {})
+    text = known.get(key)
     if text is None:
         text = _render(capture, values)
-        if len(_remembered) >= _MAX_REMEMBERED:
-            _remembered.clear()
-        _remembered[key] = text
+        if len(known) >= _MAX_PER_SIGNATURE:
+            known.clear()
+        known[key] = text
     return text
 
 

@@ -10,6 +10,9 @@ from weakref import WeakKeyDictionary
 
 import dspy
 
+REASONING_NAMES = ("reasoning", "rationale")
+"""How DSPy's modules name the reasoning before an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -73,4 +76,4 @@ def _main_output(outputs: Mapping[str, Any]) -> str | None:
 
 
 def _is_reasoning(name: str, info: Any) -> bool:
-    return info.annotation is dspy.Reasoning or name in ("reasoning", "rationale")
+    return info.annotation is dspy.Reasoning or name in REASONING_NAMES
