@@ -68,7 +68,8 @@ class Link:
     def _message(
         self, wait: bool, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes:
-        content = [wait, pack(path), method, [pack(arg) for arg in args]]
+        # When it was said decides its place among what other workers say.
+        content = [time.monotonic_ns(), wait, pack(path), method, [pack(arg) for arg in args]]
         if kwargs:
             content.append({name: pack(arg) for name, arg in kwargs.items()})
         return encode_frame(codec.dumps(content))

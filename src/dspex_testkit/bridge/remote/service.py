@@ -22,16 +22,16 @@ class StoreService:
         self.store = store
         self._board = board
 
-    def answer(self, message: bytes) -> bytes | None:
+    def answer(self, call: list[Any]) -> bytes | None:
         """Do what a worker's message says.
+
+        Args:
+            call: The message, read, without the time at which it was sent.
 
         Returns:
             What to send back; None where nobody waits.
-
-        Raises:
-            ValueError: It is no JSON.
         """
-        wait, path, method, args, *rest = codec.loads(message)
+        wait, path, method, args, *rest = call
         try:
             result: dict[str, Any] = {"result": pack(self._call(path, method, args, rest[0] if rest else {}))}
         except Exception as error:

@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from signal import SIGINT, SIGTERM
 
-from dspex_testkit.runtime.host.place import Unavailable, interpreter_flags
+from dspex_testkit.runtime.host.place import Owner, Unavailable, interpreter_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +97,32 @@ def lock(folder: str) -> int:
         raise Unavailable(f"the folder {folder} is not private to this user")
     fcntl.flock(held, fcntl.LOCK_EX)
     return held
+
+
+def take_away(path: str) -> None:
+    """Remove the socket, what hosts that were killed have left, and the folder if nothing is in it."""
+    folder = os.path.dirname(path)
+    try:
+        held = lock(folder)
+    except (OSError, Unavailable):
+        return
+    try:
+        for name in os.listdir(folder):
+            if name == os.path.basename(path) or not _is_owned(name):
+                os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+    except OSError:
+        return  # there are others
+    finally:
+        os.close(held)
+
+
+def _is_owned(name: str) -> bool:
+    pid, _, rest = name.partition("-")
+    try:
+        return Owner.find(int(pid)).started == rest.partition("-")[0]
+    except (ValueError, Unavailable):
+        return False
 
 
 def _start(place: "Place", linger: float) -> "socket.socket | None":

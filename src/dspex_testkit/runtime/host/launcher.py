@@ -245,10 +245,13 @@ class Launcher:
     def _end(self, message: "dict[str, object] | None", *, asked: bool, watched: "int | None") -> None:
         """End as the worker did."""
         if message is None:
-            self._log.error("the warm host has ended, and with it this worker")
+            self._log.error("the warm host has ended, and with it the state of the pool")
             self._await_end(watched)
             self._kill(watched)
             leave(0 if asked else 1)
+        if "lost" in message:
+            self._log.error(f"the warm host has failed: {message['lost']}")
+            return
         status = message.get("exit")
         self._log.info(f"the worker ended with status {status}")
         leave(0 if asked or not isinstance(status, int) else status)

@@ -1,8 +1,8 @@
 """What a launcher, the host and a worker say to each other, over the launcher's one connection.
 
 The host speaks in lines of JSON: ``{"worker": pid}`` once a worker waits for what it is to become, or
-``{"refused": why}``; later ``{"exit": status}``. The launcher speaks once, to the worker: a `HandOver` with its
-descriptors beside it. Nothing of this is ever written down.
+``{"refused": why}``; later ``{"exit": status}``, or ``{"lost": why}`` where the host itself has failed. The launcher
+speaks once, to the worker: a `HandOver` with its descriptors beside it. Nothing of this is ever written down.
 """
 
 import json

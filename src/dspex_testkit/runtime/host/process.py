@@ -8,8 +8,10 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import time
+from contextlib import suppress
 from typing import Never
 
 from dspex_testkit.runtime.host import contact
@@ -46,13 +48,14 @@ class Watch:
 
     def _look(self, *_: object) -> None:
         if self._poll.poll(0) or time.monotonic() > self._deadline:
-            take_away(self._path)
+            contact.take_away(self._path)
             os._exit(1)
 
 
 def main() -> Never:
     """Become the host of the owner that the command line names."""
     pid, started, path, linger = sys.argv[1:]
+    let_go_of_pipes()
     listener = socket.socket(fileno=contact.LISTENER)
     listener.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,14 +67,14 @@ def main() -> Never:
         if Owner.find(int(pid)).started != started:
             raise ProcessLookupError
     except (OSError, Unavailable):
-        take_away(path)
+        contact.take_away(path)
         os._exit(0)
     try:
         with Watch(owner, path):
             warm_up()
     except BaseException as error:
         _refuse_everybody(listener, f"the warm host cannot start: {type(error).__name__}: {error}")
-        take_away(path)
+        contact.take_away(path)
         os._exit(1)
     from dspex_testkit.runtime.host.supervisor import Supervisor
 
@@ -110,30 +113,15 @@ def warm_up() -> None:
     gc.enable()
 
 
-def take_away(path: str) -> None:
-    """Remove the socket, what hosts that were killed have left, and the folder if nothing is in it."""
-    folder = os.path.dirname(path)
-    try:
-        held = contact.lock(folder)
-    except (OSError, Unavailable):
-        return
-    try:
-        for name in os.listdir(folder):
-            if name == os.path.basename(path) or not _is_owned(name):
-                os.unlink(os.path.join(folder, name))
-        os.rmdir(folder)
-    except OSError:
-        return  # there are others
-    finally:
-        os.close(held)
-
-
-def _is_owned(name: str) -> bool:
-    pid, _, rest = name.partition("-")
-    try:
-        return Owner.find(int(pid)).started == rest.partition("-")[0]
-    except (ValueError, Unavailable):
-        return False
+def let_go_of_pipes() -> None:
+    """Close what whoever started this process had left open to it; a pipe would never end while it is held here."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > contact.LISTENER:
+            with suppress(OSError):
+                mode = os.fstat(fd).st_mode
+                if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                    os.close(fd)
 
 
 def _refuse_everybody(listener: socket.socket, reason: str) -> None:

@@ -1,10 +1,9 @@
-"""The host's loop: it forks workers, reaps them, and answers for the state that they share.
+"""The host's loop: it forks workers, reaps them, and serves the state that they share.
 
 One thread, one `poll`. It never reads what a launcher says, which is for the worker, and it never waits for anybody:
 what a worker does not take is kept until it does.
 """
 
-import json
 import os
 import select
 import signal
@@ -13,12 +12,9 @@ import time
 from typing import Never
 
 from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.service import StoreService
-from dspex_testkit.bridge.state import InProcessStore
-from dspex_testkit.protocol import NEED_DATA, Frame, FrameDecoder, encode_frame
-from dspex_testkit.protocol.frames import LARGEST_SIZE
 from dspex_testkit.runtime.host import worker
-from dspex_testkit.runtime.host.contact import lock, peer_user
+from dspex_testkit.runtime.host.contact import lock, peer_user, take_away
+from dspex_testkit.runtime.host.exchange import Exchange
 from dspex_testkit.runtime.host.messages import say
 from dspex_testkit.runtime.host.orphans import end_leftovers
 from dspex_testkit.runtime.host.place import Unavailable
@@ -26,7 +22,6 @@ from dspex_testkit.runtime.host.place import Unavailable
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 _TIME_TO_LEAVE = 0.3
 """Seconds between asking a worker to end and ending it."""
-_READ_SIZE = 1 << 18
 
 
 class Child:
@@ -43,9 +38,6 @@ class Child:
         self.launcher = launcher
         self.state = state
         self.ended = os.pidfd_open(pid)
-        self.decoder = FrameDecoder(LARGEST_SIZE)
-        self.outbox = bytearray()
-        self.opened = False
         self.kill_at: float | None = None
 
     def close(self) -> None:
@@ -73,13 +65,20 @@ class Supervisor:
         self._linger = linger
         self._children: dict[int, Child] = {}
         self._board = Board()
-        self._service: StoreService | None = None
+        self._exchange = Exchange(self._board)
         self._idle_since = time.monotonic()
 
     def run(self) -> Never:
         """Serve until the owner ends, or nobody has wanted a worker for a while."""
-        while True:
-            self._turn()
+        try:
+            while True:
+                self._turn()
+        except Exception as error:
+            # There is nobody else to tell.
+            for child in self._children.values():
+                say(child.launcher, lost=f"{type(error).__name__}: {error}")
+            take_away(self._path)
+            os._exit(1)
 
     def _turn(self) -> None:
         poll = select.poll()
@@ -89,13 +88,12 @@ class Supervisor:
             poll.register(child.ended, select.POLLIN)
             if child.kill_at is None:
                 poll.register(child.launcher, select.POLLRDHUP)
-            poll.register(child.state, select.POLLIN | (select.POLLOUT if child.outbox else 0))
-        ready = dict(poll.poll(self._time_left()))
+        self._exchange.register(poll)
+        ready = dict(poll.poll(0 if self._exchange.busy else self._time_left()))
         if self._owner in ready:
             self._leave()
+        self._exchange.serve()
         for child in list(self._children.values()):
-            if (event := ready.get(child.state.fileno())) is not None:
-                self._converse(child, event)
             if child.ended in ready:
                 self._bury(child)
             elif ready.get(child.launcher.fileno(), 0) & _GONE and child.kill_at is None:
@@ -134,8 +132,6 @@ class Supervisor:
 
     def _leave(self) -> Never:
         """End; workers see that their state is gone, and end too."""
-        from dspex_testkit.runtime.host.process import take_away
-
         take_away(self._path)
         os._exit(0)
 
@@ -175,7 +171,7 @@ class Supervisor:
             finally:
                 os._exit(1)
         theirs.close()
-        ours.setblocking(False)
+        self._exchange.add(ours)
         self._children[pid] = Child(pid, launcher, ours)
         say(launcher, worker=pid)
 
@@ -188,52 +184,10 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         """Take leave of a worker that has ended, and tell its launcher how."""
-        self._converse(child, select.POLLIN)
+        self._exchange.remove(child.state)
         status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         del self._children[child.pid]
         end_leftovers(child.pid, known=self._children)
         say(child.launcher, exit=128 - status if status < 0 else status)
         child.close()
         self._idle_since = time.monotonic()
-
-    # State
-
-    def _converse(self, child: Child, event: int) -> None:
-        """Take a worker's messages, and give it what it asked for."""
-        if event & select.POLLOUT:
-            self._send(child)
-        if not event & (select.POLLIN | _GONE):
-            return
-        while True:
-            try:
-                data = child.state.recv(_READ_SIZE)
-            except OSError:
-                break
-            if not data:
-                break
-            child.decoder.feed_data(data)
-            if len(data) < _READ_SIZE:
-                break
-        while (message := child.decoder.next_event()) is not NEED_DATA:
-            assert isinstance(message, Frame)
-            self._receive(child, message.payload)
-        self._send(child)
-
-    def _receive(self, child: Child, payload: bytes) -> None:
-        if not child.opened:
-            child.opened = True
-            if self._service is None:
-                # The pool's first worker says how long its sessions live and how much its journal keeps.
-                self._service = StoreService(InProcessStore(**json.loads(payload)), self._board)
-            return
-        assert self._service is not None
-        if (answer := self._service.answer(payload)) is not None:
-            child.outbox += encode_frame(answer)
-
-    def _send(self, child: Child) -> None:
-        while child.outbox:
-            try:
-                sent = child.state.send(child.outbox, socket.MSG_NOSIGNAL)
-            except OSError:
-                return  # full, or gone; both are seen by `poll`
-            del child.outbox[:sent]

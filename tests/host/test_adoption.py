@@ -1,0 +1,168 @@
+"""A forked worker is in everything what the launched process would have been."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.protocol import Request, encode_frame, encode_request
+from dspex_testkit.runtime.host import start_worker
+from tests.host.conftest import Start
+from tests.support.bridges import PATIENCE, Process
+from tests.support.hosts import ARGV, ask, end, forget_shared_state
+
+REPORTER = """
+import os, random, sys
+
+def report(call):
+    umask = os.umask(0o22)
+    os.umask(umask)
+    import numpy
+    draws = [random.random(), float(numpy.random.random())]
+    return {"report": {
+        "cwd": os.getcwd(), "umask": umask, "argv": sys.argv, "path": sys.path, "draws": draws,
+        "mine": os.environ.get("MINE"), "environment": sorted(os.environ),
+        "odd": os.fsencode(os.environ.get("ODD", "")).hex(),
+    }}
+"""
+
+
+@pytest.fixture
+def reporter(tmp_path: Path) -> Path:
+    """A module that tells what the process is that imports it."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "reporter.py").write_text(REPORTER, encoding="utf-8")
+    return folder
+
+
+def report(bridge: Process) -> dict[str, Any]:
+    """What a bridge's process says of itself."""
+    lm = {"provider": "mock", "mode": "function", "function": "reporter:report"}
+    signature = {"inputs": [{"name": "question"}], "outputs": [{"name": "report", "type": "dict"}]}
+    result = bridge.call("predict", {"signature": signature, "inputs": {"question": "?"}, "lm_config": lm})
+    told: dict[str, Any] = result["outputs"]["report"]
+    return told
+
+
+def test_a_worker_is_what_was_launched(start: Start, reporter: Path, tmp_path: Path) -> None:
+    """Working directory, umask, variables, command line and search path, beside one that differs in all of them."""
+    cwd = tmp_path / "cwd"
+    cwd.mkdir()
+    shared = {"DSPEX_TESTKIT_ALLOW_IMPORT": "reporter", "PYTHONPATH": _path(reporter)}
+    kept = os.umask(0o027)
+    try:
+        one = start(env={**shared, "MINE": "one", "ONLY": "here", "ODD": os.fsdecode(b"\xff\xfe")}, cwd=cwd)
+        one.call("ping")
+    finally:
+        os.umask(kept)
+    other = start(env={**shared, "MINE": "other"}, worker_id="worker_2")
+
+    here, there = report(one), report(other)
+
+    assert (here["cwd"], here["umask"], here["mine"], here["odd"]) == (str(cwd), 0o027, "one", "fffe")
+    assert (there["cwd"], there["umask"], there["mine"]) == (os.getcwd(), kept, "other")
+    assert "ONLY" in here["environment"]
+    assert "ONLY" not in there["environment"]
+    assert here["argv"][1:] == ["--mode", "pool-worker"]
+    assert there["argv"][1:] == ["--mode", "pool-worker", "--worker-id", "worker_2"]
+    assert here["path"][0] == str(cwd)
+    assert not set(here["draws"]) & set(there["draws"])
+
+
+def test_settings_are_each_workers_own(start: Start) -> None:
+    """They come from its environment and its command line, not from the host's."""
+    one = start(env={"DSPEX_TESTKIT_DEFAULT_LM": "openai/gpt-4"})
+    other = start(argv=["-m", "dspex_testkit.runtime.main", "--default-lm", "anthropic/claude-3"])
+    assert one.call("get_lm")["lm"]["model"] == "gpt-4"
+    assert other.call("get_lm")["lm"]["model"] == "claude-3"
+
+
+def test_a_wrong_default_lm_is_told_by_status_and_on_stderr(start: Start) -> None:
+    """As by a bridge without a host."""
+    bridge = start(env={"DSPEX_TESTKIT_DEFAULT_LM": "opena/gpt-4"})
+    assert bridge.call("ping")["status"] == "ok"
+    status, stderr = bridge.end()
+    assert status == 2
+    assert "opena" in stderr
+
+
+@pytest.mark.parametrize("mode", ["standalone", "pool-worker"])
+def test_no_byte_is_lost_between_launcher_and_worker(start: Start, mode: str) -> None:
+    """Requests written before anybody reads, one of them larger than what a launcher keeps, and half of another."""
+    bridge = start(mode=mode)
+    large = "x" * (3 << 20)
+    frames = b"".join(
+        encode_frame(encode_request(request))
+        for request in (
+            Request(1, "ping"),
+            Request(2, "update_session_data", {"session_id": "s", "key": "k", "value": large}),
+            Request(3, "get_session_data", {"session_id": "s"}),
+            Request(4, "list_programs"),
+        )
+    )
+    bridge.send_bytes(frames[:-7])
+    first = [bridge.receive() for _ in range(3)]
+    bridge.send_bytes(frames[-7:])
+    last = bridge.receive()
+
+    assert [response and response.id for response in (*first, last)] == [1, 2, 3, 4]
+    assert first[2] is not None
+    assert first[2].result["data"] == {"k": large}
+
+
+def test_pings_are_answered_while_the_host_starts(start: Start, tmp_path: Path) -> None:
+    """Standalone even after a command that has to wait for it."""
+    (tmp_path / "dspy.py").write_text("import threading\nthreading.Event().wait()\n", encoding="utf-8")
+    bridge = start(mode="standalone", env={"PYTHONPATH": _path(tmp_path)})
+    bridge.send(Request(100, "list_programs"))
+    for _ in range(3):
+        assert bridge.call("ping")["status"] == "ok"
+
+
+def test_early_commands_count(start: Start) -> None:
+    """The launcher's pings are the bridge's."""
+    bridge = start()
+    for _ in range(3):
+        bridge.call("ping")
+    assert bridge.call("get_stats")["command_count"] >= 4
+
+
+def test_a_worker_can_be_started_without_a_launcher(tmp_path: Path) -> None:
+    """Its pool is the one of the launched workers, and its status comes over the host."""
+    forget_shared_state()
+    worker = start_worker([*ARGV, "--worker-id", "direct"], cwd=tmp_path)
+    assert ask(worker, "ping").result["worker_id"] == "direct"
+    assert ask(worker, "create_program", {"id": "p", "signature": "question -> answer"}).success
+    with Process(mode="pool-worker") as launched:
+        assert [program["id"] for program in launched.call("list_programs")["programs"]] == ["p"]
+    assert Path(f"/proc/{worker.pid}/cwd").readlink() == tmp_path
+    assert worker.wait(0) is None
+    assert end(worker) == 0
+    forget_shared_state()
+
+
+@pytest.mark.parametrize(("end_it", "status"), [("terminate", 0), ("kill", 137)])
+def test_a_worker_without_a_launcher_can_be_ended(end_it: str, status: int) -> None:
+    """Politely or not."""
+    worker = start_worker([*ARGV], stderr=2)
+    assert ask(worker, "ping").success
+    getattr(worker, end_it)()
+    assert worker.wait(PATIENCE) == status
+    assert worker.wait(0) == status
+    os.close(worker.stdin)
+    os.close(worker.stdout)
+
+
+def test_only_the_command_line_of_a_bridge_makes_a_worker() -> None:
+    """Anything else is no job for the host."""
+    with pytest.raises(UsageError, match="command line of a bridge"):
+        start_worker([sys.executable, "-c", "pass"])
+
+
+def _path(folder: Path) -> str:
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(folder), *([inherited] if inherited else [])])

@@ -1,0 +1,323 @@
+"""Whoever of owner, launcher, host and worker ends, and however, nothing stays behind and nobody is deceived."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dspex_testkit.protocol import Request, encode_frame, encode_request
+from dspex_testkit.runtime.host.place import find_place
+from tests.host.conftest import Start
+from tests.support.bridges import PATIENCE, Process
+from tests.support.hosts import all_hosts, hosts_of, is_gone, usual_host, workers_of
+from tests.support.waiting import eventually
+
+MODES = ("standalone", "pool-worker")
+
+
+class Family:
+    """A bridge with all its processes."""
+
+    def __init__(self, bridge: Process) -> None:
+        self.bridge = bridge
+        before = {worker.pid for host in hosts_of() for worker in workers_of(host)}
+        bridge.call("get_stats")
+        self.launcher = psutil.Process(bridge.process.pid)
+        self.host = usual_host()
+        workers = workers_of(self.host)
+        self.worker = next(worker for worker in workers if worker.pid not in before or len(workers) == 1)
+
+    def status(self) -> int:
+        """The launcher's status, once it has ended."""
+        return self.bridge.process.wait(PATIENCE)
+
+
+@pytest.fixture(params=MODES)
+def family(request: pytest.FixtureRequest, start: Start) -> Family:
+    """A bridge of each mode, alone on its host."""
+    return Family(start(mode=request.param))
+
+
+@pytest.fixture
+def fresh_host() -> None:
+    """No host of this process runs yet."""
+    for host in hosts_of():
+        host.kill()
+    eventually(lambda: not hosts_of(), "the end of the last host")
+
+
+class Parent:
+    """A process that starts bridges whose pipes this one holds, so that its death closes none of them."""
+
+    CODE = """
+import subprocess, sys, time
+for inherited in sys.argv[1:]:
+    stdin, stdout = map(int, inherited.split(","))
+    bridge = subprocess.Popen([sys.executable, "-m", "dspex_testkit.runtime.main", "--mode", "pool-worker"],
+                              stdin=stdin, stdout=stdout, start_new_session=True)
+    print(bridge.pid, flush=True)
+time.sleep(600)
+"""
+
+    def __init__(self, bridges: int) -> None:
+        self._ours: list[int] = []
+        theirs: list[int] = []
+        pairs = []
+        for _ in range(bridges):
+            child_in, stdin = os.pipe()
+            stdout, child_out = os.pipe()
+            self._ours += [stdin, stdout]
+            theirs += [child_in, child_out]
+            pairs.append(f"{child_in},{child_out}")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.CODE, *pairs], stdout=subprocess.PIPE, text=True, pass_fds=theirs
+        )
+        for fd in theirs:
+            os.close(fd)
+        assert self.process.stdout is not None
+        self.launchers = [psutil.Process(int(self.process.stdout.readline())) for _ in range(bridges)]
+        for stdin, stdout in zip(self._ours[::2], self._ours[1::2], strict=True):
+            os.write(stdin, encode_frame(encode_request(Request(1, "get_stats"))))
+            assert os.read(stdout, 1 << 16)
+        (self.host,) = hosts_of(self.process.pid)
+        self.workers = workers_of(self.host)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        for fd in self._ours:
+            os.close(fd)
+
+
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    """An owner of two bridges."""
+    parent = Parent(2)
+    yield parent
+    parent.close()
+
+
+# The shape
+
+
+def test_one_process_is_visible_and_the_host_is_nobodys_child(family: Family) -> None:
+    """DSPex's reapers see a launcher without children; nothing else has its file's name on the command line."""
+    assert family.launcher.children(recursive=True) == []
+    assert family.host.ppid() != os.getpid()
+    assert family.worker.ppid() == family.host.pid
+    for hidden in (family.host, family.worker):
+        assert "dspy_bridge" not in " ".join(hidden.cmdline())
+        assert os.getsid(hidden.pid) == hidden.pid
+    assert [child.pid for child in psutil.Process().children()].count(family.host.pid) == 0
+
+
+def test_the_launcher_has_imported_nothing_heavy(family: Family) -> None:
+    """It is one process more for each bridge, so it has to be small."""
+    assert family.launcher.memory_info().rss < family.host.memory_info().rss / 3
+
+
+def test_what_leads_to_a_host_is_private(family: Family) -> None:
+    """The folder and the socket are the user's alone."""
+    place = find_place(os.getpid())
+    assert Path(place.folder).stat().st_mode & 0o777 == 0o700
+    assert Path(place.path).stat().st_mode & 0o777 == 0o600
+    assert Path(place.path).stat().st_uid == os.geteuid()
+    assert str(family.host.pid)
+
+
+def test_a_host_runs_one_thread_and_keeps_nobodys_pipe(family: Family) -> None:
+    """Else forking would not be safe, and a port would never see its end."""
+    assert family.host.num_threads() == 1
+    held = [str(fd.readlink()) for fd in Path(f"/proc/{family.host.pid}/fd").iterdir()]
+    assert not [path for path in held if path.startswith("pipe:")]
+
+
+def test_many_starts_at_once_make_one_host(fresh_host: None, start: Start) -> None:
+    """One wins the race, the others wait for it."""
+    with ThreadPoolExecutor(8) as threads:
+        bridges = list(threads.map(lambda number: start(worker_id=f"worker_{number}"), range(8)))
+        assert all(threads.map(lambda bridge: bridge.call("get_stats"), bridges))
+
+    assert len(workers_of(usual_host())) == 8
+
+
+# Ends that a client causes
+
+
+def close_input(family: Family) -> None:
+    """What a port does when it closes."""
+    assert family.bridge.process.stdin is not None
+    family.bridge.process.stdin.close()
+
+
+def terminate(family: Family) -> None:
+    """What a reaper does first."""
+    family.launcher.terminate()
+
+
+def interrupt(family: Family) -> None:
+    """What `kill -INT` does."""
+    family.launcher.send_signal(signal.SIGINT)
+
+
+def shut_down(family: Family) -> None:
+    """What a pool does."""
+    family.bridge.call("shutdown")
+
+
+@pytest.mark.parametrize("end", [close_input, terminate, interrupt, shut_down])
+def test_a_client_ends_launcher_and_worker_with_status_0(family: Family, end: Callable[[Family], None]) -> None:
+    """By the time the launcher has ended, so has the worker; the host stays for the next one."""
+    end(family)
+    assert family.status() == 0
+    assert is_gone(family.worker)
+    assert family.host.is_running()
+
+
+def test_a_worker_that_hears_nothing_is_ended_with_its_client(start: Start, tmp_path: Path) -> None:
+    """One that is stopped, or stuck outside of Python, sees neither the end of its input nor a signal."""
+    family = Family(start())
+    family.worker.suspend()
+    close_input(family)
+    assert family.status() == 0
+    eventually(lambda: is_gone(family.worker), "the end of the worker")
+
+
+# Ends that nobody asked for
+
+
+def test_a_killed_launcher_takes_its_worker_along(family: Family) -> None:
+    """Nothing else would ever end it."""
+    family.launcher.kill()
+    eventually(lambda: is_gone(family.worker), "the end of the worker")
+    assert family.host.is_running()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_killed_worker_gives_its_launcher_a_status(family: Family, number: signal.Signals) -> None:
+    """Elixir has to see that the bridge crashed."""
+    family.worker.send_signal(number)
+    assert family.status() == 128 + number
+    assert family.host.is_running()
+
+
+def test_a_worker_that_crashes_gives_its_launcher_its_status(start: Start) -> None:
+    """The command for chaos tests, and with it every internal failure."""
+    family = Family(start(env={"DSPEX_TESTKIT_ALLOW_CRASH": "1"}))
+    family.bridge.send(Request(9, "crash_worker"))
+    assert family.bridge.receive() is None
+    assert family.status() == 1
+
+
+def test_a_killed_host_ends_workers_and_launchers_and_is_replaced(start: Start) -> None:
+    """The state is gone with it, so nobody goes on as if it were there."""
+    families = [Family(start(mode=mode)) for mode in ("pool-worker", "standalone")]
+    host = families[0].host
+    host.kill()
+    for family in families:
+        assert family.status() == 1
+        eventually(lambda family=family: is_gone(family.worker), "the end of the worker")  # type: ignore[misc]
+
+    successor = Family(start())
+
+    assert successor.host.pid != host.pid
+    assert successor.bridge.call("list_programs")["programs"] == []
+
+
+def test_a_killed_host_ends_a_worker_that_executes(start: Start, tmp_path: Path) -> None:
+    """It would not look at the host for ten minutes; nor does what it had started stay."""
+    family, child = _busy(start, tmp_path)
+    family.host.kill()
+    assert family.status() == 1
+    eventually(lambda: is_gone(family.worker) and is_gone(child), "the end of the worker and its child")
+
+
+@pytest.mark.parametrize("who", ["launcher", "worker"])
+def test_what_a_worker_had_started_ends_with_it(start: Start, tmp_path: Path, who: str) -> None:
+    """Also where the worker had no time to see to it."""
+    family, child = _busy(start, tmp_path)
+    getattr(family, who).kill()
+    eventually(lambda: is_gone(family.worker) and is_gone(child), "the end of the worker and its child")
+    assert family.status() != 0
+
+
+def test_a_killed_owner_takes_everything_along(parent: Parent) -> None:
+    """Though no pipe was closed by its death."""
+    assert len(parent.workers) == 2
+    parent.process.kill()
+    for process in (parent.host, *parent.workers, *parent.launchers):
+        eventually(lambda process=process: is_gone(process), f"the end of {process}")  # type: ignore[misc]
+
+
+def test_an_owner_that_dies_while_its_host_imports_leaves_none(tmp_path: Path) -> None:
+    """An import that hangs must not keep a process that nobody waits for."""
+    (tmp_path / "dspy.py").write_text("import threading\nthreading.Event().wait()\n", encoding="utf-8")
+    code = "from tests.support.bridges import Process\nb = Process()\nb.call('ping')\nprint(flush=True)\ninput()"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path[:1], os.getcwd()])}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, bufsize=0
+    )
+    with owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        eventually(lambda: hosts_of(owner.pid), "a host that imports")
+        (host,) = hosts_of(owner.pid)
+        owner.kill()
+    eventually(lambda: is_gone(host), "the end of the host")
+
+
+def test_a_host_without_workers_leaves_in_time(start: Start) -> None:
+    """And takes its socket along; the next bridge gets another one."""
+    lonely = {"DSPEX_TESTKIT_HOST_LINGER": "0.05", "PYTHONHASHSEED": "1"}
+    with Process(env=lonely) as bridge:
+        bridge.call("get_stats")
+        host = next(host for host in hosts_of() if host.cmdline()[-1] == "0.05")
+        socket = Path(host.cmdline()[-2])
+        assert socket.exists()
+    eventually(lambda: is_gone(host), "the end of the idle host")
+    assert not socket.exists()
+    with Process(env=lonely) as bridge:
+        assert bridge.call("get_stats")["mode"] == "standalone"
+
+
+def test_a_socket_of_a_dead_host_is_no_obstacle(fresh_host: None, start: Start) -> None:
+    """What `kill -9` leaves lying about refuses connections, and is replaced."""
+    first = Family(start())
+    place = find_place(os.getpid())
+    first.host.kill()
+    first.status()
+    assert Path(place.path).exists()
+
+    assert Family(start()).host.is_running()
+
+
+def test_nothing_is_left_once_the_last_owner_has_gone() -> None:
+    """Neither a process nor a socket."""
+    parent = Parent(1)
+    socket = Path(parent.host.cmdline()[-2])
+    parent.close()
+    eventually(lambda: not socket.exists(), "the removal of the socket")
+    eventually(lambda: not hosts_of(parent.process.pid), "the end of the host")
+    assert not [host for host in all_hosts() if host.cmdline()[-4] == str(parent.process.pid)]
+
+
+def _busy(start: Start, folder: Path) -> tuple[Family, psutil.Process]:
+    """A worker in the middle of ten minutes' work, and the process that it has started for that."""
+    pid_file = folder / "child"
+    code = f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    family = Family(start(env={"DSPEX_TESTKIT_ALLOW_LOCAL_INTERPRETER": "1"}))
+    bridge = family.bridge
+    bridge.call("configure_lm", {"provider": "mock", "script": [{"reasoning": "r", "generated_code": code}]})
+    bridge.call("create_program", {"id": "p", "signature": "question -> answer", "program_type": "program_of_thought"})
+    bridge.send(Request(77, "execute_program", {"program_id": "p", "inputs": {"question": "q"}}))
+    eventually(lambda: pid_file.exists() and pid_file.read_text(encoding="utf-8"), "the child's first words")
+    return family, psutil.Process(int(pid_file.read_text(encoding="utf-8")))
