@@ -185,6 +185,8 @@ def as_environment(settings: BridgeSettings) -> dict[str, str]:
     for name in ("strict_signatures", "allow_local_interpreter", "allow_crash"):
         if getattr(settings, name):
             env[f"DSPEX_TESTKIT_{name.removesuffix('_signatures').upper()}"] = "1"
+    if settings.allow_import:
+        env["DSPEX_TESTKIT_ALLOW_IMPORT"] = ",".join(settings.allow_import)
     if settings.dynamic_signatures is not default.dynamic_signatures:
         env["DSPEX_DYNAMIC_SIGNATURES"] = "false"
     return env

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.records import ProgramRecord
-from dspex_testkit.calls import CALLER_SETTING
+from dspex_testkit.calls import CALLER_SETTING, Caller
 from dspex_testkit.errors import DSPexTestkitError, ProgramExecutionError
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM
 
@@ -47,29 +47,39 @@ def prepare(
 
     def run() -> dict[str, Any]:
         begun = time.perf_counter()
-        answers = _run_module(bridge, record, values, resolved, session_id)
+        caller = bridge.lms.caller(
+            resolved, program_id=record.program_id, session_id=session_id, worker_id=bridge.worker_id
+        )
+        answers = _run_module(bridge, record, values, resolved, caller)
         outputs = spec.write_outputs(answers, also=("reasoning",))
         elapsed = time.perf_counter() - begun
         bridge.store.count_execution(record)
-        return result_of(bridge, record, outputs, resolved, elapsed)
+        return result_of(bridge, record, outputs, resolved, elapsed, caller.reports)
 
     return run
 
 
 def result_of(
-    bridge: "Bridge", record: ProgramRecord, outputs: dict[str, Any], resolved: ResolvedLM, elapsed: float
+    bridge: "Bridge",
+    record: ProgramRecord,
+    outputs: dict[str, Any],
+    resolved: ResolvedLM,
+    elapsed: float,
+    reports: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The result of an execution: outputs nested, and beside it each under its own name.
 
     DSPex's adapters read ``outputs``, its behaviour tests read the fields at the top level; a field whose name is
     taken stays nested only.
     """
-    lm = {
+    lm: dict[str, Any] = {
         "provider": resolved.config.provider,
         "model": resolved.config.model,
         "scope": str(resolved.scope),
         "mocked": bridge.lms.is_mocked(resolved),
     }
+    if reports:
+        lm["ensemble"] = reports
     result = {"program_id": record.program_id, "outputs": outputs, "execution_time": elapsed, "lm": lm}
     if record.warnings:
         result["warnings"] = list(record.warnings)
@@ -81,15 +91,12 @@ def _run_module(
     record: ProgramRecord,
     values: dict[str, Any],
     resolved: ResolvedLM,
-    session_id: str | None,
+    caller: Caller,
 ) -> dict[str, Any]:
     import dspy
 
     from dspex_testkit.mock_lm.failures import find_mock_error
 
-    caller = bridge.lms.caller(
-        resolved, program_id=record.program_id, session_id=session_id, worker_id=bridge.worker_id
-    )
     try:
         module = bridge.programs.module(record)
         # `trace` is one list for the whole process unless it is given; history would grow without bound.

@@ -38,5 +38,13 @@ def _capabilities(provider: str, dspy_model: str) -> Capabilities:
 
 
 def capabilities_of(config: LMConfig) -> Capabilities:
-    """What DSPy would believe of this config's model, were it live."""
+    """What DSPy would believe of this config's model, were it live; of an ensemble, what all its members can do."""
+    if config.ensemble is not None:
+        each = [capabilities_of(member) for member in config.ensemble.members if isinstance(member, LMConfig)]
+        return Capabilities(
+            function_calling=all(one.function_calling for one in each),
+            reasoning=all(one.reasoning for one in each),
+            response_schema=all(one.response_schema for one in each),
+            params=frozenset.intersection(*(one.params for one in each)),
+        )
     return _capabilities(config.provider, config.dspy_model)

@@ -2,13 +2,19 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.policy import OfflinePolicy
+
+if TYPE_CHECKING:
+    from dspex_testkit.cassettes.deck import CassetteDeck
+
+if TYPE_CHECKING:
+    from dspex_testkit.lm.loops import Loops
 
 
 class _CallersCounters:
@@ -29,13 +35,15 @@ class _CallersCounters:
 class KeptLM:
     """An LM of the factory, and how many are using it now."""
 
-    __slots__ = ("digest", "lm", "part", "users")
+    __slots__ = ("digest", "holds", "lm", "part", "users")
 
-    def __init__(self, digest: str, lm: Any, part: Any) -> None:
+    def __init__(self, digest: str, lm: Any, part: Any, holds: "Sequence[KeptLM]" = ()) -> None:
         self.digest = digest
         self.lm = lm
         self.part = part
         """What answers behind it; members of an ensemble are asked without the LM in front."""
+        self.holds = tuple(holds)
+        """Others that it uses for as long as it is kept."""
         self.users = 0
 
 
@@ -49,18 +57,40 @@ class LMFactory:
         policy: What answers for a config of a real provider.
         seed: The seed of random mocks that name none.
         allow_import: Module prefixes from which functions may be imported.
+        cassettes: The recordings, under a policy that plays or makes them.
+        model_aliases: Models that are asked in place of others while recording.
         max_lms: How many LMs are kept; the least recently used of those that nobody is using is closed first.
     """
 
     def __init__(
-        self, policy: OfflinePolicy, *, seed: int = 0, allow_import: Sequence[str] = (), max_lms: int = 64
+        self,
+        policy: OfflinePolicy,
+        *,
+        seed: int = 0,
+        allow_import: Sequence[str] = (),
+        max_lms: int = 64,
+        cassettes: "CassetteDeck | None" = None,
+        model_aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._policy = policy
         self._seed = seed
         self._allow_import = tuple(allow_import)
         self._max_lms = max_lms
+        self._cassettes = cassettes
+        self._aliases = dict(model_aliases or {})
         self._kept: OrderedDict[str, KeptLM] = OrderedDict()
         self._lock = threading.Lock()
+        self._loops: Loops | None = None
+
+    @property
+    def loops(self) -> "Loops":
+        """Event loops, for what is asked side by side or with a deadline."""
+        with self._lock:
+            if self._loops is None:
+                from dspex_testkit.lm.loops import Loops
+
+                self._loops = Loops()
+            return self._loops
 
     @contextmanager
     def lease(self, config: LMConfig) -> Iterator[Any]:
@@ -84,7 +114,7 @@ class LMFactory:
             kept = self._kept.setdefault(digest, built)
             kept.users += 1
         if kept is not built:
-            built.lm.close()
+            self._close_one(built)
         self._close_unused(self._max_lms)
         return kept
 
@@ -103,6 +133,9 @@ class LMFactory:
         """Close every LM's connections, whoever uses them."""
         with self._lock:
             kept, self._kept = list(self._kept.values()), OrderedDict()
+            loops, self._loops = self._loops, None
+        if loops is not None:
+            loops.close()
         for one in kept:
             one.lm.close()
 
@@ -112,12 +145,21 @@ class LMFactory:
             for digest in [d for d, kept in self._kept.items() if not kept.users][: max(0, len(self._kept) - most)]:
                 closing.append(self._kept.pop(digest))
         for one in closing:
-            one.lm.close()
+            self._close_one(one)
+
+    def _close_one(self, kept: KeptLM) -> None:
+        kept.lm.close()
+        for held in kept.holds:
+            self.give_back(held)
 
     def _build(self, config: LMConfig) -> KeptLM:
         from dspex_testkit.lm.capabilities import capabilities_of
         from dspex_testkit.lm.composed import ComposedLM
 
+        if config.ensemble is not None:
+            return self._build_ensemble(config)
+        if self._cassettes is not None and self._policy.plays(config):
+            return self._build_recorded(config, self._cassettes)
         if self._policy.mocks(config):
             return self._build_mock(config)
         from dspex_testkit.lm.live import LivePart
@@ -125,6 +167,36 @@ class LMFactory:
         part = LivePart(config)
         lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
         return KeptLM(config.digest, lm, part)
+
+    def _build_ensemble(self, config: LMConfig) -> KeptLM:
+        from dspex_testkit.lm.capabilities import capabilities_of
+        from dspex_testkit.lm.composed import ComposedLM
+        from dspex_testkit.lm.ensembles.part import EnsemblePart
+
+        assert config.ensemble is not None
+        held: list[KeptLM] = []
+        try:
+            for part in config.ensemble.parts:
+                assert isinstance(part, LMConfig), "references are expanded when an LM is resolved"
+                held.append(self.take(part))
+            judge = held[-1].lm if config.ensemble.judge is not None else None
+            members = [kept.part for kept in held[: len(config.ensemble.members)]]
+            ensemble = EnsemblePart(config, members, judge, self.loops)
+        except BaseException:
+            for kept in held:
+                self.give_back(kept)
+            raise
+        lm = ComposedLM(config.dspy_model, ensemble, params=config.params, capabilities=capabilities_of(config))
+        return KeptLM(config.digest, lm, ensemble, held)
+
+    def _build_recorded(self, config: LMConfig, cassettes: "CassetteDeck") -> KeptLM:
+        from dspex_testkit.calls import LMCall
+        from dspex_testkit.lm.parts import AskedLM
+        from dspex_testkit.lm.recorded import RecordedProviderLM
+
+        lm = RecordedProviderLM(config, cassettes, self._aliases)
+        identity = LMCall(provider=config.provider, model=config.model, mocked=not cassettes.records, engine="replay")
+        return KeptLM(config.digest, lm, AskedLM(lm, config.params, identity))
 
     def _build_mock(self, config: LMConfig) -> KeptLM:
         from dspex_testkit.calls import LMCall

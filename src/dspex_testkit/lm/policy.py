@@ -26,36 +26,35 @@ class OfflinePolicy(StrEnum):
             The keys with which its LMs will be asked; none are looked for where mocks answer.
 
         Raises:
-            PolicyUnavailableError: The config or the policy asks for recordings.
-            InvalidLMConfigError: Live, but the config says how a real provider is to be mocked.
+            PolicyUnavailableError: The config names no model that could be asked.
+            InvalidLMConfigError: Live or recorded, but the config says how a real provider is to be mocked.
             MissingKeyError: Live, and a key is nowhere to be found.
         """
-        if self in (OfflinePolicy.REPLAY, OfflinePolicy.RECORD):
-            raise PolicyUnavailableError(
-                f"The offline policy {str(self)!r} needs recordings, which this version does not make yet; "
-                "use 'mock' or 'live'"
-            )
-        if self is OfflinePolicy.MOCK:
+        if self in (OfflinePolicy.MOCK, OfflinePolicy.REPLAY):
             return [leaf.api_key.get_secret_value() for leaf in config.leaves if leaf.api_key is not None]
         return [key for leaf in config.leaves if (key := _check_live(leaf)) is not None]
 
     def mocks(self, config: LMConfig) -> bool:
-        """Whether a mock answers for this config."""
-        if self is OfflinePolicy.MOCK or config.is_mock:
+        """Whether no provider is asked for this config."""
+        if self in (OfflinePolicy.MOCK, OfflinePolicy.REPLAY) or config.is_mock:
             return True
         return config.ensemble is not None and all(self.mocks(leaf) for leaf in config.leaves)
+
+    def plays(self, config: LMConfig) -> bool:
+        """Whether a cassette answers for this config, or records what does."""
+        return self in (OfflinePolicy.REPLAY, OfflinePolicy.RECORD) and not config.is_mock and config.ensemble is None
 
 
 def _check_live(config: LMConfig) -> str | None:
     """The key of a config that is to answer live."""
     if config.provider == "cached":
         raise PolicyUnavailableError(
-            "LM type 'cached' needs recordings, which this version does not make yet; "
-            "use the offline policy 'mock', or name a provider"
+            "LM type 'cached' names no provider that could be asked; name the provider, and replay what it said with "
+            "the offline policy 'replay'"
         )
     if config.mock is not None and not config.is_mock:
         raise InvalidLMConfigError(
-            f"The offline policy is 'live', but the config says how {config.provider}/{config.model} is to be "
+            f"A real provider would be asked, but the config says how {config.provider}/{config.model} is to be "
             "mocked; remove the mock's keys, or use provider 'mock'",
             details={"provider": config.provider, "mock": sorted(config.mock)},
         )

@@ -1,0 +1,9 @@
+"""Several LMs that answer as one.
+
+candidates   what a member answered, or why it did not
+voting       a majority per output field
+failures     which failures let a chain ask its next member
+decision     how the answers become one
+judging      an LM that picks among them
+part         asks the members, journals them as children of one call, and answers
+"""

@@ -1,0 +1,82 @@
+"""LMs of real providers that answer from cassettes, or are recorded on them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dspy
+
+from dspex_testkit.calls import LMCall
+from dspex_testkit.cassettes.deck import CassetteDeck
+from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.lm import CassetteLM
+from dspex_testkit.lm.capabilities import capabilities_of
+from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.keys import find_key
+from dspex_testkit.lm.parts import CONNECTION_PARAMS
+from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.mock_lm.answering import caller_now
+
+
+class RecordedProviderLM(CassetteLM):
+    """The LM of a config, on the cassette of whichever session asks.
+
+    Args:
+        config: The LM that was asked for.
+        deck: The bridge's cassettes.
+        aliases: Models that answer in place of others, by the name that is asked for.
+    """
+
+    def __init__(self, config: LMConfig, deck: CassetteDeck, aliases: Mapping[str, str]) -> None:
+        answering = aliased(config, aliases)
+        can = capabilities_of(answering)
+        super().__init__(
+            lambda: deck.current(caller_now().session_id),
+            _provider_lm(answering) if deck.records else None,
+            identity=RecordedLM(
+                model=config.dspy_model,
+                params={name: value for name, value in config.params.items() if name not in CONNECTION_PARAMS},
+                function_calling=can.function_calling,
+                response_schema=can.response_schema,
+                reasoning=can.reasoning,
+                supported_params=tuple(sorted(can.params)),
+            ),
+            template=LMCall(provider=config.provider, model=config.model),
+        )
+
+    def close(self) -> None:
+        """Close the provider's connections."""
+        if self.behind is not None:
+            self.behind.close()
+
+
+def aliased(config: LMConfig, aliases: Mapping[str, str]) -> LMConfig:
+    """The config of the model that answers for this one.
+
+    Raises:
+        LMResolutionError: The alias names no model.
+    """
+    wanted = aliases.get(config.dspy_model) or aliases.get(config.model)
+    if wanted is None:
+        return config
+    named = parse_lm_config(wanted).value
+    if not isinstance(named, LMConfig):
+        return config
+    same = named.provider == config.provider
+    return config.model_copy(
+        update={
+            "provider": named.provider,
+            "model": named.model,
+            "api_key": config.api_key if same else None,
+            "api_base": config.api_base if same else None,
+        }
+    )
+
+
+def _provider_lm(config: LMConfig) -> Any:
+    connection = {"api_key": find_key(config), "api_base": config.api_base}
+    return dspy.LM(
+        config.dspy_model,
+        cache=False,
+        **{name: value for name, value in config.params.items() if name != "n"},
+        **{name: value for name, value in connection.items() if value is not None},
+    )
