@@ -126,7 +126,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 
 def test_vcrpy_reads_lm_cassettes(recorded: Path) -> None:
-    """vcrpy's own loader reads the file, with bodies as structured data."""
+    """The loader of vcrpy reads the file, with bodies as structured data."""
     requests, responses, metadata = FilesystemPersister.load_cassette(recorded, yamlserializer)
     assert [request.uri for request in requests] == ["lm:///openai/gpt-4o-mini"] * 2
     assert requests[0].body["model"] == "openai/gpt-4o-mini"

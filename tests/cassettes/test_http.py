@@ -74,7 +74,8 @@ def ask_streaming(lm: dspy.LM, question: str = "stream") -> str:
     """Ask for a stream and take its result."""
     program = dspy.streamify(dspy.Predict("question -> answer"), async_streaming=False)
     with dspy.context(lm=lm):
-        return str([value for value in program(question=question) if isinstance(value, dspy.Prediction)][0].answer)
+        predictions = [value for value in program(question=question) if isinstance(value, dspy.Prediction)]
+    return str(predictions[0].answer)
 
 
 @pytest.mark.parametrize("stack", STACKS)

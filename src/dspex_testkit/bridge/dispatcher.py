@@ -119,6 +119,8 @@ class Bridge:
     def close(self) -> None:
         """Close every LM's connections."""
         self.lms.factory.close()
+        if self.lms.cassettes is not None:
+            self.lms.cassettes.close()
 
     def failure(self, request: Request, error: Exception) -> Response:
         """The response to a request that raised. No key that a client named is in it."""

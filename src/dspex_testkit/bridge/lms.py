@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.cassettes import open_deck
 from dspex_testkit.bridge.ledger import Ledger
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.redaction import Secrets
@@ -46,7 +47,14 @@ class LMScopes:
         prices = PriceTable.from_file(settings.price_table) if settings.price_table else PriceTable()
         self._ledger = Ledger(store, prices)
         self._gate = self._ledger.admit
-        self.factory = LMFactory(self._policy, seed=settings.seed, allow_import=settings.allow_import)
+        self.cassettes = open_deck(settings)
+        self.factory = LMFactory(
+            self._policy,
+            seed=settings.seed,
+            allow_import=settings.allow_import,
+            cassettes=self.cassettes,
+            model_aliases=dict(settings.model_aliases),
+        )
         self._default, _ = self.assign(Scope.DEFAULT, settings.default_lm)
         if self._default is not None and isinstance(self._default.value, LMPatch):
             raise InvalidLMConfigError("Model name is required: the default LM names only parameters")

@@ -33,3 +33,11 @@ class BridgeSettings:
     """The command `crash_worker` ends the process, for chaos tests."""
     allow_import: tuple[str, ...] = ()
     """Module prefixes from which specs may import functions."""
+    cassettes: str = "cassettes"
+    """The folder of recordings, for the offline policies `replay` and `record`."""
+    record_mode: str = "once"
+    """What `record` does with cassettes that no client opens by name."""
+    record_staging: str | None = None
+    """Where such recordings wait until a command that is being recorded has succeeded."""
+    model_aliases: tuple[tuple[str, str], ...] = ()
+    """Models that are asked in place of others while recording: the requested one, the live one."""

@@ -12,6 +12,7 @@ from dspex_testkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
     from dspex_testkit.cassettes.api import cassette_options, open_cassette, record, replay
+    from dspex_testkit.cassettes.deck import CassetteDeck
     from dspex_testkit.cassettes.drift import Drift, Severity
     from dspex_testkit.cassettes.http import HTTPCassette, http_cassette
     from dspex_testkit.cassettes.interaction import Interaction
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # Only what is used is imported: most of it imports dspy.
 _HOME = {
+    "CassetteDeck": "deck",
     "CassetteLM": "lm",
     "CassetteOptions": "opened",
     "CassetteReport": "report",
@@ -42,6 +44,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CassetteDeck",
     "CassetteLM",
     "CassetteOptions",
     "CassetteReport",

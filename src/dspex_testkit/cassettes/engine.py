@@ -12,10 +12,9 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
-import dspy
 from dspy.lm15 import LM15Error, Request, Response, materialize_response
 
-from dspex_testkit.calls import CALLER_SETTING, Caller, Journal, LMCall, Usage
+from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.cassettes import asking
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.dspy_wire import (
@@ -30,11 +29,10 @@ from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.errors import CassetteError
+from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.streaming import stream_events
-
-_NO_CALLER = Caller()
 
 
 class CassetteEngine:
@@ -46,6 +44,7 @@ class CassetteEngine:
         identity: The model that callers see, with what it can do.
         journal: Where calls go that no bridge asked for.
         journaled_elsewhere: The LM behind writes its own calls down.
+        template: What the journal says of every call; by default the model's own provider and name.
     """
 
     def __init__(
@@ -56,6 +55,7 @@ class CassetteEngine:
         journal: Journal,
         *,
         journaled_elsewhere: bool = False,
+        template: LMCall | None = None,
     ) -> None:
         self.source = source
         self.lm = lm
@@ -63,33 +63,40 @@ class CassetteEngine:
         self.journal = journal
         self.journaled_elsewhere = journaled_elsewhere
         provider, _, model = identity.model.partition("/")
-        self.template = LMCall(provider=provider, model=model or provider, engine="replay")
+        self.template = template or LMCall(provider=provider, model=model or provider)
+
+    @property
+    def abilities(self) -> RecordedLM:
+        """What the LM can do: as it was recorded, where only the recording answers."""
+        recorded = None if self.lm is not None else self.source().recorded_lm(self.identity.model)
+        return recorded or self.identity
 
     @property
     def supports_function_calling(self) -> bool:
         """Read by DSPy's adapters."""
-        return self.identity.function_calling
+        return self.abilities.function_calling
 
     @property
     def supports_response_schema(self) -> bool:
         """Read by DSPy's adapters."""
-        return self.identity.response_schema
+        return self.abilities.response_schema
 
     @property
     def supports_reasoning(self) -> bool:
         """Read by DSPy's adapters."""
-        return self.identity.reasoning
+        return self.abilities.reasoning
 
     @property
     def supported_params(self) -> frozenset[str]:
         """Read by DSPy's adapters."""
-        return frozenset(self.identity.supported_params)
+        return frozenset(self.abilities.supported_params)
 
     def complete(self, request: Request) -> Response:
         """Answer at once."""
         call = _Call(self, request)
         if call.found is not None:
             return call.replay()
+        caller_now().admit()
         try:
             response = asking.ask(self.lm, request)
         except LM15Error as error:
@@ -106,6 +113,7 @@ class CassetteEngine:
                     time.sleep(pause)
                 yield event
             return
+        caller_now().admit()
         events: list[tuple[float, Any]] = []
         try:
             for event in asking.stream(self.lm, request):
@@ -136,6 +144,7 @@ class AsyncCassetteEngine:
         call = _Call(self._engine, request)
         if call.found is not None:
             return call.replay()
+        caller_now().admit()
         try:
             response = await asking.ask_async(self._engine.lm, request)
         except LM15Error as error:
@@ -152,6 +161,7 @@ class AsyncCassetteEngine:
                     await asyncio.sleep(pause)
                 yield event
             return
+        caller_now().admit()
         events: list[tuple[float, Any]] = []
         try:
             async for event in asking.stream_async(self._engine.lm, request):
@@ -296,9 +306,7 @@ class _Call:
         error: str | None = None,
         live: bool = False,
     ) -> None:
-        caller = dspy.settings.get(CALLER_SETTING)
-        if not isinstance(caller, Caller):
-            caller = _NO_CALLER
+        caller = caller_now()
         capture = current_call().capture
         journal = caller.journal if caller.journal is not None else self._engine.journal
         usage = None if response is None else response.usage

@@ -6,8 +6,9 @@ from typing import Any, Self
 
 import dspy
 from dspy.clients.base_lm import BaseLM
+from dspy.lm15 import Request
 
-from dspex_testkit.calls import Journal
+from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.dspy_wire import CLIENT_KEYS
 from dspex_testkit.cassettes.engine import AsyncCassetteEngine, CassetteEngine
@@ -15,6 +16,7 @@ from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm import MockLM
+from dspex_testkit.mock_lm.capture import begin_call, end_call
 
 
 class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
@@ -28,6 +30,7 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         lm: The LM behind it; None to replay only.
         model: The name under which calls are kept; by default that of the LM, or the only one in the cassette.
         identity: What is known of the LM, where neither the LM nor the cassette is to be asked.
+        template: What the journal says of every call, where the model's name does not tell.
 
     Raises:
         UsageError: There is no LM, and the cassette holds none or several.
@@ -40,6 +43,7 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         *,
         model: str | None = None,
         identity: RecordedLM | None = None,
+        template: LMCall | None = None,
     ) -> None:
         opened = cassette if isinstance(cassette, OpenCassette) else None
         identity = identity or _identity(opened, lm, model)
@@ -53,6 +57,7 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
             identity,
             self.journal,
             journaled_elsewhere=isinstance(lm, MockLM),
+            template=template,
         )
         super().__init__(
             identity.model,
@@ -66,6 +71,26 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         self.kwargs = {"temperature": None, "max_tokens": None, **identity.params}
         self.cassette = cassette
         self.behind = lm
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer, remembering which signature is being answered."""
+        if isinstance(prompt, Request):
+            return super().__call__(prompt, **kwargs)
+        token = begin_call({**self.kwargs, **kwargs})
+        try:
+            return super().__call__(prompt, messages=messages, **kwargs)
+        finally:
+            end_call(token)
+
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer asynchronously, remembering which signature is being answered."""
+        if isinstance(prompt, Request):
+            return await super().acall(prompt, **kwargs)
+        token = begin_call({**self.kwargs, **kwargs})
+        try:
+            return await super().acall(prompt, messages=messages, **kwargs)
+        finally:
+            end_call(token)
 
     def close(self) -> None:
         """Close nothing; the LM behind belongs to whoever made it."""

@@ -43,6 +43,10 @@ class CassetteOptions:
     """What a miss advises to do; None for a text that fits everywhere."""
     realtime: bool = False
     """Replay streams at the pace at which they came."""
+    write_to: Path | None = None
+    """Where new recordings go, alone, while something else decides whether they are to be kept."""
+    write_through: bool = False
+    """Write after each recording, for whoever is never told of an end."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """The clock."""
 
@@ -74,8 +78,9 @@ class OpenCassette:
         self._lock = threading.Lock()
         self._recorder: RecorderLock | None = None
         if mode.may_write and not (mode is RecordMode.ONCE and self.existed):
-            refuse_read_only(path)
-            self._recorder = RecorderLock(path)
+            target = self.options.write_to or path
+            refuse_read_only(target)
+            self._recorder = RecorderLock(target)
         try:
             self._open()
         except BaseException:
@@ -162,6 +167,8 @@ class OpenCassette:
         self._refuse_secrets_of(kept)
         with self._lock:
             self._recorded.append((key, kept))
+            if self.options.write_through:
+                self._write()
 
     def asked(self, request: dict[str, Any]) -> dict[str, Any]:
         """A request in the form in which it is kept and compared: without secrets, filtered."""
@@ -245,11 +252,19 @@ class OpenCassette:
                 details={"path": str(self.path)},
             )
         if self._recorded:
-            save(self.path, Document(self._kept(), self._used_lms()), secrets=self.options.redactor.secrets)
-            self._committed = True
+            self._write()
+
+    def _write(self) -> None:
+        kept = self._kept()
+        used = {interaction.model for interaction in kept}
+        document = Document(kept, tuple(lm for lm in self._lms if lm.model in used))
+        save(self.options.write_to or self.path, document, secrets=self.options.redactor.secrets)
+        self._committed = True
 
     def _kept(self) -> tuple[Interaction, ...]:
         recorded = tuple(interaction for _, interaction in self._recorded)
+        if self.options.write_to is not None:
+            return recorded
         if self.mode is not RecordMode.ALL:
             return (*self.document.interactions, *recorded)
         again = {key for key, _ in self._recorded}
@@ -259,10 +274,6 @@ class OpenCassette:
             if self.options.rules.key(interaction.request) not in again
         ]
         return (*old, *recorded)
-
-    def _used_lms(self) -> tuple[RecordedLM, ...]:
-        used = {interaction.model for interaction in self._kept()}
-        return tuple(lm for lm in self._lms if lm.model in used)
 
     def _take(self, key: bytes) -> int | None:
         positions = self._at.get(key)

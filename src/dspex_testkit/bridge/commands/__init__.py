@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.commands import execution, gemini, journal, lms, programs, sessions, system
+from dspex_testkit.bridge.commands import cassettes, execution, gemini, journal, lms, programs, sessions, system
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
@@ -27,6 +27,8 @@ HANDLERS: dict[str, Handler] = {
     "define_lm": lms.define_lm,
     "undefine_lm": lms.undefine_lm,
     "list_lms": lms.list_lms,
+    "use_cassette": cassettes.use_cassette,
+    "eject_cassette": cassettes.eject_cassette,
     "create_program": programs.create_program,
     "list_programs": programs.list_programs,
     "get_program_info": programs.get_program_info,
