@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,35 @@ def test_the_journal_tells_what_was_asked_and_answered() -> None:
     assert call.usage.output_tokens == -(-len(call.completion) // 4)
     assert call.usage.input_tokens is not None
     assert call.usage.input_tokens > 50
+
+
+def test_rendered_messages_are_kept_on_demand() -> None:
+    """Roles and texts as the model would see them, and what the answer was made of."""
+    lm = MockLM(journal=Journal(keep_messages=True), capabilities=Capabilities(reasoning=True))
+    with dspy.context(lm=lm):
+        dspy.ChainOfThought("question -> answer", rationale_field_type=dspy.Reasoning)(question="q")
+    call = lm.journal[0]
+    assert call.messages is not None
+    assert [message["role"] for message in call.messages] == ["system", "user"]
+    assert "[[ ## question ## ]]\nq" in call.messages[1]["content"]
+    assert call.parts == ("thinking", "text")
+    assert json.loads(json.dumps(call.to_dict()))["parts"] == ["thinking", "text"]
+    plain = MockLM()
+    _ask(plain)
+    assert plain.journal[0].messages is None
+
+
+def test_the_journal_comes_out_as_json_lines() -> None:
+    """One line a call, whatever was asked."""
+    lm = MockLM.deterministic({"default": 2**70}, prices={"input": 1, "output": 1})
+    with dspy.context(lm=lm):
+        dspy.Predict("question, image: dspy.Image -> n: int")(
+            question="é", image=dspy.Image("data:image/png;base64,AA==")
+        )
+        _ask(lm, "second")
+    first, second = (json.loads(line) for line in lm.journal.json_lines())
+    assert (first["outputs"]["n"], first["inputs"]["question"]) == (2**70, "é")
+    assert [json.loads(line)["seq"] for line in lm.journal.json_lines(since=first["seq"])] == [second["seq"]]
 
 
 def test_usage_reaches_dspy_too() -> None:

@@ -67,6 +67,10 @@ class LMCall:
     """Values per output field as the engine chose them; None where the call failed."""
     completion: str | None = None
     """The text as the adapter will read it."""
+    parts: tuple[str, ...] = ()
+    """What the answer was made of, in order: `text`, `thinking`, `tool_call`, …"""
+    messages: tuple[Mapping[str, str], ...] | None = None
+    """The rendered messages, role and text; only where the journal keeps them."""
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost: Decimal | None = None
@@ -99,6 +103,8 @@ class LMCall:
         record["scope"] = str(self.scope) if self.scope is not None else None
         record["usage"] = {f.name: getattr(self.usage, f.name) for f in fields(self.usage)}
         record["cost"] = str(self.cost) if self.cost is not None else None
+        record["parts"] = list(self.parts)
+        record["messages"] = None if self.messages is None else [dict(message) for message in self.messages]
         record["inputs"] = dict(self.inputs)
         record["outputs"] = dict(self.outputs) if self.outputs is not None else None
         record["details"] = dict(self.details) if self.details is not None else None

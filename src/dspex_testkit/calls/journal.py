@@ -1,5 +1,6 @@
 """The ordered LM calls of a bridge, or of one LM that is used without a bridge, and the changes of who answers."""
 
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -33,9 +34,11 @@ class Journal:
     Args:
         max_calls: How many calls are kept.
         max_chars: How much of one text value is kept; what is cut says so.
+        keep_messages: Keep the rendered messages too, some kilobytes a call.
     """
 
-    def __init__(self, *, max_calls: int = 10_000, max_chars: int = 20_000) -> None:
+    def __init__(self, *, max_calls: int = 10_000, max_chars: int = 20_000, keep_messages: bool = False) -> None:
+        self.keeps_messages = keep_messages
         self._calls: deque[LMCall] = deque(maxlen=max_calls)
         self._changes: deque[LMChange] = deque(maxlen=min(max_calls, _MAX_CHANGES))
         self._max_chars = max_chars
@@ -95,6 +98,11 @@ class Journal:
             and (program_id is None or call.program_id == program_id)
         ]
         return found if limit is None else found[len(found) - min(limit, len(found)) :]
+
+    def json_lines(self, *, since: int = 0) -> Iterator[str]:
+        """The calls after a sequence number, each as a line of JSON, for a file that other tools read."""
+        for call in self.calls(since=since):
+            yield json.dumps(call.to_dict(), ensure_ascii=False) + "\n"
 
     def clear(self, *, session_id: str | _AnySession | None = ANY_SESSION) -> int:
         """Forget calls and changes (all, or one session's) and return how many calls they were."""

@@ -168,6 +168,8 @@ class Answering:
                 inputs=to_json_mapping(self.call.inputs),
                 outputs=None if answered is None else to_json_mapping(answered.outputs),
                 completion=None if reply is None else reply.text,
+                parts=() if reply is None else tuple(part.type for part in reply.parts),
+                messages=tuple(self.call.messages) if getattr(journal, "keeps_messages", False) else None,
                 finish_reason=None if answered is None else answered.finish_reason,
                 usage=_NO_USAGE if answered is None else answered.usage,
                 cost=None if answered is None else answered.cost,
