@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from dspex_testkit.cassettes.deck import CassetteDeck
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import CassetteDeck
-
-if TYPE_CHECKING:
     from dspex_testkit.lm.loops import Loops
 
 
@@ -60,8 +57,6 @@ class LMFactory:
         policy: What answers for a config of a real provider.
         seed: The seed of random mocks that name none.
         allow_import: Module prefixes from which functions may be imported.
-        cassettes: The recordings, under a policy that plays or makes them.
-        model_aliases: Models that are asked in place of others while recording.
         cassettes: The recordings, under a policy that plays or makes them.
         model_aliases: Models that are asked in place of others while recording.
         max_lms: How many LMs are kept; the least recently used of those that nobody is using is closed first.
@@ -165,8 +160,6 @@ class LMFactory:
             return self._build_ensemble(config)
         if self._cassettes is not None and self._policy.plays(config):
             return self._build_recorded(config, self._cassettes)
-        if self._cassettes is not None and self._policy.plays(config):
-            return self._build_recorded(config, self._cassettes)
         if self._policy.mocks(config):
             return self._build_mock(config)
         from dspex_testkit.lm.live import LivePart
@@ -195,15 +188,6 @@ class LMFactory:
             raise
         lm = ComposedLM(config.dspy_model, ensemble, params=config.params, capabilities=capabilities_of(config))
         return KeptLM(config.digest, lm, ensemble, held)
-
-    def _build_recorded(self, config: LMConfig, cassettes: "CassetteDeck") -> KeptLM:
-        from dspex_testkit.calls import LMCall
-        from dspex_testkit.lm.parts import AskedLM
-        from dspex_testkit.lm.recorded import RecordedProviderLM
-
-        lm = RecordedProviderLM(config, cassettes, self._aliases)
-        identity = LMCall(provider=config.provider, model=config.model, mocked=not cassettes.records, engine="replay")
-        return KeptLM(config.digest, lm, AskedLM(lm, config.params, identity))
 
     def _build_recorded(self, config: LMConfig, cassettes: "CassetteDeck") -> KeptLM:
         from dspex_testkit.calls import LMCall
