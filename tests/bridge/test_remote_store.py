@@ -101,11 +101,12 @@ class Shop:
 
     def close(self) -> None:
         """End every conversation."""
-        for connection in self._open:
-            with connection:
-                connection.shutdown(socket.SHUT_RDWR)
+        for theirs in self._open[1::2]:
+            theirs.shutdown(socket.SHUT_WR)
         for thread in self._threads:
             thread.join()
+        for connection in self._open:
+            connection.close()
 
 
 @pytest.fixture

@@ -77,11 +77,7 @@ class LMScopes:
         if parsed.value is None:
             return None, parsed.warnings
         if isinstance(parsed.value, LMConfig):
-            for leaf in parsed.value.leaves:
-                if leaf.api_key is not None:
-                    self._secrets.add(leaf.api_key.get_secret_value())
-            for key in self._policy.check(parsed.value):
-                self._secrets.add(key)
+            self._learn_keys(parsed.value)
             check_import(parsed.value, self._settings.allow_import)
         return Assignment(scope, parsed.value, new_lm_id()), parsed.warnings
 
@@ -168,7 +164,18 @@ class LMScopes:
             NoLMConfiguredError: No scope names one.
             UnknownLMError: The deciding scope refers to a name that is gone.
         """
-        return self.choose(self.scopes(overrides, program, session_id))
+        resolved = self.choose(self.scopes(overrides, program, session_id))
+        # Another worker of the pool may have been told; what a provider says of a key goes through this one.
+        self._learn_keys(resolved.config)
+        return resolved
+
+    def _learn_keys(self, config: LMConfig) -> None:
+        """Keep the keys of a config out of whatever is shown; refuses a config that the policy cannot serve."""
+        for leaf in config.leaves:
+            if leaf.api_key is not None:
+                self._secrets.add(leaf.api_key.get_secret_value())
+        for key in self._policy.check(config):
+            self._secrets.add(key)
 
     def is_mocked(self, resolved: ResolvedLM) -> bool:
         """Whether a mock will answer."""

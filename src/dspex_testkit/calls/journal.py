@@ -104,6 +104,13 @@ class Journal:
         for call in self.calls(since=since):
             yield json.dumps(call.to_dict(), ensure_ascii=False) + "\n"
 
+    def count(self, *, session_id: str | _AnySession | None = ANY_SESSION) -> int:
+        """How many calls there are: in all, or a session's (None for those without one)."""
+        with self._lock:
+            if isinstance(session_id, _AnySession):
+                return len(self._calls)
+            return sum(call.session_id == session_id for call in self._calls)
+
     def clear(self, *, session_id: str | _AnySession | None = ANY_SESSION) -> int:
         """Forget calls and changes (all, or one session's) and return how many calls they were."""
         with self._lock:

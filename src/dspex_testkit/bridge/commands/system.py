@@ -35,7 +35,7 @@ def get_stats(bridge: "Bridge", args: Args) -> dict[str, Any]:
         "command_count": bridge.command_count,
         "commands_processed": bridge.command_count,
         "error_count": bridge.error_count,
-        "lm_call_count": len(bridge.store.journal.calls(session_id=session)),
+        "lm_call_count": bridge.store.journal.count(session_id=session),
         "uptime": time.monotonic() - bridge.started,
         "memory_usage": memory_usage(),
         "dspy_available": True,

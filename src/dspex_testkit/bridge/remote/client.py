@@ -130,7 +130,7 @@ class RemoteJournal(RemoteObject):
         return call
 
     def __len__(self) -> int:
-        return len(self.calls())
+        return int(self.count())
 
     def __iter__(self) -> Iterator[LMCall]:
         return iter(self.calls())

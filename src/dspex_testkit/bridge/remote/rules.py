@@ -20,6 +20,7 @@ UNNOTICED = (
         "programs",
         "session_data",
         "calls",
+        "count",
         "changes",
         "next_index",
         "record_change",
