@@ -1,7 +1,7 @@
 """The conformance checklist of the wire contract, row by row, against the launcher that DSPex starts.
 
-Rows 11 and 12 hold here for one bridge process; state shared by the workers of one pool is a promise of the warm
-host's.
+Rows 11 and 12 hold here for one bridge at a time and for two workers of one pool; `tests/host` says more of what the
+workers of a pool share, and of who does not.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import pytest
 from dspex_testkit.protocol import Request, encode_frame
 from dspex_testkit.runtime.install import install
 from tests.support.bridges import PATIENCE, Process
+from tests.support.hosts import forget_shared_state
 
 QA = {"name": "QA", "inputs": [{"name": "question"}], "outputs": [{"name": "answer", "type": "string"}]}
 ASK = {"question": "Who?"}
@@ -37,6 +38,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def launch(script: Path, tmp_path: Path) -> Iterator[Launch]:
     """Starts bridges through the launcher, from a working directory that has nothing to do with it."""
+    forget_shared_state()
     started: list[Process] = []
 
     def launch(mode: str = "standalone", **options: Any) -> Process:
@@ -304,7 +306,9 @@ def test_row_10_program_data_suffices_on_a_fresh_worker(launch: Launch) -> None:
         "program_type",
         "signature",
     ]
-    first, second = launch("pool-worker"), launch("pool-worker", env={"DSPEX_TESTKIT_DEFAULT_LM": "mock"})
+    alone = {"DSPEX_TESTKIT_HOST": "off"}
+    first = launch("pool-worker", env=alone)
+    second = launch("pool-worker", env={"DSPEX_TESTKIT_DEFAULT_LM": "mock", **alone})
     created = first.call("create_program", {"id": "p", "signature": QA, "session_id": "anonymous"})
     data = {name: created[name] for name in kept} | {"created_at": 1, "execution_count": 0, "last_executed": None}
 
@@ -326,9 +330,23 @@ def test_row_11_created_programs_are_found_again(bridge: Process, session: dict[
     assert bridge.call("delete_program", {"program_id": "p", **session})["status"] == "deleted"
 
 
+@pytest.mark.parametrize("session", [{}, {"session_id": "anonymous"}, {"session_id": "named"}])
+def test_row_11_another_worker_of_the_pool_finds_them_too(launch: Launch, session: dict[str, str]) -> None:
+    """Create on one; execute, list, describe and delete on the other, without `program_data`."""
+    env = {"DSPEX_TESTKIT_DEFAULT_LM": "mock"}
+    one, other = launch("pool-worker", env=env), launch("pool-worker", env=env)
+    one.call("create_program", {"id": "p", "signature": QA, **session})
+
+    assert other.call("execute_program", {"program_id": "p", "inputs": ASK, **session})["answer"]
+    assert [entry["id"] for entry in other.call("list_programs", session)["programs"]] == ["p"]
+    assert other.call("get_program_info", {"program_id": "p", **session})["execution_count"] == 1
+    assert other.call("delete_program", {"program_id": "p", **session})["status"] == "deleted"
+    assert one.ask("execute_program", {"program_id": "p", "inputs": ASK, **session}).code == "program_not_found"
+
+
 def test_row_12_sessions_and_processes_are_isolated(bridge: Process, launch: Launch) -> None:
-    """Programs and LMs of one session are invisible to another, and to a bridge of another process."""
-    other = launch("pool-worker")
+    """Programs and LMs of one session are invisible to another, and to a bridge that is not of the pool."""
+    other = launch("standalone")
     bridge.call("create_program", {"id": "p", "signature": QA, "session_id": "a"})
     bridge.call("configure_lm", {"provider": "mock", "model": "of-a", "session_id": "a"})
 

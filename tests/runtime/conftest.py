@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.support.bridges import PATIENCE, Process
+from tests.support.hosts import forget_shared_state
 
 Start = Callable[..., Process]
 
@@ -48,13 +49,22 @@ def mode(request: pytest.FixtureRequest) -> str:
     return value
 
 
+@pytest.fixture(autouse=True)
+def host(request: pytest.FixtureRequest) -> str:
+    """Whether bridges are forked from a host; a file says so where both ways are its subject."""
+    return str(getattr(request, "param", "auto"))
+
+
 @pytest.fixture
-def start(mode: str) -> Iterator[Start]:
-    """Starts a bridge process in the test's mode."""
+def start(mode: str, host: str) -> Iterator[Start]:
+    """Starts a bridge process in the test's mode; a pool's worker finds nothing of the tests before."""
+    if mode == "pool-worker":
+        forget_shared_state()
     with ExitStack() as stack:
 
         def start(**options: Any) -> Process:
-            return stack.enter_context(Process(**{"mode": mode, **options}))
+            env = {"DSPEX_TESTKIT_HOST": host, **options.pop("env", {})}
+            return stack.enter_context(Process(**{"mode": mode, "env": env, **options}))
 
         yield start
 
@@ -69,6 +79,8 @@ class Gate:
         module.write_text(GATED_DSPY, encoding="utf-8")
         inherited = os.environ.get("PYTHONPATH")
         self.env = {
+            # A host would import behind the gate before there is a worker.
+            "DSPEX_TESTKIT_HOST": "off",
             "GATE": str(self._path),
             "PYTHONPATH": os.pathsep.join([str(module.parent), *([inherited] if inherited else [])]),
         }

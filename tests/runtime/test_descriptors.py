@@ -10,6 +10,8 @@ from tests.support.bridges import Process
 NOISE = ["noise from Python", "noise below Python", "noise from a child", "noise on stderr", "noise on its stderr"]
 SECRET = "sk-do-not-tell-4242"
 
+pytestmark = pytest.mark.parametrize("host", ["auto", "off"], indirect=True)
+
 
 def execute(bridge: Process) -> None:
     """Have everything imported, and with it the library that prints."""
@@ -60,7 +62,7 @@ def test_a_child_process_holds_neither_end_of_the_frames(busy: Busy) -> None:
     """A child that outlived the bridge would keep the port open, and one that prints would shift a frame."""
     assert busy.bridge.process.stdout is not None
     frames = Path(f"/proc/self/fd/{busy.bridge.process.stdout.fileno()}").readlink()
-    bridge = Path(f"/proc/{busy.bridge.process.pid}/fd")
+    bridge = Path(f"/proc/{busy.child.ppid()}/fd")
     held = {fd.readlink() for fd in Path(f"/proc/{busy.child.pid}/fd").iterdir()}
     assert frames in {fd.readlink() for fd in bridge.iterdir()}
     assert frames not in held

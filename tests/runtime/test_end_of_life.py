@@ -15,6 +15,8 @@ from dspex_testkit.protocol import Request, encode_frame, encode_request, frame_
 from tests.runtime.conftest import Busy, Start
 from tests.support.bridges import PATIENCE, Process
 
+pytestmark = pytest.mark.parametrize("host", ["auto", "off"], indirect=True)
+
 
 def close_input(bridge: Process) -> None:
     """What a port does to stdin when it closes."""
