@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print a JSON list of rows instead of a table")
     command.set_defaults(run=_demo)
 
+    from dspex_testkit.cassettes.commands import add_commands
+
+    add_commands(commands)
+
     commands.add_parser("bridge", help="serve on standard input and output, as dspex-bridge does", add_help=False)
     return parser
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dspex_testkit.cassettes.drift import Drift, Severity
     from dspex_testkit.cassettes.http import HTTPCassette, http_cassette
     from dspex_testkit.cassettes.interaction import Interaction
+    from dspex_testkit.cassettes.library import CassetteLibrary
     from dspex_testkit.cassettes.lm import CassetteLM
     from dspex_testkit.cassettes.matching import MatchRules
     from dspex_testkit.cassettes.modes import RecordMode
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CassetteDeck": "deck",
     "CassetteLM": "lm",
+    "CassetteLibrary": "library",
     "CassetteOptions": "opened",
     "CassetteReport": "report",
     "Drift": "drift",
@@ -46,6 +48,7 @@ _HOME = {
 __all__ = [
     "CassetteDeck",
     "CassetteLM",
+    "CassetteLibrary",
     "CassetteOptions",
     "CassetteReport",
     "Drift",
@@ -70,7 +73,12 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(f"{__name__}.{_HOME[name]}")
     except ModuleNotFoundError as error:
-        if error.name in ("yaml", "vcr", "filelock", "platformdirs"):
-            raise MissingExtraError("recording", "cassettes") from error
-        raise
+        raise missing_extra(error) from error
     return getattr(module, name)
+
+
+def missing_extra(error: ModuleNotFoundError) -> Exception:
+    """What to raise where an import failed: which extra is missing, if one is."""
+    if error.name in ("yaml", "vcr", "filelock", "platformdirs"):
+        return MissingExtraError("Recording", "cassettes")
+    return error

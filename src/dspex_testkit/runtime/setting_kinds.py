@@ -106,6 +106,15 @@ def _modules(value: "Any") -> "tuple[str, ...]":
     return tuple(names)
 
 
+def _pairs(value: "Any") -> "tuple[tuple[str, str], ...]":
+    if isinstance(value, str):
+        value = dict(pair.split("=", 1) for pair in value.split(","))
+    pairs = tuple((name.strip(), other.strip()) for name, other in value.items())
+    if not all(name and other for name, other in pairs):
+        raise ValueError
+    return pairs
+
+
 boolean = Kind("true or false", _boolean, "true|false", ("true", "false"))
 integer = Kind("an integer", _integer, "N")
 count = Kind("a positive integer", _count, "N")
@@ -115,3 +124,4 @@ text = Kind("text that is not empty", _text, "TEXT")
 log_target = Kind("a path, 'stderr' or 'off'", _log_target, "PATH|stderr|off")
 lm = Kind("a model such as 'openai/gpt-4', or an LM config as a JSON object", _lm, "MODEL|JSON")
 modules = Kind("module names separated by commas, such as 'myapp.mocks'", _modules, "MODULE,…")
+pairs = Kind("pairs of models such as 'gemini-1.5-flash=gemini-2.5-flash'", _pairs, "MODEL=MODEL,…")

@@ -68,6 +68,27 @@ SETTINGS = (
         None,
         "The LM where no other scope names one: a model such as `openai/gpt-4`, or an LM config.",
     ),
+    Setting("cassettes", kinds.text, "cassettes", "The folder of recordings, for the policies `replay` and `record`."),
+    Setting(
+        "record_mode",
+        kinds.choice("once", "new_episodes", "all", "rewrite", "none"),
+        "once",
+        "What `record` does with cassettes that no client opens by name.",
+    ),
+    Setting(
+        "record_staging",
+        kinds.text,
+        None,
+        "Where such recordings wait for a command to succeed; `dspex-testkit record` sets it.",
+        flag=False,
+        key=False,
+    ),
+    Setting(
+        "model_aliases",
+        kinds.pairs,
+        (),
+        "Models that are asked in place of others while recording, e.g. `gemini-1.5-flash=gemini-2.5-flash`.",
+    ),
     Setting("log", kinds.log_target, "off", "Where log lines and stray prints go: a path, `stderr` or `off`."),
     Setting(
         "log_level",

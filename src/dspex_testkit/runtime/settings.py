@@ -30,6 +30,10 @@ class Settings:
 
     offline_policy: str
     default_lm: "str | dict[str, Any] | None"
+    cassettes: str
+    record_mode: str
+    record_staging: "str | None"
+    model_aliases: "tuple[tuple[str, str], ...]"
     log: str
     log_level: str
     strict: bool
@@ -60,6 +64,10 @@ class Settings:
         return BridgeSettings(
             offline_policy=OfflinePolicy(self.offline_policy),
             default_lm=self.default_lm,
+            cassettes=self.cassettes,
+            record_mode=self.record_mode,
+            record_staging=self.record_staging,
+            model_aliases=self.model_aliases,
             strict_signatures=self.strict,
             dynamic_signatures=self.dynamic_signatures,
             seed=self.seed,

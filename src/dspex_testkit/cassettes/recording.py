@@ -1,0 +1,116 @@
+"""`dspex-testkit record -- COMMAND`: the bridges that a command starts record, and it is kept if the command succeeds.
+
+Each process writes files of its own into a waiting room, so several may record one session; afterwards their
+recordings are put together in the order in which they were made.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dspex_testkit.cassettes.document import Document, RecordedLM, read_document
+from dspex_testkit.cassettes.files import RecorderLock, refuse_read_only
+from dspex_testkit.cassettes.library import cassette_files
+from dspex_testkit.cassettes.matching import MatchRules
+from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.redaction import secrets_of_environment
+from dspex_testkit.cassettes.saving import save
+from dspex_testkit.errors import NothingRecordedError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCommand:
+    """What came of a command."""
+
+    status: int
+    """Its exit status."""
+    written: tuple[Path, ...]
+    """Cassettes that are new or changed."""
+
+
+def record_command(command: Sequence[str], *, folder: Path, mode: RecordMode) -> RecordedCommand:
+    """Run a command whose bridges record.
+
+    Raises:
+        NothingRecordedError: It succeeded, and nothing was recorded.
+        CassetteError: A recording cannot be kept.
+        UsageError: There is no such command, or the mode records nothing.
+    """
+    if not mode.may_write:
+        raise UsageError(f"Record mode {str(mode)!r} records nothing; use once, new_episodes, all or rewrite")
+    folder = folder.resolve()
+    refuse_read_only(folder / "any.yaml")
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _contents(folder)
+    waiting = Path(tempfile.mkdtemp(prefix=".recording-", dir=folder))
+    try:
+        status = _run(command, folder, mode, waiting)
+        promoted = _promote(waiting, folder, mode) if status == 0 else ()
+    finally:
+        shutil.rmtree(waiting, ignore_errors=True)
+    # Cassettes that clients opened and ejected by name were written by the bridges themselves.
+    named = [path for path, content in _contents(folder).items() if before.get(path) != content]
+    written = tuple(sorted({*promoted, *named}))
+    if status == 0 and not written and not (before and mode in (RecordMode.ONCE, RecordMode.NEW_EPISODES)):
+        raise NothingRecordedError(
+            f"{command[0]} succeeded, and no bridge recorded anything into {folder}; does it start one, and does that "
+            "bridge ask an LM of a real provider?",
+            details={"folder": str(folder)},
+        )
+    return RecordedCommand(status, written)
+
+
+def _run(command: Sequence[str], folder: Path, mode: RecordMode, waiting: Path) -> int:
+    environment = {
+        **os.environ,
+        "DSPEX_TESTKIT_OFFLINE_POLICY": "record",
+        "DSPEX_TESTKIT_CASSETTES": str(folder),
+        "DSPEX_TESTKIT_RECORD_MODE": str(mode),
+        "DSPEX_TESTKIT_RECORD_STAGING": str(waiting),
+    }
+    try:
+        return subprocess.run(list(command), env=environment, check=False).returncode
+    except (FileNotFoundError, PermissionError) as error:
+        raise UsageError(f"{command[0]} cannot be run: {error.strerror}") from error
+
+
+def _promote(waiting: Path, folder: Path, mode: RecordMode) -> tuple[Path, ...]:
+    parts: dict[str, list[Document]] = defaultdict(list)
+    for path in sorted(waiting.glob("*~*.yaml")):
+        parts[path.stem.rpartition("~")[0]].append(read_document(path))
+    written = []
+    for name, documents in parts.items():
+        path = folder / f"{name}.yaml"
+        lock = RecorderLock(path)
+        try:
+            save(path, _joined(path, documents, mode), secrets=secrets_of_environment())
+        finally:
+            lock.release()
+        written.append(path)
+    return tuple(written)
+
+
+def _joined(path: Path, documents: Sequence[Document], mode: RecordMode) -> Document:
+    recorded = sorted(
+        (interaction for document in documents for interaction in document.interactions),
+        key=lambda interaction: interaction.recorded_at or "",
+    )
+    old = read_document(path) if path.exists() and mode is not RecordMode.REWRITE else Document()
+    kept = old.interactions
+    if mode is RecordMode.ALL:
+        rules = MatchRules()
+        again = {rules.key(interaction.request) for interaction in recorded}
+        kept = tuple(interaction for interaction in kept if rules.key(interaction.request) not in again)
+    interactions = (*kept, *recorded)
+    lms: dict[str, RecordedLM] = {lm.model: lm for document in (old, *documents) for lm in document.lms}
+    used = {interaction.model for interaction in interactions}
+    return Document(interactions, tuple(lm for lm in lms.values() if lm.model in used))
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in cassette_files([folder])}

@@ -1,0 +1,227 @@
+"""What `dspex-testkit cassettes` and `dspex-testkit record` print, write and return."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dspex_testkit import cassettes
+from dspex_testkit.cli import main
+from dspex_testkit.mock_lm import MockLM
+from dspex_testkit.simulator import ProviderSimulator
+from dspex_testkit.simulator.target import Target
+
+Ask = Callable[..., str]
+
+
+@pytest.fixture
+def recorded(path: Path, sums: MockLM, ask: Ask) -> Path:
+    """A cassette of two sums."""
+    with cassettes.record(sums, path) as lm:
+        ask(lm, "2+2")
+        ask(lm, "2+3")
+    return path
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A simulated provider that can add."""
+    with ProviderSimulator() as simulator:
+        yield simulator.target("openai/gpt-4o-mini", spec={"responses": {"2+2": "4", "2+3": "5"}})
+
+
+def test_list_names_every_cassette(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each: path, level, interactions, models, date."""
+    assert main(["cassettes", "list", str(recorded.parent)]) == 0
+    line = capsys.readouterr().out
+    assert f"{recorded}  lm  2 interactions  openai/gpt-4o-mini  20" in line
+    assert main(["cassettes", "list", "--json", str(recorded)]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["interactions"] == 2
+
+
+def test_stats_add_up_and_name_duplicates(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Totals over a folder; what is recorded twice is named."""
+    (recorded.parent / "copy.yaml").write_bytes(recorded.read_bytes())
+    assert main(["cassettes", "stats", "--duplicates", "--json", str(recorded.parent)]) == 0
+    totals = json.loads(capsys.readouterr().out)
+    assert (totals["cassettes"], totals["interactions"], len(totals["duplicates"])) == (2, 4, 2)
+    assert totals["input_tokens"] > 100
+
+
+def test_show_reads_like_a_conversation(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Questions and answers are printed; one interaction comes with its system prompt."""
+    assert main(["cassettes", "show", str(recorded)]) == 0
+    shown = capsys.readouterr().out
+    assert "    2+2\n" in shown
+    assert "system:" not in shown
+    assert main(["cassettes", "show", "-n", "1", str(recorded)]) == 0
+    shown = capsys.readouterr().out
+    assert "    2+3\n" in shown
+    assert "system:" in shown
+    assert main(["cassettes", "show", "-n", "9", str(recorded)]) == 2
+
+
+def test_diff_names_what_differs(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Equal files give 0; another answer gives 1 and shows both."""
+    other = tmp_path / "other.yaml"
+    other.write_bytes(recorded.read_bytes())
+    assert main(["cassettes", "diff", str(recorded), str(other)]) == 0
+    other.write_text(other.read_text().replace("              4\n", "              four\n"))
+    capsys.readouterr()
+    assert main(["cassettes", "diff", str(recorded), str(other)]) == 1
+    assert "text: openai/gpt-4o-mini" in capsys.readouterr().out
+
+
+def test_scrub_cuts_out_what_was_recorded_before_it_was_known(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key that got into a file is taken out, and a clean file stays as it is."""
+    before = recorded.read_bytes()
+    assert main(["cassettes", "scrub", str(recorded)]) == 0
+    assert recorded.read_bytes() == before
+    recorded.write_text(recorded.read_text().replace("              4\n", "              my-password-is-4\n"))
+    monkeypatch.setenv("SOME_PASSWORD", "my-password-is-4")
+    assert main(["cassettes", "scrub", str(recorded)]) == 0
+    assert "my-password" not in recorded.read_text()
+    assert "1 interactions changed" in capsys.readouterr().out
+
+
+def test_verify_asks_again_and_changes_nothing(
+    recorded: Path, target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without drift 0, with drift 1 and its severity, and the file as it was."""
+    monkeypatch.setenv("OPENAI_API_KEY", target.api_key)
+    before = recorded.read_bytes()
+    arguments = ["cassettes", "verify", str(recorded), "--api-base", target.api_base]
+    assert main([*arguments, "--fail-on", "schema"]) == 0
+    target.configure(spec={"responses": {"2+2": "IV", "2+3": "5"}})
+    capsys.readouterr()
+    main(arguments)
+    target.configure(spec={"responses": {"2+2": "IV", "2+3": "5"}})
+    assert main([*arguments, "--json"]) == 1
+    assert recorded.read_bytes() == before
+
+
+def test_convert_writes_beside_and_does_not_overwrite(tmp_path: Path, target: Target, ask: Ask) -> None:
+    """The output is NAME.lm.yaml; a second time only with --force."""
+    raw = tmp_path / "raw.yaml"
+    with cassettes.http_cassette(raw, record_mode="once"):
+        ask(target.lm(), "2+2")
+    assert main(["cassettes", "convert", str(raw)]) == 0
+    assert ask(cassettes.replay(tmp_path / "raw.lm.yaml"), "2+2") == "4"
+    assert main(["cassettes", "convert", str(raw)]) == 2
+    assert main(["cassettes", "convert", "--force", str(raw)]) == 0
+
+
+def test_prune_names_first_and_takes_out_on_demand(
+    recorded: Path, ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unplayed interactions and orphan files of a run are named, and go with --yes."""
+    orphan = recorded.parent / "orphan.yaml"
+    orphan.write_bytes(recorded.read_bytes())
+    library = cassettes.CassetteLibrary(recorded.parent)
+    cassette = library.open("test")
+    ask(cassette.lm_for(), "2+3")
+    assert library.orphans() == [orphan]
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps([one.to_dict() for one in library.reports()]))
+    arguments = ["cassettes", "prune", str(recorded.parent), "--report", str(report)]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "unplayed interactions 0" in shown
+    assert f"{orphan}: no test opened it" in shown
+    assert orphan.exists()
+    assert main([*arguments, "--yes"]) == 0
+    assert not orphan.exists()
+    assert len(yaml.safe_load(recorded.read_text())["interactions"]) == 1
+
+
+def test_only_the_named_cassettes_are_recorded_again(recorded: Path, sums: MockLM, ask: Ask) -> None:
+    """In a library one cassette can be rewritten while all others replay."""
+    other = recorded.parent / "other.yaml"
+    other.write_bytes(recorded.read_bytes())
+    library = cassettes.CassetteLibrary(recorded.parent, record_mode="rewrite", only=["oth*"])
+    before = recorded.read_bytes()
+    with library.open("test") as cassette:
+        ask(cassette.lm_for(sums), "2+2")
+    with library.open("other") as cassette:
+        ask(cassette.lm_for(sums), "3+3")
+    assert recorded.read_bytes() == before
+    assert len(yaml.safe_load(other.read_text())["interactions"]) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "nowhere"], ["show", "nowhere.yaml"], ["prune", ".", "--report", "nowhere.json"]]
+)
+def test_what_is_not_there_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 2 and one line that names the file."""
+    assert main(["cassettes", *arguments]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+SUITE = """
+import sys
+from tests.support.bridges import Process
+config, status = {config!r}, int(sys.argv[1])
+def ask(client, session, question):
+    client.call("configure_lm", dict(config, session_id=session))
+    client.call("create_program", {{"id": "qa", "signature": "question -> answer", "session_id": session}})
+    run = {{"program_id": "qa", "session_id": session, "inputs": {{"question": question}}}}
+    print(client.call("execute_program", run)["answer"])
+with Process() as one, Process(mode="pool-worker", worker_id="w2") as two:
+    ask(one, "shared", "2+2")
+    ask(two, "shared", "2+3")
+    one.call("use_cassette", {{"session_id": "named", "name": "suite/named"}})
+    ask(one, "named", "2+2")
+    one.call("eject_cassette", {{"session_id": "named", "passed": status == 0}})
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path, target: Target) -> list[str]:
+    """A command that starts two bridges and asks both, as an Elixir suite would."""
+    config = {"provider": "openai", "model": "gpt-4o-mini", "api_base": target.api_base, "api_key": target.api_key}
+    script = tmp_path / "suite.py"
+    script.write_text(SUITE.format(config=config))
+    return [sys.executable, str(script)]
+
+
+def test_recording_a_command_keeps_what_its_bridges_asked(
+    tmp_path: Path, suite: list[str], target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two bridge processes of one session end up in one cassette, which then replays without the provider."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    folder = tmp_path / "recorded"
+    assert main(["record", "--cassettes", str(folder), "--", *suite, "0"]) == 0
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == [
+        "shared.yaml",
+        "suite/named.yaml",
+    ]
+    assert len(yaml.safe_load((folder / "shared.yaml").read_text())["interactions"]) == 2
+    asked = len(target.calls)
+    assert target.api_key not in (folder / "shared.yaml").read_text()
+    assert main(["record", "--cassettes", str(folder), "--", *suite, "0"]) == 0
+    assert len(target.calls) == asked
+
+
+def test_a_command_that_fails_keeps_nothing(
+    tmp_path: Path, suite: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[Any]
+) -> None:
+    """Its exit status is passed on, and the folder stays empty."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    folder = tmp_path / "recorded"
+    assert main(["record", "--cassettes", str(folder), "--", *suite, "3"]) == 3
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert "not kept" in capsys.readouterr().err
+
+
+def test_a_command_that_records_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A green run without a recording did not do what was asked."""
+    assert main(["record", "--cassettes", str(tmp_path / "c"), "--", sys.executable, "-c", "pass"]) == 2
+    assert "no bridge recorded anything" in capsys.readouterr().err
+    assert main(["record", "--cassettes", str(tmp_path / "c")]) == 2
