@@ -15,6 +15,7 @@ from dspex_testkit.simulator.http_faults import HTTPFault
 _JSON = "application/json"
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n"
 _MEGABYTE = 1 << 20
+_USUAL_DELAY = 1.0
 
 
 class Delivery:
@@ -86,7 +87,7 @@ class Delivery:
             self.close()
             return response
         if fault.kind == "malformed":
-            payload = payload[: len(payload) // 2] + b"<<<" + payload[len(payload) // 2 :]
+            payload = payload[:-1] + b",,"
         elif fault.kind == "oversized":
             payload = payload[:-1] + b" " * (fault.megabytes * _MEGABYTE) + b"}"
         content_type = "text/plain" if fault.kind == "wrong_content_type" else _JSON
@@ -113,7 +114,8 @@ class Delivery:
         """The fault's delay; one without an end ends with the server, or with the client."""
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stopping.wait())]
         if fault.delay_ms is not None or fault.kind != "hang":
-            waits.append(asyncio.ensure_future(self._clock.asleep((fault.delay_ms or 0.0) / 1000)))
+            delay = _USUAL_DELAY if fault.delay_ms is None else fault.delay_ms / 1000
+            waits.append(asyncio.ensure_future(self._clock.asleep(delay)))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -54,7 +54,7 @@ MESSAGES: Final = {
     "auth": "Simulated: the API key provided is not valid.",
     "billing": "Simulated: you exceeded your current quota, please check your plan and billing details.",
     "permission": "Simulated: you have no permission to use this.",
-    "not_found": "Simulated: the model does not exist or you do not have access to it.",
+    "not_found": "Simulated: the model {model} does not exist or you do not have access to it.",
     "too_large": "Simulated: the request is too large.",
     "unprocessable": "Simulated: the request was well formed and cannot be processed.",
     "rate_limit": "Simulated: rate limit reached.",
@@ -63,6 +63,7 @@ MESSAGES: Final = {
     "unavailable": "Simulated: the service is temporarily unavailable.",
     "timeout": "Simulated: the request timed out.",
 }
+"""What is said where a provider has no words of its own that clients look for; `{model}` is filled in."""
 
 
 def refuse(kind: str, message: str, *, code: str | None = None) -> Refused:
@@ -83,7 +84,7 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, lm15.LM15Error):
         kind = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), "server_error")
         message = error.message.split("\n\n", 1)[0]
-        return Failure(kind, message or MESSAGES[kind], retry_after=error.retry_after)
+        return Failure(kind, message or kind, retry_after=error.retry_after)
     return Failure("server_error", f"{type(error).__name__}: {error}")
 
 

@@ -15,7 +15,7 @@ from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.simulator.delivery import Delivery
 from dspex_testkit.simulator.exchange import Ask
-from dspex_testkit.simulator.failures import MESSAGES, STATUSES, Failure, Refused, failure_of, refuse
+from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
 from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
 from dspex_testkit.simulator.redaction import keys_of, redacted
 from dspex_testkit.simulator.registry import Registry
@@ -89,7 +89,7 @@ class _Served:
         self._meet_limits(tokens or 1)
         fault = self._tenant.faults.strike()
         if fault is not None and fault.kind in STATUSES:
-            message = fault.message or MESSAGES[fault.kind]
+            message = fault.message or wire.message(fault.kind, self._model)
             failure = Failure(fault.kind, message, status=fault.status, retry_after=fault.retry_after)
             return await self.fail(failure, fault)
         if fault is not None and fault.kind in BEFORE:
@@ -133,7 +133,7 @@ class _Served:
             return await self._delivery.send(body, headers=self._limit_headers())
         try:
             chunks = await self._delivery.send_stream(wire.stream(ask, answered), wire.stream_type, fault)
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             self._record([replace(call, error="the client closed the stream") for call in calls])
             raise
         self._record([replace(call, stream_chunks=chunks) for call in calls])

@@ -60,7 +60,7 @@ class HTTPFault(BaseModel):
     )
     after_chunks: int = Field(default=1, ge=0, description="Chunks that arrive before a stream stalls or ends.")
     delay_ms: float | None = Field(
-        default=None, ge=0, description="How long a delay takes; left out, a hang is endless."
+        default=None, ge=0, description="How long a delay takes; left out, a second, and a hang is endless."
     )
     megabytes: int = Field(default=16, ge=1, le=512, description="How large an oversized body is.")
     location: str = Field(default="/elsewhere", description="Where a redirect leads.")

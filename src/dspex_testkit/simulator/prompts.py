@@ -34,6 +34,8 @@ _ANY_SECTION = re.compile(r"^(?:\[\[ ## \w+ ## \]\]|<\w+>)\n", re.MULTILINE)
 _XML_SECTION = re.compile(r"^<(\w+)>\n(.*?)\n</\1>", re.MULTILINE | re.DOTALL)
 _SCALARS: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 
+_MAX_DEPTH = 4
+
 # What a signature written as a string is called; the prompt does not tell, and most are written so.
 _NAME = "StringSignature"
 
@@ -138,7 +140,7 @@ def _annotation(kind: str, note: str) -> Any:
 @lru_cache(maxsize=256)
 def shaped(schema: str) -> Any:
     """A type whose values are whatever a JSON Schema, given as text, describes."""
-    described = json.loads(schema)
+    described = _inlined(json.loads(schema), {})
 
     def core(cls: Any, source: Any, handler: Any) -> Any:
         return core_schema.any_schema()
@@ -151,6 +153,20 @@ def shaped(schema: str) -> Any:
         "__get_pydantic_json_schema__": classmethod(json_schema),
     }
     return type("Shaped", (), methods)
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
+    """The schema without references, which pydantic would look for among definitions of its own."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions, depth) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    definitions = schema.get("$defs", definitions)
+    if "$ref" in schema:
+        # A model that contains itself comes to an end somewhere.
+        found = definitions.get(schema["$ref"].rpartition("/")[2], {}) if depth < _MAX_DEPTH else {"type": "null"}
+        return _inlined(found, definitions, depth + 1)
+    return {key: _inlined(value, definitions, depth) for key, value in schema.items() if key != "$defs"}
 
 
 def _read_inputs(prompted: Prompted, text: str) -> dict[str, Any]:

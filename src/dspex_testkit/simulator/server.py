@@ -5,6 +5,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -123,12 +124,12 @@ class ProviderSimulator:
             raise UsageError(f"Port {self._wanted_port} cannot be had: {error.strerror}. Try another, or 0.") from None
         self.port = listener.getsockname()[1]
         self._admin = Admin(self._registry, self.url, self.token)
-        ready = threading.Event()
+        ready: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(listener, ready), name="dspex-testkit-simulator", daemon=True
         )
         self._thread.start()
-        ready.wait()
+        ready.result()
         return self
 
     def stop(self) -> None:
@@ -156,11 +157,15 @@ class ProviderSimulator:
         # The thread ends within the bound of an open connection's shutdown; the loop of the caller goes on meanwhile.
         await asyncio.to_thread(self.stop)
 
-    def _run(self, listener: socket.socket, ready: threading.Event) -> None:
-        with asyncio.Runner() as runner:
-            runner.run(self._serve(listener, ready))
+    def _run(self, listener: socket.socket, ready: "Future[None]") -> None:
+        try:
+            asyncio.run(self._serve(listener, ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
-    async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
+    async def _serve(self, listener: socket.socket, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         provider, admin = Handler(self._registry, self._stopping), self._admin
@@ -171,12 +176,13 @@ class ProviderSimulator:
             assert isinstance(response, web.StreamResponse)
             return response
 
-        server = web.Server(handle, request_factory=_request, access_log=None)
-        runner = web.ServerRunner(server)
+        # Cancelled with its client, so that nobody goes on waiting for one that has left.
+        server = web.Server(handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await runner.setup()
-        site = web.SockSite(runner, listener, shutdown_timeout=0.5)
+        site = web.SockSite(runner, listener)
         await site.start()
-        ready.set()
+        ready.set_result(None)
         await self._stopping.wait()
         await runner.cleanup()
 

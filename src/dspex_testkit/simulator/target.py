@@ -55,7 +55,7 @@ class Target:
         return self.registry.calls(self.id)
 
     def lm(self, *, engine: str = "auto", **params: Any) -> Any:
-        """A `dspy.LM` on this target, without DSPy's cache.
+        """A `dspy.LM` on this target, without DSPy's cache and, as nothing else is said, without its retries.
 
         Args:
             engine: `auto` for the stack that DSPy would choose, `native` or `litellm` for a certain one.
@@ -65,7 +65,7 @@ class Target:
 
         litellm = engine == "litellm"
         options = {"api_base": self.litellm_api_base if litellm else self.api_base, "api_key": self.api_key}
-        return dspy.LM(self.model, engine=engine, **{"cache": False, **options, **params})
+        return dspy.LM(self.model, engine=engine, **{"cache": False, "num_retries": 0, **options, **params})
 
     def configure(self, *, spec: Any = None, faults: Any = None, limits: Any = None) -> None:
         """Replace what is given; positions of scripts and fault schedules begin anew."""

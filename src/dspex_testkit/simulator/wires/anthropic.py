@@ -1,6 +1,7 @@
 """Anthropic's messages."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dspy.lm15 import Reasoning
@@ -40,7 +41,14 @@ class Anthropic(Wire):
     """`POST …/messages`."""
 
     provider = "anthropic"
-    statuses = {"overloaded": 529}  # noqa: RUF012 - a ClassVar by its declaration in Wire
+    statuses = MappingProxyType({"overloaded": 529})
+    messages = MappingProxyType(
+        {
+            "context_length": "prompt is too long: 200000 tokens > 199999 maximum",
+            "not_found": "model: {model}",
+            "overloaded": "Overloaded",
+        }
+    )
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""

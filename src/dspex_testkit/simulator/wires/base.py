@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import orjson
 
 from dspex_testkit.simulator.exchange import Answered, Ask
-from dspex_testkit.simulator.failures import STATUSES, Failure
+from dspex_testkit.simulator.failures import MESSAGES, STATUSES, Failure
 
 EVENT_STREAM = "text/event-stream"
 JSON_LINES = "application/x-ndjson"
@@ -24,6 +24,9 @@ class Wire(ABC):
     stream_type: ClassVar[str] = EVENT_STREAM
     statuses: ClassVar[Mapping[str, int]] = {}
     """Statuses that differ from the usual ones."""
+
+    messages: ClassVar[Mapping[str, str]] = {}
+    """The provider's own words where clients look for them; `{model}` is filled in."""
 
     @abstractmethod
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
@@ -52,6 +55,10 @@ class Wire(ABC):
     def status(self, failure: Failure) -> int:
         """The status of a refusal."""
         return failure.status or self.statuses.get(failure.kind) or STATUSES[failure.kind]
+
+    def message(self, kind: str, model: str) -> str:
+        """What the provider says to a kind of failure."""
+        return (self.messages.get(kind) or MESSAGES[kind]).format(model=model)
 
     def rate_headers(self, limits: Mapping[str, str]) -> dict[str, str]:
         """How the provider reports its rate limits; `limits` has plain names such as `limit-requests`."""

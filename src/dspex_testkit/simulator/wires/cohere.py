@@ -21,6 +21,10 @@ from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import tokens
 
+MESSAGES = {
+    "context_length": "too many tokens: the number of tokens in the prompt cannot exceed 128000 - received 200000.",
+    "not_found": "model '{model}' not found, make sure the correct model ID was used and that you have access to it.",
+}
 FINISH = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_call": "TOOL_CALL", "content_filter": "ERROR"}
 
 
@@ -28,6 +32,7 @@ class CohereChat(Wire):
     """`POST …/v2/chat`."""
 
     provider = "cohere"
+    messages = MESSAGES
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
@@ -63,7 +68,12 @@ class CohereChat(Wire):
         message: dict[str, Any] = {"role": "assistant", "content": _contents(choice)}
         if choice.tool_calls:
             message["tool_calls"] = [_tool_call(call) for call in choice.tool_calls]
-        body = {"id": answered.id(""), "finish_reason": _finish(choice), "message": message, "usage": usage(answered)}
+        body: dict[str, Any] = {
+            "id": answered.id(""),
+            "finish_reason": _finish(choice),
+            "message": message,
+            "usage": usage(answered),
+        }
         if ask.top_logprobs is not None:
             body["logprobs"] = [_logprob(token) for token in tokens(choice.text, 0)]
         return body

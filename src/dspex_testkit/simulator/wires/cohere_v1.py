@@ -7,7 +7,7 @@ from dspex_testkit.simulator.conversation import Conversation, config_of, functi
 from dspex_testkit.simulator.exchange import Answered, Ask, pieces
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
-from dspex_testkit.simulator.wires.cohere import FINISH, cohere_error, usage
+from dspex_testkit.simulator.wires.cohere import FINISH, MESSAGES, cohere_error, usage
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 
@@ -16,6 +16,7 @@ class CohereChatV1(Wire):
     """`POST …/v1/chat`."""
 
     provider = "cohere"
+    messages = MESSAGES
     stream_type = JSON_LINES
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from dspy.lm15 import Reasoning
@@ -40,7 +41,14 @@ class Gemini(Wire):
     """`POST …/models/MODEL:generateContent` and `:streamGenerateContent`."""
 
     provider = "google"
-    statuses = {"billing": 400}  # noqa: RUF012 - a ClassVar by its declaration in Wire
+    statuses = MappingProxyType({"billing": 400})
+    messages = MappingProxyType(
+        {
+            "context_length": "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
+            "not_found": "models/{model} is not found for API version v1beta, or is not supported for generateContent.",
+            "auth": "API key not valid. Please pass a valid API key.",
+        }
+    )
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""

@@ -20,7 +20,7 @@ from dspex_testkit.simulator.exchange import Answered, Ask, Choice, ToolCall, pi
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
-from dspex_testkit.simulator.wires.openai_errors import STATUSES, openai_error
+from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
 _FINISH = {"tool_call": "tool_calls"}
 
@@ -30,6 +30,7 @@ class OpenAIChat(Wire):
 
     provider = "openai"
     statuses = STATUSES
+    messages = MESSAGES
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""

@@ -9,7 +9,7 @@ from dspex_testkit.simulator.exchange import Answered, Ask, pieces
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, sse
 from dspex_testkit.simulator.wires.logprobs import tokens
-from dspex_testkit.simulator.wires.openai_errors import STATUSES, openai_error
+from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
 
 class OpenAIText(Wire):
@@ -17,6 +17,7 @@ class OpenAIText(Wire):
 
     provider = "openai"
     statuses = STATUSES
+    messages = MESSAGES
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
