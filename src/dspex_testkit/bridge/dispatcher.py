@@ -138,6 +138,7 @@ class Bridge:
         self._epoch = self.store.epoch
         self.programs.clear()
         clear_workings()
+        self.lms.factory.forget_answers()
 
     def _handler(self, command: str) -> Handler:
         if (handler := HANDLERS.get(command)) is not None:

@@ -14,6 +14,7 @@ from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.calls import Caller, LMChange, LocalCounters, Scope
 from dspex_testkit.errors import InvalidLMConfigError
+from dspex_testkit.lm.cache_settings import CacheSettings
 from dspex_testkit.lm.config import LMConfig, LMPatch
 from dspex_testkit.lm.factory import LMFactory
 from dspex_testkit.lm.prices import PriceTable
@@ -52,6 +53,7 @@ class LMScopes:
             self._policy,
             seed=settings.seed,
             allow_import=settings.allow_import,
+            cache=CacheSettings(settings.response_cache, settings.cache_ttl, settings.cache_size, settings.cache_dir),
             cassettes=self.cassettes,
             model_aliases=dict(settings.model_aliases),
         )

@@ -1,7 +1,7 @@
 """What a bridge is told once, when it is made."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dspex_testkit.lm.policy import OfflinePolicy
 
@@ -25,6 +25,16 @@ class BridgeSettings:
     """LM calls that the journal keeps."""
     price_table: str | None = None
     """A file with prices of one's own (`lm.prices`), which come before DSPy's list."""
+    max_waiting: int = 4096
+    """Executions that may wait for one of those in flight; more are refused."""
+    response_cache: Literal["off", "memory", "disk"] = "off"
+    """Whether and where answers are remembered, for LM configs that say nothing of it."""
+    cache_dir: str | None = None
+    """The folder of answers on disk; one in the user's cache if None."""
+    cache_ttl: float | None = None
+    """Seconds for which an answer is remembered; None without end."""
+    cache_size: int = 64 * 1024 * 1024
+    """Bytes of remembered answers, in memory and on disk each."""
     session_ttl: float = 3600.0
     """Seconds after its last use when a session is forgotten."""
     allow_local_interpreter: bool = False

@@ -23,20 +23,33 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _SALT = os.urandom(32)
 
 
-class LMPatch(BaseModel):
-    """Parameters that change the LM of the next wider scope."""
+class CacheOptions(BaseModel):
+    """How answers of an LM are remembered."""
 
     model_config = _FROZEN
 
-    params: dict[str, Any]
+    mode: CacheMode = "off"
+    ttl_s: float | None = None
+    """Seconds for which an answer is remembered; None leaves it to the bridge's setting."""
+
+
+class LMPatch(BaseModel):
+    """What changes the LM of the next wider scope: its parameters, whether its answers are remembered."""
+
+    model_config = _FROZEN
+
+    params: dict[str, Any] = {}
+    cache: CacheOptions | None = None
 
     def public(self) -> dict[str, Any]:
         """What may be shown to anybody."""
-        return {"params": dict(self.params)}
+        shown: dict[str, Any] = {"params": dict(self.params)}
+        return shown if self.cache is None else {**shown, "cache": self.cache.mode}
 
     def dump_without_key(self) -> dict[str, Any]:
         """The patch as JSON that parses back to it."""
-        return self.public()
+        shown: dict[str, Any] = {"params": dict(self.params)}
+        return shown if self.cache is None else {**shown, "cache": self.cache.model_dump(exclude_none=True)}
 
 
 class LMReference(BaseModel):
@@ -54,16 +67,6 @@ class LMReference(BaseModel):
     def dump_without_key(self) -> dict[str, Any]:
         """The reference as JSON that parses back to it."""
         return self.public()
-
-
-class CacheOptions(BaseModel):
-    """How answers of an LM are remembered."""
-
-    model_config = _FROZEN
-
-    mode: CacheMode = "off"
-    ttl_s: float | None = None
-    """Seconds for which an answer is remembered; None without end."""
 
 
 class EnsembleSpec(BaseModel):
@@ -139,9 +142,11 @@ class LMConfig(BaseModel):
         parts = self.ensemble.parts
         return frozenset().union(*({p.name} if isinstance(p, LMReference) else p.references for p in parts))
 
-    def patched(self, params: dict[str, Any]) -> "LMConfig":
-        """The same LM with other parameters."""
-        return self.with_fields(params={**self.params, **params}) if params else self
+    def patched(self, params: dict[str, Any], cache: CacheOptions | None = None) -> "LMConfig":
+        """The same LM with other parameters, and remembered in another way if one is given."""
+        if not params and cache is None:
+            return self
+        return self.with_fields(params={**self.params, **params}, cache=cache or self.cache)
 
     def with_fields(self, **changed: Any) -> "LMConfig":
         """A copy with other values of some fields, already checked; cached properties are not carried over."""

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.cache_settings import CacheSettings
+from dspex_testkit.lm.config import CacheOptions, LMConfig
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.deck import CassetteDeck
-
-if TYPE_CHECKING:
     from dspex_testkit.lm.loops import Loops
+    from dspex_testkit.lm.response_cache import ResponseCache
 
 
 class _CallersCounters:
@@ -57,6 +57,7 @@ class LMFactory:
         policy: What answers for a config of a real provider.
         seed: The seed of random mocks that name none.
         allow_import: Module prefixes from which functions may be imported.
+        cache: Whether and where answers are remembered.
         cassettes: The recordings, under a policy that plays or makes them.
         model_aliases: Models that are asked in place of others while recording.
         max_lms: How many LMs are kept; the least recently used of those that nobody is using is closed first.
@@ -69,6 +70,7 @@ class LMFactory:
         seed: int = 0,
         allow_import: Sequence[str] = (),
         max_lms: int = 64,
+        cache: CacheSettings | None = None,
         cassettes: "CassetteDeck | None" = None,
         model_aliases: Mapping[str, str] | None = None,
     ) -> None:
@@ -81,6 +83,23 @@ class LMFactory:
         self._kept: OrderedDict[str, KeptLM] = OrderedDict()
         self._lock = threading.Lock()
         self._loops: Loops | None = None
+        self._cache_settings = cache
+        self._cache: ResponseCache | None = None
+
+    @property
+    def cache(self) -> "ResponseCache":
+        """The answers that are remembered."""
+        with self._lock:
+            if self._cache is None:
+                from dspex_testkit.lm.response_cache import ResponseCache
+
+                self._cache = ResponseCache(self._cache_settings)
+            return self._cache
+
+    def forget_answers(self) -> None:
+        """Empty the cache in memory; what is on disk is for other processes too."""
+        if self._cache is not None:
+            self._cache.clear("memory")
 
     @property
     def loops(self) -> "Loops":
@@ -134,8 +153,11 @@ class LMFactory:
         with self._lock:
             kept, self._kept = list(self._kept.values()), OrderedDict()
             loops, self._loops = self._loops, None
+            cache, self._cache = self._cache, None
         if loops is not None:
             loops.close()
+        if cache is not None:
+            cache.close()
         for one in kept:
             one.lm.close()
 
@@ -153,15 +175,36 @@ class LMFactory:
             self.give_back(held)
 
     def _build(self, config: LMConfig) -> KeptLM:
+        if config.ensemble is not None:
+            kept = self._build_ensemble(config)
+        elif self._cassettes is not None and self._policy.plays(config):
+            return self._build_recorded(config, self._cassettes)  # a recording is what remembers here
+        elif self._policy.mocks(config):
+            kept = self._build_mock(config)
+        else:
+            kept = self._build_live(config)
+        return self._remembering(config, kept)
+
+    def _remembering(self, config: LMConfig, kept: KeptLM) -> KeptLM:
+        """The same LM behind a cache, where one is wanted."""
+        chosen = config.cache
+        if chosen is None and self._cache_settings is not None and config.ensemble is None:
+            # The bridge's default is for the LMs that are asked in the end, not once more for what is made of them.
+            chosen = CacheOptions(mode=self._cache_settings.mode)
+        if chosen is None or chosen.mode == "off":
+            return kept
+        from dspex_testkit.lm.cached import CachedPart
         from dspex_testkit.lm.capabilities import capabilities_of
         from dspex_testkit.lm.composed import ComposedLM
 
-        if config.ensemble is not None:
-            return self._build_ensemble(config)
-        if self._cassettes is not None and self._policy.plays(config):
-            return self._build_recorded(config, self._cassettes)
-        if self._policy.mocks(config):
-            return self._build_mock(config)
+        ttl_s = chosen.ttl_s if chosen.ttl_s is not None else self.cache.settings.ttl_s
+        part = CachedPart(kept.part, config, self.cache, chosen.mode, ttl_s)
+        lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
+        return KeptLM(config.digest, lm, part, kept.holds)
+
+    def _build_live(self, config: LMConfig) -> KeptLM:
+        from dspex_testkit.lm.capabilities import capabilities_of
+        from dspex_testkit.lm.composed import ComposedLM
         from dspex_testkit.lm.live import LivePart
 
         part = LivePart(config)

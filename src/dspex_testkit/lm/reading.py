@@ -92,7 +92,8 @@ def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfi
     if provider is None:
         if _CONNECTION & flat.keys():
             raise InvalidLMConfigError("Model name is required: a key or base URL alone names no LM")
-        patch = LMPatch(params=params) if params else None
+        cache = _read_cache(flat)
+        patch = LMPatch(params=params, cache=cache) if params or cache else None
         return ParsedConfig(value=patch, warnings=tuple(warnings))
     if model is None and provider.name not in (MOCK, "cached"):
         raise InvalidLMConfigError(

@@ -82,7 +82,7 @@ def resolve(assignments: Iterable[Assignment | None], lookup: Lookup = _nothing_
         config, defined_id = expand(value, lookup)
         for patch in reversed(patches):
             assert isinstance(patch.value, LMPatch)
-            config = config.patched(patch.value.params)
+            config = config.patched(patch.value.params, patch.value.cache)
         return ResolvedLM(
             config,
             assignment.scope,

@@ -106,6 +106,13 @@ def _modules(value: "Any") -> "tuple[str, ...]":
     return tuple(names)
 
 
+def _names(value: "Any") -> "tuple[str, ...]":
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+    if not all(isinstance(name, str) and name and not name.isspace() for name in names):
+        raise ValueError
+    return tuple(names)
+
+
 def _pairs(value: "Any") -> "tuple[tuple[str, str], ...]":
     if isinstance(value, str):
         value = dict(pair.split("=", 1) for pair in value.split(","))
@@ -124,4 +131,5 @@ text = Kind("text that is not empty", _text, "TEXT")
 log_target = Kind("a path, 'stderr' or 'off'", _log_target, "PATH|stderr|off")
 lm = Kind("a model such as 'openai/gpt-4', or an LM config as a JSON object", _lm, "MODEL|JSON")
 modules = Kind("module names separated by commas, such as 'myapp.mocks'", _modules, "MODULE,…")
+names = Kind("names separated by commas, such as 'api.openai.com'", _names, "NAME,…")
 pairs = Kind("pairs of models such as 'gemini-1.5-flash=gemini-2.5-flash'", _pairs, "MODEL=MODEL,…")

@@ -108,6 +108,19 @@ SETTINGS = (
     Setting("concurrency", kinds.count, 64, "Executions that run at the same time in standalone mode."),
     Setting("journal_size", kinds.count, 10_000, "LM calls that the journal remembers."),
     Setting("session_ttl", kinds.seconds, 3600.0, "Seconds after its last use when a session is forgotten."),
+    Setting("max_waiting", kinds.count, 4096, "Executions that may wait for one that runs; more are refused."),
+    Setting(
+        "price_table", kinds.text, None, "A JSON file with prices per million tokens, which come before DSPy's list."
+    ),
+    Setting(
+        "response_cache",
+        kinds.choice("off", "memory", "disk"),
+        "off",
+        "Whether and where answers of LMs are remembered whose config says nothing of it.",
+    ),
+    Setting("cache_dir", kinds.text, None, "The folder of answers on disk; one in the user's cache if none is named."),
+    Setting("cache_ttl", kinds.seconds, None, "Seconds for which an answer is remembered; without end by default."),
+    Setting("cache_size", kinds.size, 64 * 1024 * 1024, "Bytes of remembered answers, in memory and on disk each."),
     Setting("seed", kinds.integer, 0, "Seed of mocks that name none."),
     Setting(
         "allow_local_interpreter",
@@ -122,6 +135,8 @@ SETTINGS = (
         (),
         "Module prefixes from which mocks may import functions, e.g. `myapp.mocks,tests.support`.",
     ),
+    Setting("block_network", kinds.boolean, False, "Refuse connections to other machines, and looking up their names."),
+    Setting("allow_hosts", kinds.names, (), "Hosts that may be reached all the same, e.g. `api.openai.com,10.0.0.7`."),
     Setting(
         "host",
         kinds.choice("auto", "off"),

@@ -42,10 +42,18 @@ class Settings:
     concurrency: int
     journal_size: int
     session_ttl: float
+    max_waiting: int
+    price_table: "str | None"
+    response_cache: str
+    cache_dir: "str | None"
+    cache_ttl: "float | None"
+    cache_size: int
     seed: int
     allow_local_interpreter: bool
     allow_crash: bool
     allow_import: "tuple[str, ...]"
+    block_network: bool
+    allow_hosts: "tuple[str, ...]"
     host: str
     host_linger: float
     config: "str | None"
@@ -74,6 +82,12 @@ class Settings:
             concurrency=self.concurrency,
             journal_size=self.journal_size,
             session_ttl=self.session_ttl,
+            max_waiting=self.max_waiting,
+            price_table=self.price_table,
+            response_cache=self.response_cache,  # type: ignore[arg-type]  # the table knows the words
+            cache_dir=self.cache_dir,
+            cache_ttl=self.cache_ttl,
+            cache_size=self.cache_size,
             allow_local_interpreter=self.allow_local_interpreter,
             allow_crash=self.allow_crash,
             allow_import=self.allow_import,

@@ -8,7 +8,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.commands import cassettes, execution, gemini, journal, lms, programs, sessions, system
+from dspex_testkit.bridge.commands import (
+    accounts,
+    cache,
+    cassettes,
+    execution,
+    gemini,
+    journal,
+    lms,
+    programs,
+    sessions,
+    system,
+)
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
@@ -27,6 +38,10 @@ HANDLERS: dict[str, Handler] = {
     "define_lm": lms.define_lm,
     "undefine_lm": lms.undefine_lm,
     "list_lms": lms.list_lms,
+    "get_costs": accounts.get_costs,
+    "set_budget": accounts.set_budget,
+    "get_cache_stats": cache.get_cache_stats,
+    "clear_cache": cache.clear_cache,
     "use_cassette": cassettes.use_cassette,
     "eject_cassette": cassettes.eject_cassette,
     "create_program": programs.create_program,

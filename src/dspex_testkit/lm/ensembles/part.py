@@ -14,6 +14,7 @@ from typing import Any
 
 import dspy
 from dspy.lm15 import Request, Response
+from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, CallSink, Counters, Journal, LMCall, Usage
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
@@ -78,7 +79,7 @@ class EnsemblePart:
                 raise as_lm_error(error, model=request.model) from error.__cause__
             raise
         call.record(decision)
-        return decision.response
+        return replace(decision.response, usage=call.wire_usage)
 
     def close(self) -> None:
         """The members belong to the factory, which closes them."""
@@ -184,6 +185,12 @@ class _EnsembleCall:
                 time=time.time(),
             )
         )
+
+    @property
+    def wire_usage(self) -> WireUsage:
+        """What the members used together, for whoever reads the response."""
+        usage = self._children.usage
+        return WireUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
     @property
     def _seconds(self) -> float | None:

@@ -1,0 +1,97 @@
+"""A part whose answers are remembered."""
+
+import time
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from dspy.lm15 import Request, Response
+
+from dspex_testkit.calls import Journal, Usage
+from dspex_testkit.lm.answers import as_json, inputs_of, read_outputs, signature_of, text_of, usage_of
+from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.dspy_json import request_to_dict, response_from_dict, response_to_dict
+from dspex_testkit.lm.parts import Part
+from dspex_testkit.lm.response_cache import ResponseCache, Where
+from dspex_testkit.mock_lm.answering import caller_now
+from dspex_testkit.mock_lm.capture import current_call
+
+
+class CachedPart:
+    """Asks another part only for what is not remembered.
+
+    A hit asks nobody and costs nothing; it is in the journal with the usage of the call that was remembered, and
+    counts against no budget. Failures are not remembered.
+
+    Args:
+        part: Asked where nothing is remembered.
+        config: Who that is; part of the key.
+        cache: Remembers.
+        where: In memory or on disk.
+        ttl_s: Seconds for which an answer is remembered; None without end.
+    """
+
+    def __init__(self, part: Part, config: LMConfig, cache: ResponseCache, where: Where, ttl_s: float | None) -> None:
+        self.identity = part.identity
+        self.journal = Journal()
+        self._part = part
+        self._config = config
+        self._cache = cache
+        self._where = where
+        self._ttl_s = ttl_s
+
+    def complete(self, request: Request) -> Response:
+        """Remember or ask."""
+        key = self._key(request)
+        known = self._recall(key, request)
+        return known if known is not None else self._keep(key, self._part.complete(request))
+
+    async def acomplete(self, request: Request) -> Response:
+        """Remember or ask, asynchronously. Reading an entry takes less time than handing it to a thread."""
+        key = self._key(request)
+        known = self._recall(key, request)
+        return known if known is not None else self._keep(key, await self._part.acomplete(request))
+
+    def close(self) -> None:
+        """Close what is asked; the cache belongs to the factory."""
+        self._part.close()
+
+    def _key(self, request: Request) -> str:
+        rollout = current_call().params.get("rollout_id")
+        return self._cache.key(self._where, self._config, self.identity.engine, request_to_dict(request), rollout)
+
+    def _keep(self, key: str, response: Response) -> Response:
+        usage = usage_of(self.identity.provider, self.identity.model, response)
+        counted = {name: getattr(usage, name) for name in usage.__slots__}
+        entry = {"response": response_to_dict(response), "usage": counted}
+        self._cache.put(self._where, key, entry, self._ttl_s)
+        return response
+
+    def _recall(self, key: str, request: Request) -> Response | None:
+        started = time.perf_counter()
+        entry = self._cache.get(self._where, key)
+        if entry is None:
+            return None
+        response: Response = response_from_dict(entry["response"])
+        self._record(request, response, Usage(**entry["usage"]), started)
+        return response
+
+    def _record(self, request: Request, response: Response, usage: Usage, started: float) -> None:
+        caller, capture = caller_now(), current_call().capture
+        journal: Any = caller.journal if caller.journal is not None else self.journal
+        journal.record(
+            replace(
+                caller.sign(self.identity),
+                signature=signature_of(capture),
+                inputs=inputs_of(capture, request),
+                outputs=as_json(read_outputs(capture, response)),
+                completion=text_of(response),
+                finish_reason=str(response.finish_reason),
+                usage=usage,
+                cost=Decimal(0),
+                rule=f"cache: {self._where}",
+                cache_hit=True,
+                latency_ms=(time.perf_counter() - started) * 1000,
+                time=time.time(),
+            )
+        )
