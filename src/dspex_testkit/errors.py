@@ -24,6 +24,9 @@
       PoolError                        a bridge's process, or a pool of them, did not do what it should
         WorkerStartError, WorkerExitedError, WorkerTimeoutError, WorkerBusyError, ResponseMismatchError,
         PoolExhaustedError, PoolClosedError, ProcessesLeftError
+      NetworkBlockedError              another machine would have been asked
+      JournalFileError                 a file of LM calls cannot be read
+      ReportWriteError                 the report cannot be written where it is wanted
       UsageError                       a wrong option, setting or argument of ours
       MissingExtraError                an optional dependency is not installed
 
@@ -406,10 +409,28 @@ class ProcessesLeftError(PoolError):
     code = "processes_left"
 
 
+class NetworkBlockedError(DSPexTestkitError):
+    """Another machine would have been asked, and nobody had allowed it."""
+
+    code = "network_blocked"
+
+
 class UsageError(DSPexTestkitError):
     """A wrong option, setting or argument of ours."""
 
     code = "usage_error"
+
+
+class JournalFileError(DSPexTestkitError):
+    """A file of LM calls cannot be read."""
+
+    code = "journal_file"
+
+
+class ReportWriteError(DSPexTestkitError):
+    """The report cannot be written where it is wanted."""
+
+    code = "report_write"
 
 
 class MissingExtraError(DSPexTestkitError):

@@ -16,6 +16,10 @@ def prepare(settings: "Settings") -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if settings.offline_policy == "mock":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if settings.block_network:
+        from dspex_testkit.runtime.network import Guard, put_guard
+
+        put_guard(Guard(settings.allow_hosts, lambda: f"the bridge with pid {os.getpid()}"))
     if not os.environ.get("DSPY_CACHEDIR"):
         os.environ["DSPY_CACHEDIR"] = _scratch_folder()
 

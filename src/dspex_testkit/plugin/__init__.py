@@ -1,0 +1,108 @@
+"""The pytest plugin: bridges in any mode as a fixture, mock LMs, and assertions on which LM answered.
+
+Loaded wherever pytest and this package meet, so it imports next to nothing, and does nothing to tests that use nothing
+of it.
+
+    options        what can be said on the command line and in the ini file
+    markers        what a test says
+    hookspecs      how a suite extends the plugin
+    fixtures       what tests ask for
+    case, cases    one test: its bridges, LMs, calls and network; and the hooks around it
+    bridges        bridges that are made, kept and given back clean
+    facade         a bridge as tests like to see it
+    journal        a test's LM calls, with `assertions` over them and a `timeline` where one fails
+    policy         who answers for LMs that tests build themselves, through the one `dspy_seam`
+    prompts        what was asked, as a value
+    reporting, run what reports say of LM calls, and what becomes of those of the whole run
+    journal_files  calls as JSON
+    repeats        one test with many seeds
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin import fixtures, hookspecs, markers
+from dspex_testkit.plugin.options import OPTIONS, add_options, read_options
+
+if TYPE_CHECKING:
+    from dspex_testkit.plugin.facade import Answer, AnsweredBy, BridgeFixture, Program, Session
+    from dspex_testkit.plugin.fixtures import BridgeFactory
+    from dspex_testkit.plugin.journal import LMJournal
+    from dspex_testkit.plugin.journal_files import RunJournal, TestCalls
+    from dspex_testkit.plugin.prompts import Prompt
+
+__all__ = [
+    "Answer",
+    "AnsweredBy",
+    "BridgeFactory",
+    "BridgeFixture",
+    "LMJournal",
+    "Program",
+    "Prompt",
+    "RunJournal",
+    "Session",
+    "TestCalls",
+]
+
+_HOMES = {
+    "Answer": "facade",
+    "AnsweredBy": "facade",
+    "BridgeFactory": "fixtures",
+    "BridgeFixture": "facade",
+    "LMJournal": "journal",
+    "Program": "facade",
+    "Prompt": "prompts",
+    "RunJournal": "journal_files",
+    "Session": "facade",
+    "TestCalls": "journal_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini keys."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks by which a suite extends the plugin."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options and join the run."""
+    from dspex_testkit.plugin.cases import CaseHooks
+    from dspex_testkit.plugin.repeats import RepeatHooks
+    from dspex_testkit.plugin.run import RunHooks
+
+    markers.declare(config)
+    try:
+        options = read_options(config)
+    except UsageError as error:
+        raise pytest.UsageError(error.message) from None
+    config.stash[OPTIONS] = options
+    manager = config.pluginmanager
+    manager.register(fixtures, "dspex-testkit-fixtures")
+    manager.register(CaseHooks(options), "dspex-testkit-cases")
+    manager.register(RepeatHooks(options), "dspex-testkit-repeats")
+    manager.register(RunHooks(config, options), "dspex-testkit-run")
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Say how LM calls and answers differ."""
+    import sys
+
+    # Without our values there is nothing to say, and nothing to import.
+    if "dspex_testkit.plugin.facade" not in sys.modules and "dspex_testkit.plugin.journal" not in sys.modules:
+        return None
+    from dspex_testkit.plugin.introspection import explain
+
+    return explain(op, left, right)

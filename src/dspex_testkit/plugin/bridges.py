@@ -1,0 +1,237 @@
+"""Where a test's bridges come from: made in this process, or processes that are kept for the tests that follow."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dspex_testkit.errors import DSPexTestkitError, UsageError
+from dspex_testkit.plugin.options import Mode
+from dspex_testkit.pool import BridgeClient, BridgePool, BridgeProcess, InProcessBridge, Launch, Spawner, Starter
+from dspex_testkit.pool.starting import StartedProcess
+from dspex_testkit.runtime.setting_table import SETTINGS
+
+_RESET_TIMEOUT = 10.0
+"""Seconds that a bridge of a former test may take to forget it."""
+_MOST_KEPT = 4
+"""Bridges that are kept for later tests; the one that was longest without a test goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a bridge is to be."""
+
+    mode: Mode
+    workers: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """By the names of the settings file; those not named have their defaults."""
+
+    @property
+    def key(self) -> str:
+        """Equal for plans that the same processes can serve."""
+        return json.dumps([self.mode, self.workers, self.environment], sort_keys=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings as a process reads them.
+
+        Raises:
+            UsageError: A setting does not exist, or has a value that no other process can be told.
+        """
+        known = {setting.key: setting.env for setting in SETTINGS if setting.key}
+        told = {}
+        for name, value in self.settings.items():
+            if name not in known:
+                raise UsageError(f"a bridge has no setting {name!r}; the settings are {', '.join(sorted(known))}")
+            if value is not None:
+                told[known[name]] = _as_text(name, value)
+        return told
+
+
+class BridgeSource:
+    """Gives bridges to tests, clean ones, and takes them back.
+
+    Args:
+        folder: Where the bridges' processes keep their caches; a scratch folder if None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._idle: dict[str, list[BridgeProcess | BridgePool]] = {}
+        self._lent: list[tuple[Plan, BridgeClient]] = []
+
+    def lend(self, plan: Plan) -> BridgeClient:
+        """A bridge with nothing in it, for one test.
+
+        Raises:
+            PoolError: It could not be started.
+            UsageError: The plan cannot be carried out.
+        """
+        client = self._make_here(plan) if plan.mode == "inproc" else self._find(plan) or self._start(plan)
+        self._lent.append((plan, client))
+        return client
+
+    def take_back(self, *, keep: bool) -> None:
+        """End the test's use of its bridges.
+
+        Args:
+            keep: Whether another test may have them.
+        """
+        lent, self._lent = self._lent, []
+        for plan, client in lent:
+            if isinstance(client, InProcessBridge):
+                with suppress(AttributeError):
+                    client.bridge.close()  # type: ignore[attr-defined]  # a bridge of ours has one
+            elif isinstance(client, BridgeProcess | BridgePool):
+                if keep and _is_whole(client):
+                    # The most recently used stand at the end.
+                    kept = self._idle.pop(plan.key, [])
+                    self._idle[plan.key] = [*kept, client]
+                else:
+                    client.stop()
+        while sum(map(len, self._idle.values())) > _MOST_KEPT:
+            oldest = next(iter(self._idle))
+            self._idle[oldest].pop(0).stop()
+            if not self._idle[oldest]:
+                del self._idle[oldest]
+
+    def release(self) -> None:
+        """End every process that is kept."""
+        idle, self._idle = self._idle, {}
+        for clients in idle.values():
+            for client in clients:
+                client.stop()
+
+    def close(self) -> None:
+        """End everything and remove what was left on disk."""
+        self.take_back(keep=False)
+        self.release()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _find(self, plan: Plan) -> BridgeClient | None:
+        while idle := self._idle.get(plan.key):
+            client = idle.pop()
+            if not idle:
+                del self._idle[plan.key]
+            try:
+                reset(client)
+            except DSPexTestkitError:
+                client.stop()
+            else:
+                return client
+        return None
+
+    def _start(self, plan: Plan) -> BridgeClient:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="dspex-testkit-"))
+        launch = Launch(env={"DSPY_CACHEDIR": str(self._folder), **plan.environment})
+        starter = WarmStarter()
+        if plan.mode == "standalone":
+            client: BridgeProcess | BridgePool = BridgeProcess(launch, starter=starter).start()
+        else:
+            client = BridgePool(plan.workers, launch=launch, eager=True, starter=starter).start()
+        # A warm host may hold what other pools of this process have left in the state that they share.
+        reset(client)
+        return client
+
+    def _make_here(self, plan: Plan) -> BridgeClient:
+        from dspex_testkit.bridge import Bridge
+        from dspex_testkit.runtime.settings import load
+
+        here = {name: value for name, value in plan.settings.items() if name != "default_lm"}
+        settings = load(environ=replace(plan, settings=here).environment).for_bridge()
+        # Given as it is: in this process it may hold functions.
+        return InProcessBridge(Bridge(replace(settings, default_lm=plan.settings.get("default_lm"))))
+
+
+class WarmStarter:
+    """Has workers forked from a warm host where this system can have one, and starts processes where it cannot."""
+
+    def __init__(self) -> None:
+        self._spawner: Starter = Spawner()
+
+    def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, stderr: int) -> StartedProcess:
+        """Start a bridge."""
+        if env.get("DSPEX_TESTKIT_HOST", "auto") != "off":
+            from dspex_testkit.runtime.host import start_worker
+            from dspex_testkit.runtime.host.place import Unavailable
+
+            with suppress(Unavailable):
+                return start_worker(argv, env=env, cwd=cwd, stderr=stderr)
+        return self._spawner.start(argv, env=env, cwd=cwd, stderr=stderr)
+
+
+def processes_of(client: BridgeClient) -> dict[str, BridgeProcess]:
+    """The processes behind a client, by worker id."""
+    if isinstance(client, BridgePool):
+        return client.processes()
+    if isinstance(client, BridgeProcess):
+        return {client.worker_id or "standalone": client}
+    return {}
+
+
+def reset(client: BridgeClient) -> None:
+    """Let a bridge forget everything; a pool on each worker, for they need not share their state.
+
+    Raises:
+        DSPexTestkitError: It does not.
+    """
+    if isinstance(client, BridgePool):
+        client.sessions.clear()
+    for one in _each(client):
+        one.call("reset_state", timeout=_RESET_TIMEOUT)
+
+
+def ask_each(client: BridgeClient, command: str) -> list[dict[str, Any]]:
+    """What each process behind a client says; those that have ended say nothing."""
+    said = []
+    for one in _each(client):
+        with suppress(DSPexTestkitError):
+            said.append(one.call(command, timeout=_RESET_TIMEOUT))
+    return said
+
+
+def _each(client: BridgeClient) -> list[BridgeClient]:
+    return [*processes_of(client).values()] or [client]
+
+
+def _is_whole(client: BridgeProcess | BridgePool) -> bool:
+    """Whether another test would find it as new."""
+    if isinstance(client, BridgeProcess):
+        return client.alive and not client.unanswered and client.tamper is None
+    status = client.status()
+    processes = client.processes().values()
+    return (
+        status.count("idle") == status.size
+        and not status.waiting
+        and not status.starting
+        and all(process.alive and not process.unanswered and process.tamper is None for process in processes)
+    )
+
+
+def _as_text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float | os.PathLike):
+        return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(value, tuple | list | set | frozenset):
+        return ",".join(map(str, value))
+    try:
+        return json.dumps(value, default=partial(_refuse, name))
+    except TypeError as error:
+        raise UsageError(str(error)) from None
+
+
+def _refuse(name: str, value: object) -> Any:
+    raise TypeError(
+        f"{name}: {value!r} cannot be told to another process; run this test in process (mode='inproc'), or name the "
+        "function: 'package.module:name' with the setting allow_import"
+    )

@@ -1,0 +1,255 @@
+"""One test as the plugin sees it: its bridges, its LMs, its calls, and what it may reach."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.options import Mode, Options, Policy
+from dspex_testkit.runtime.network import Guard, put_guard
+
+if TYPE_CHECKING:
+    from dspex_testkit.calls import Journal, LMCall, LMChange
+    from dspex_testkit.plugin.bridges import BridgeSource
+    from dspex_testkit.plugin.facade import BridgeFixture
+    from dspex_testkit.plugin.policy import PolicyWatcher
+    from dspex_testkit.plugin.prompts import Prompt
+
+CASE: "pytest.StashKey[Case]" = pytest.StashKey()
+CALLS_ATTRIBUTE = "dspex_testkit_calls"
+"""Where a report carries its test and its LM calls; pytest-xdist sends it along with the rest."""
+ARTIFACTS_ATTRIBUTE = "dspex_testkit_artifacts"
+"""Where the report of a failed test carries what it leaves behind, by file name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One LM of `lm_matrix`."""
+
+    lm: Any
+    live: bool
+
+
+class Case:
+    """What belongs to one run of one test.
+
+    Args:
+        item: The test.
+        options: What was said for the whole run.
+        source: Where bridges come from.
+        seed: The seed of this run.
+    """
+
+    def __init__(self, item: pytest.Item, options: Options, source: "BridgeSource", *, seed: int) -> None:
+        self.item = item
+        self.options = options
+        self.seed = seed
+        self.source = source
+        self.bridges: list[BridgeFixture] = []
+        self.prompts: list[Prompt] = []
+        self.clock: Any = None
+        """The frozen clock, where the test has one."""
+        self.live = is_live(item)
+        self.policy: Policy | None = "live" if self.live else markers.policy_mark(item) or options.policy
+        self._journal: Journal | None = None
+        self._watcher: PolicyWatcher | None = None
+        self._kept: list[LMCall | LMChange] = []
+        self._forgotten = 0
+        self._forgotten_prompts = 0
+        self._stack = ExitStack()
+
+    @property
+    def journal(self) -> "Journal":
+        """Where LMs of this process write, apart from those of bridges."""
+        if self._journal is None:
+            from dspex_testkit.calls import Journal
+
+            self._journal = Journal()
+        return self._journal
+
+    def start(self) -> None:
+        """Guard the test's network, and see to it that its LMs are answered as it wants."""
+        if not self.live:
+            guard = Guard(self.options.allow_hosts, lambda: f"test {self.item.nodeid}")
+            self._stack.callback(put_guard, put_guard(guard))
+        if self.policy is not None and not (self.live and self.policy == "live" and self.options.policy is None):
+            self.use_dspy()
+
+    def use_dspy(self) -> None:
+        """Watch what DSPy asks in this process; needed before the test's first call here."""
+        if self._watcher is not None:
+            return
+        from dspex_testkit.plugin.dspy_seam import entered
+        from dspex_testkit.plugin.policy import PolicyWatcher
+
+        self._watcher = PolicyWatcher(
+            self.policy,
+            configs=markers.lm_marks(self.item),
+            faults=markers.fault_marks(self.item),
+            seed=self.seed,
+            journal=self.journal,
+            saw=self.prompts.append,
+            cassette=self._cassette,
+        )
+        self._stack.enter_context(entered(self._watcher))
+
+    def lm_config(self) -> Any:
+        """The LM config of the test's markers, with its faults; None where they name none.
+
+        Raises:
+            UsageError: A marker is written wrongly.
+        """
+        cell = cell_of(self.item)
+        configs = markers.lm_marks(self.item)
+        config = cell.lm if cell is not None else configs[0] if configs else None
+        changed = self.item.ihook.pytest_dspex_lm_config(item=self.item, config=config)
+        config = config if changed is None else changed
+        faults = markers.fault_marks(self.item)
+        if config is None or not faults or self.live:
+            return config
+        as_map = dict(config) if isinstance(config, Mapping) else {"lm": config}
+        given = as_map.get("faults", [])
+        return {**as_map, "faults": [*(given if isinstance(given, list | tuple) else [given]), *faults]}
+
+    def open_bridge(
+        self,
+        mode: Mode,
+        *,
+        workers: int | None = None,
+        default_lm: Any = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "BridgeFixture":
+        """A bridge with nothing in it.
+
+        Args:
+            mode: Where it runs.
+            workers: Of a pool; as the marker or the option says if None.
+            default_lm: Its LM of the scope `default`.
+            settings: What it is told beside that, over what the marker says.
+
+        Raises:
+            UsageError: The test's clock is frozen, and the bridge would not see that.
+            PoolError: It could not be started.
+        """
+        from dspex_testkit.plugin.bridges import Plan
+        from dspex_testkit.plugin.facade import BridgeFixture
+
+        if self.clock is not None and mode != "inproc":
+            raise UsageError(f"frozen_lm_clock stops the clock of this process, but the bridge runs {mode}")
+        mark = markers.bridge_mark(self.item)
+        told: dict[str, Any] = {"offline_policy": self.policy or "mock", "seed": self.seed, "default_lm": default_lm}
+        if not self.live:
+            told |= {"block_network": True, "allow_hosts": self.options.allow_hosts}
+        told |= {**(mark.settings or {}), **(settings or {})}
+        self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
+        if mode == "inproc":
+            self.use_dspy()
+        count = workers or mark.workers or self.options.workers
+        client = self.source.lend(Plan(mode, count if mode == "pool" else 1, told))
+        bridge = BridgeFixture(client, mode, keep_calls=self.keep_calls)
+        self.bridges.append(bridge)
+        return bridge
+
+    def keep_calls(self) -> None:
+        """Write down what the bridges know, before they forget it."""
+        known = {_key(entry) for entry in self._kept}
+        for entry in self._collect():
+            if (key := _key(entry)) not in known:
+                known.add(key)
+                self._kept.append(entry)
+
+    def entries(self, *, all: bool = False) -> "tuple[list[LMCall], list[LMChange]]":
+        """Calls and changes so far, in one sequence of numbers.
+
+        Args:
+            all: Also those that the test has cleared from its journal.
+        """
+        from dspex_testkit.calls import LMCall, LMChange
+
+        self.keep_calls()
+        # One journal has an order of its own; several meet in time.
+        alone = len(self.bridges) + bool(self._journal) < 2 and not any(
+            bridge.mode == "pool" for bridge in self.bridges
+        )
+        ordered = sorted(self._kept, key=lambda entry: (0.0 if alone else entry.time, entry.seq))
+        numbered = [replace(entry, seq=number) for number, entry in enumerate(ordered, 1)]
+        shown = numbered if all else numbered[self._forgotten :]
+        return (
+            [entry for entry in shown if isinstance(entry, LMCall)],
+            [entry for entry in shown if isinstance(entry, LMChange)],
+        )
+
+    def shown_prompts(self) -> "Sequence[Prompt]":
+        """The prompts since the journal was last cleared."""
+        return self.prompts[self._forgotten_prompts :]
+
+    def forget(self) -> None:
+        """Leave out of the journal what has been so far."""
+        self.keep_calls()
+        self._forgotten = len(self._kept)
+        self._forgotten_prompts = len(self.prompts)
+
+    def logs(self) -> dict[str, str]:
+        """What the bridges' processes have logged, by worker."""
+        from dspex_testkit.plugin.bridges import processes_of
+
+        return {name: process.log for bridge in self.bridges for name, process in processes_of(bridge.client).items()}
+
+    def finish(self, *, passed: bool, keep_bridges: bool) -> None:
+        """Give everything back."""
+        self.keep_calls()
+        try:
+            if self._watcher is not None:
+                self._watcher.finish(passed=passed)
+        finally:
+            self._stack.close()
+            self.source.take_back(keep=keep_bridges)
+
+    def _collect(self) -> "Iterable[LMCall | LMChange]":
+        if self._journal is not None:
+            yield from self._journal.calls()
+        if not self.bridges:
+            return
+        from dspex_testkit.plugin.bridges import ask_each
+        from dspex_testkit.plugin.journal_files import call_from_dict, change_from_dict
+
+        for bridge in self.bridges:
+            for said in ask_each(bridge.client, "get_journal"):
+                yield from map(call_from_dict, said["calls"])
+                yield from map(change_from_dict, said.get("changes", ()))
+
+    def _cassette(self) -> Path:
+        """Where the test's recording lies: beside its module, as pytest-recording lays them."""
+        path = self.item.path
+        name = re.sub(r"[^\w.-]+", "-", self.item.name).strip("-")
+        return path.parent / "cassettes" / path.stem / f"{name}.lm.yaml"
+
+
+def cell_of(item: pytest.Item) -> Cell | None:
+    """The LM of the matrix that this item stands for."""
+    callspec = getattr(item, "callspec", None)
+    cell = callspec.params.get("lm_config") if callspec is not None else None
+    return cell if isinstance(cell, Cell) else None
+
+
+def is_live(item: pytest.Item) -> bool:
+    """Whether a test means to ask real providers."""
+    cell = cell_of(item)
+    return cell.live if cell is not None else item.get_closest_marker("lm_live") is not None
+
+
+def process_of(config: pytest.Config) -> str | None:
+    """The process of pytest-xdist that this is; None in one that runs alone, or controls the others."""
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    return None if workerinput is None else str(workerinput["workerid"])
+
+
+def _key(entry: Any) -> tuple[Any, ...]:
+    """Tells apart what two workers have written, and knows again what one has said twice."""
+    return type(entry).__name__, entry.seq, entry.time, entry.worker_id, entry.session_id, entry.lm_id

@@ -1,0 +1,156 @@
+"""The hooks around each test: its case is made, guarded, reported and given back."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.case import (
+    ARTIFACTS_ATTRIBUTE,
+    CALLS_ATTRIBUTE,
+    CASE,
+    Case,
+    Cell,
+    cell_of,
+    is_live,
+    process_of,
+)
+from dspex_testkit.plugin.options import Mode, Options
+
+SEED = pytest.StashKey[int]()
+"""The seed of this run of a test that runs with several."""
+_FAILED = pytest.StashKey[bool]()
+
+
+class CaseHooks:
+    """Gives each test that uses the kit, or has to be guarded, a `Case`.
+
+    Args:
+        options: What was said for the whole run.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._source: Any = None
+
+    @pytest.hookimpl
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test over modes and LMs."""
+        self._over_modes(metafunc)
+        self._over_lms(metafunc)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Make the test's case, before its first fixture."""
+        if not (markers.uses_kit(item) or self._options.policy is not None or self._options.block_network):
+            return (yield)
+        try:
+            self._skip_unless_live(item)
+            case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
+            item.stash[CASE] = case
+            item.stash[_FAILED] = False
+            case.start()
+        except UsageError as error:
+            pytest.fail(error.message, pytrace=False)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Say what LMs were asked, where the test failed; and for the run, in any case."""
+        report = yield
+        case = item.stash.get(CASE, None)
+        if case is None:
+            return report
+        item.stash[_FAILED] = item.stash[_FAILED] or report.failed
+        # The last word on the calls is had before the test's fixtures, and with them its bridges, are gone.
+        if report.when == "teardown" or (report.when == "setup" and report.passed):
+            return report
+        from dspex_testkit.plugin import reporting
+
+        test = reporting.describe(case, report, process=process_of(item.config))
+        if markers.uses_kit(item) or test.calls:
+            reporting.add_properties(case, test)
+            report.user_properties = item.user_properties
+            setattr(report, CALLS_ATTRIBUTE, test.to_json())
+            if report.failed:
+                reporting.add_section(report, test)
+                if self._options.artifacts is not None:
+                    setattr(report, ARTIFACTS_ATTRIBUTE, reporting.artifacts_of(case, test))
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Take the bridges back, once no fixture of the test needs them any more."""
+        try:
+            return (yield)
+        finally:
+            case = item.stash.get(CASE, None)
+            if case is not None:
+                del item.stash[CASE]
+                case.finish(passed=not item.stash[_FAILED], keep_bridges=self._options.reuse != "function")
+                if self._options.reuse == "module" and _module_of(nextitem) != _module_of(item):
+                    self._bridges().release()
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self) -> None:
+        """End the processes that are kept."""
+        if self._source is not None:
+            self._source.close()
+
+    def _bridges(self) -> Any:
+        if self._source is None:
+            from dspex_testkit.plugin.bridges import BridgeSource
+
+            self._source = BridgeSource()
+        return self._source
+
+    def _skip_unless_live(self, item: pytest.Item) -> None:
+        if is_live(item) and not self._options.live:
+            cell = cell_of(item)
+            pytest.skip(f"{cell.lm if cell else 'a real provider'} is asked under --lm-live only")
+
+    def _over_modes(self, metafunc: pytest.Metafunc) -> None:
+        if "_dspex_bridge_mode" not in metafunc.fixturenames or len(self._options.modes) < 2:
+            return
+        if markers.bridge_mark(metafunc.definition).mode is not None:
+            return
+        modes: tuple[Mode, ...] = self._options.modes
+        if "frozen_lm_clock" in metafunc.fixturenames:
+            modes = ("inproc",)
+        metafunc.parametrize("_dspex_bridge_mode", modes, indirect=True)
+
+    def _over_lms(self, metafunc: pytest.Metafunc) -> None:
+        mark = metafunc.definition.get_closest_marker("lm_matrix")
+        if mark is None:
+            return
+        if not mark.args or mark.kwargs:
+            raise UsageError("the marker lm_matrix takes LMs: lm_matrix('mock', 'openai/gpt-4o-mini')")
+        if "lm_config" not in metafunc.fixturenames:
+            raise UsageError(
+                f"{metafunc.definition.nodeid}: the marker lm_matrix needs a fixture that gives an LM, such as "
+                "dspy_lm, bridge or lm_config"
+            )
+        cells = [Cell(lm, live=not _is_mock(lm)) for lm in mark.args]
+        metafunc.parametrize("lm_config", cells, indirect=True, ids=[_id_of(cell) for cell in cells])
+
+
+def _is_mock(lm: Any) -> bool:
+    if isinstance(lm, str):
+        return lm == "mock" or lm.startswith("mock/")
+    return isinstance(lm, dict) and lm.get("provider", lm.get("type")) == "mock"
+
+
+def _id_of(cell: Cell) -> str:
+    if isinstance(cell.lm, str):
+        return cell.lm
+    return str(cell.lm.get("model", "mock")) if isinstance(cell.lm, dict) else "lm"
+
+
+def _module_of(item: pytest.Item | None) -> object:
+    return None if item is None else item.path

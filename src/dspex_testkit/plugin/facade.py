@@ -1,0 +1,369 @@
+"""A bridge as tests like to see it: programs that are called, answers with attributes.
+
+Everything here goes through one client's `call`, so it reads the same whether the bridge is in this process, in one of
+its own, or a pool of workers.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from dspex_testkit.calls import Scope
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin.options import Mode
+from dspex_testkit.pool import BridgeClient, BridgePool
+from dspex_testkit.protocol import Response
+
+LM = str | Mapping[str, Any] | Any
+"""An LM as tests name it: a model, a name, a config, or a `MockLM`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """Which LM answered an execution."""
+
+    provider: str
+    model: str
+    scope: Scope
+    mocked: bool
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+class Answer(Mapping[str, Any]):
+    """What an execution gave: outputs by attribute or by key.
+
+    `lm` says which LM answered, unless an output has that name; ``answer["…"]`` is always an output.
+
+    Args:
+        result: The result of the command.
+    """
+
+    def __init__(self, result: Mapping[str, Any]) -> None:
+        self.result = dict(result)
+        """All that the bridge said."""
+        self.outputs: dict[str, Any] = dict(result["outputs"])
+        """Values per output field."""
+
+    @property
+    def answered_by(self) -> AnsweredBy:
+        """Which LM answered, and the scope that decided."""
+        lm = self.result["lm"]
+        return AnsweredBy(lm["provider"], lm["model"], Scope(lm["scope"]), lm["mocked"])
+
+    def __getattr__(self, name: str) -> Any:
+        # Looked up in `__dict__`, because a copy that is being made has no attributes yet.
+        outputs = self.__dict__.get("outputs", {})
+        if name in outputs:
+            return outputs[name]
+        if name == "lm" and "result" in self.__dict__:
+            return self.answered_by
+        raise AttributeError(f"the answer has no output {name!r}; it has {', '.join(map(repr, outputs)) or 'none'}")
+
+    def __getitem__(self, name: str) -> Any:
+        return self.outputs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.outputs)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def __repr__(self) -> str:
+        by = f", lm='{self.answered_by}', scope={self.answered_by.scope.value!r}" if self.result.get("lm") else ""
+        return f"Answer({', '.join(f'{name}={value!r}' for name, value in self.outputs.items())}{by})"
+
+
+class Program:
+    """A program of a bridge: call it with its inputs.
+
+    Args:
+        session: Whose it is.
+        program_id: Its id.
+        created: What the bridge said when it was created.
+    """
+
+    def __init__(self, session: "Session", program_id: str, created: Mapping[str, Any]) -> None:
+        self.session = session
+        self.program_id = program_id
+        self.created = dict(created)
+
+    def __call__(self, **inputs: Any) -> Answer:
+        """Run it.
+
+        Raises:
+            RemoteCommandError: It failed; the error has the bridge's code.
+        """
+        return self.execute(inputs)
+
+    async def acall(self, **inputs: Any) -> Answer:
+        """The same for an event loop."""
+        return await self.aexecute(inputs)
+
+    def execute(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        lm: LM | None = None,
+        session: str | None = None,
+        timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+        **more_inputs: Any,
+    ) -> Answer:
+        """Run it on an LM of this execution's own, or in another session.
+
+        Args:
+            inputs: Inputs whose names are taken here, such as ``{"lm": …}``.
+            lm: Answers this execution alone.
+            session: In whose name; its own session if None.
+            timeout: Seconds to wait.
+            options: Further options of the command.
+            more_inputs: Inputs.
+
+        Raises:
+            RemoteCommandError: It failed.
+        """
+        args = self._args(inputs, more_inputs, lm, options)
+        return Answer(self._in(session).call("execute_program", args, timeout=timeout))
+
+    async def aexecute(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        lm: LM | None = None,
+        session: str | None = None,
+        timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+        **more_inputs: Any,
+    ) -> Answer:
+        """`execute` for an event loop."""
+        args = self._args(inputs, more_inputs, lm, options)
+        return Answer(await self._in(session).acall("execute_program", args, timeout=timeout))
+
+    def get_lm(self) -> dict[str, Any]:
+        """What would answer it, and what each scope holds."""
+        return self.session.call("get_lm", {"program_id": self.program_id})
+
+    def info(self) -> dict[str, Any]:
+        """What the bridge knows of it."""
+        return self.session.call("get_program_info", {"program_id": self.program_id})
+
+    def delete(self) -> None:
+        """Delete it."""
+        self.session.call("delete_program", {"program_id": self.program_id})
+
+    def __repr__(self) -> str:
+        return f"<Program {self.program_id!r} of {self.session!r}>"
+
+    def _in(self, session: str | None) -> "Session":
+        return self.session if session is None else self.session.bridge.session(session)
+
+    def _args(
+        self, inputs: Mapping[str, Any] | None, more: Mapping[str, Any], lm: LM | None, options: Any
+    ) -> dict[str, Any]:
+        args: dict[str, Any] = {"program_id": self.program_id, "inputs": {**(inputs or {}), **more}}
+        if options is not None or lm is not None:
+            args["options"] = {**(options or {}), **({} if lm is None else {"lm_config": config_of(lm)})}
+        return args
+
+
+class Session:
+    """A bridge as one session sees it; `BridgeFixture` is the view of callers without one.
+
+    Args:
+        bridge: The bridge.
+        session_id: Its name; None for callers without a session.
+    """
+
+    def __init__(self, bridge: "BridgeFixture", session_id: str | None) -> None:
+        self.bridge = bridge
+        self.session_id = session_id
+
+    def create_program(
+        self,
+        signature: str | Mapping[str, Any],
+        *,
+        id: str | None = None,
+        lm: LM | None = None,
+        program_type: str | None = None,
+        tools: list[Any] | None = None,
+        **more: Any,
+    ) -> Program:
+        """Create a program.
+
+        Args:
+            signature: ``"question -> answer"``, or a definition.
+            id: Its id; ``program_1`` and so on if None.
+            lm: Its LM; that of a wider scope if None.
+            program_type: ``predict`` (default), ``chain_of_thought``, ``react`` or ``program_of_thought``.
+            tools: The tools of a ``react`` program.
+            more: Further arguments of the command, such as ``instructions``.
+
+        Raises:
+            RemoteCommandError: It cannot be created.
+        """
+        program_id = id or self.bridge._next_program_id()
+        args = {"id": program_id, "signature": signature, "program_type": program_type, "tools": tools, **more}
+        args = {name: value for name, value in args.items() if value is not None}
+        if lm is not None:
+            args["lm_config"] = config_of(lm)
+        return Program(self, program_id, self.call("create_program", args))
+
+    def program(self, program_id: str) -> Program:
+        """A program that was created elsewhere, as this session would find it."""
+        return Program(self, program_id, {})
+
+    def configure_lm(self, lm: LM | None = None, /, **config: Any) -> dict[str, Any]:
+        """Give this session, or without one the whole bridge, its LM.
+
+        Args:
+            lm: A model, a config or a `MockLM`.
+            config: Keys of a config, by name.
+
+        Raises:
+            RemoteCommandError: The config cannot be used.
+        """
+        return self.call("configure_lm", {**_as_map(lm), **config})
+
+    def define_lm(self, name: str, lm: LM | None = None, /, **config: Any) -> dict[str, Any]:
+        """Keep an LM under a name that may be given wherever an LM is wanted."""
+        return self.call("define_lm", {**_as_map(lm), **config, "name": name})
+
+    def get_lm(self) -> dict[str, Any]:
+        """What would answer here, and what each scope holds."""
+        return self.call("get_lm")
+
+    def programs(self) -> list[dict[str, Any]]:
+        """The programs that were created here."""
+        listed: list[dict[str, Any]] = self.call("list_programs", {"session_id": self.session_id or "anonymous"})[
+            "programs"
+        ]
+        return listed
+
+    def cleanup(self) -> None:
+        """Forget the session: its programs, its LM, its data and its calls.
+
+        Raises:
+            UsageError: This is the view of callers without a session.
+        """
+        if self.session_id is None:
+            raise UsageError("cleanup ends a session, and this is none; use bridge.session('…').cleanup()")
+        self.bridge._keep_calls()
+        self.call("cleanup_session")
+
+    def call(
+        self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """The result of any command.
+
+        Raises:
+            RemoteCommandError: It failed.
+            PoolError: There is no answer.
+        """
+        return self._client().call(command, self._named(args), timeout=timeout)
+
+    async def acall(
+        self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """`call` for an event loop."""
+        return await self._client().acall(command, self._named(args), timeout=timeout)
+
+    def ask(self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Response:
+        """The answer to any command, also where it failed."""
+        return self._client().ask(command, self._named(args), timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.session_id!r} of {self.bridge!r}>"
+
+    def _client(self) -> BridgeClient:
+        client = self.bridge.client
+        if not isinstance(client, BridgePool):
+            return client
+        return client.anonymous() if self.session_id is None else client.session(self.session_id)
+
+    def _named(self, args: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {**(args or {}), **({} if self.session_id is None else {"session_id": self.session_id})}
+
+
+class BridgeFixture(Session):
+    """What the fixture `bridge` gives.
+
+    Args:
+        client: Reaches the bridge.
+        mode: Where it runs.
+        keep_calls: Has the calls that the bridge is about to forget written down.
+    """
+
+    def __init__(self, client: BridgeClient, mode: Mode, *, keep_calls: Any = None) -> None:
+        self.client = client
+        self.mode: Mode = mode
+        self._keep = keep_calls
+        self._numbers = count(1)
+        super().__init__(self, None)
+
+    def session(self, session_id: str) -> Session:
+        """The bridge as a session sees it."""
+        return Session(self, session_id)
+
+    def reset(self) -> None:
+        """Forget programs, LMs, sessions and counts; the test's journal keeps its calls."""
+        self._keep_calls()
+        self.call("reset_state")
+        if isinstance(self.client, BridgePool):
+            self.client.sessions.clear()
+
+    @property
+    def pool(self) -> BridgePool:
+        """The pool, for tests of the pool itself.
+
+        Raises:
+            UsageError: The bridge is none.
+        """
+        if not isinstance(self.client, BridgePool):
+            raise UsageError(
+                f"this test's bridge runs {self.mode}; a test of the pool itself says @pytest.mark.bridge(mode='pool')"
+            )
+        return self.client
+
+    def __repr__(self) -> str:
+        return f"<Bridge {self.mode}>"
+
+    def _keep_calls(self) -> None:
+        if self._keep is not None:
+            self._keep()
+
+    def _next_program_id(self) -> str:
+        return f"program_{next(self._numbers)}"
+
+
+def config_of(lm: LM) -> Any:
+    """An LM as a config that a bridge reads.
+
+    Raises:
+        UsageError: It is none, or an LM of DSPy that no config describes.
+    """
+    if isinstance(lm, str):
+        return lm
+    if isinstance(lm, Mapping):
+        return dict(lm)
+    from dspex_testkit.mock_lm import MockLM
+
+    if isinstance(lm, MockLM):
+        state = lm.dump_state()
+        params = {name: value for name, value in state["params"].items() if value is not None}
+        return {"provider": state["provider"], "model": state["model"], "params": params, "mock": state["spec"]}
+    raise UsageError(
+        f"lm is a model such as 'openai/gpt-4o-mini', an LM config or a MockLM, got {type(lm).__name__}; "
+        "another process cannot use an LM object of this one"
+    )
+
+
+def _as_map(lm: LM | None) -> dict[str, Any]:
+    if lm is None:
+        return {}
+    config = config_of(lm)
+    return {"lm": config} if isinstance(config, str) else dict(config)

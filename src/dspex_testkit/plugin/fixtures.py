@@ -1,0 +1,134 @@
+"""The fixtures. Each imports what it needs when a test asks for it, because pytest imports this for everybody."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.case import CASE, Case, Cell
+from dspex_testkit.plugin.options import Mode
+
+if TYPE_CHECKING:
+    from dspex_testkit.mock_lm import MockLM, VirtualClock
+    from dspex_testkit.plugin.facade import BridgeFixture
+    from dspex_testkit.plugin.journal import LMJournal
+
+
+class BridgeFactory(Protocol):
+    """What the fixture `bridge_factory` gives."""
+
+    def __call__(
+        self, mode: Mode | None = None, *, workers: int | None = None, lm: Any = None, **settings: Any
+    ) -> "BridgeFixture":
+        """One more bridge.
+
+        Args:
+            mode: Where it runs; as for `bridge` if None.
+            workers: Of a pool.
+            lm: Its LM of the scope `default`; that of the test's markers if None.
+            settings: By the names of the settings file.
+        """
+        ...
+
+
+def _case(request: pytest.FixtureRequest) -> Case:
+    case: Case = request.node.stash[CASE]
+    return case
+
+
+@pytest.fixture
+def _dspex_bridge_mode(request: pytest.FixtureRequest) -> Mode:
+    """The mode of the test's bridge: of the parameter, the marker, or the option."""
+    if hasattr(request, "param"):
+        mode: Mode = request.param
+        return mode
+    case = _case(request)
+    if case.clock is not None or "frozen_lm_clock" in request.fixturenames:
+        return "inproc"
+    return markers.bridge_mark(request.node).mode or case.options.modes[0]
+
+
+@pytest.fixture
+def lm_seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this run of the test."""
+    return _case(request).seed
+
+
+@pytest.fixture
+def lm_config(request: pytest.FixtureRequest) -> Any:
+    """The LM config of the test's markers, or None; override it to give a whole module its LM."""
+    if hasattr(request, "param") and not isinstance(request.param, Cell):
+        return request.param
+    return _case(request).lm_config()
+
+
+@pytest.fixture
+def bridge(request: pytest.FixtureRequest, lm_config: Any, _dspex_bridge_mode: Mode) -> "BridgeFixture":
+    """A bridge with nothing in it: in this process, in one of its own, or a pool, as the run or the test wants it."""
+    return _case(request).open_bridge(_dspex_bridge_mode, default_lm=lm_config)
+
+
+@pytest.fixture
+def bridge_pool(request: pytest.FixtureRequest, lm_config: Any) -> "BridgeFixture":
+    """A bridge that is a pool of workers, however the others run."""
+    return _case(request).open_bridge("pool", default_lm=lm_config)
+
+
+@pytest.fixture
+def bridge_factory(request: pytest.FixtureRequest, lm_config: Any, _dspex_bridge_mode: Mode) -> BridgeFactory:
+    """Makes as many bridges as a test wants."""
+    case = _case(request)
+
+    def make(
+        mode: Mode | None = None, *, workers: int | None = None, lm: Any = None, **settings: Any
+    ) -> "BridgeFixture":
+        default_lm = lm_config if lm is None else lm
+        return case.open_bridge(mode or _dspex_bridge_mode, workers=workers, default_lm=default_lm, settings=settings)
+
+    return make
+
+
+@pytest.fixture
+def lm_journal(request: pytest.FixtureRequest) -> "LMJournal":
+    """Every LM call of the test, with assertions over them."""
+    from dspex_testkit.plugin.journal import LMJournal
+
+    case = _case(request)
+    return LMJournal(case.entries, case.shown_prompts, case.forget)
+
+
+@pytest.fixture
+def mock_lm(request: pytest.FixtureRequest, lm_config: Any) -> "MockLM":
+    """A mock LM that answers as the test's marker `lm` says, or with answers derived from what is asked."""
+    from dspex_testkit.plugin.lms import mock_of
+
+    case = _case(request)
+    case.use_dspy()
+    return mock_of(lm_config, markers.fault_marks(request.node), journal=case.journal, seed=case.seed)
+
+
+@pytest.fixture
+def dspy_lm(request: pytest.FixtureRequest, lm_config: Any) -> Iterator[Any]:
+    """DSPy's LM for the length of the test, in a `dspy.context`: a mock, or in a live test the real one."""
+    from dspex_testkit.plugin.lms import in_context, live_of, mock_of
+
+    case = _case(request)
+    case.use_dspy()
+    if case.live:
+        lm = live_of(lm_config)
+    else:
+        lm = mock_of(lm_config, markers.fault_marks(request.node), journal=case.journal, seed=case.seed)
+    with in_context(lm, case.journal):
+        yield lm
+
+
+@pytest.fixture
+def frozen_lm_clock(request: pytest.FixtureRequest) -> Iterator["VirtualClock"]:
+    """A clock that mocks of this process wait by, DSPy's pauses between retries too: nobody sleeps."""
+    from dspex_testkit.plugin.lms import frozen_clock
+
+    case = _case(request)
+    with frozen_clock() as clock:
+        case.clock = clock
+        yield clock

@@ -1,0 +1,166 @@
+"""The markers: how they are declared, and what a test says with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin.options import MODES, POLICIES, Mode, Policy
+
+MARKERS = {
+    "bridge": "bridge(mode=None, workers=None, **settings): where this test's bridge runs, and what it is told.",
+    "lm": "lm(model=None, /, **config): an LM config; the nearest is the default, all serve --lm-policy=mock.",
+    "lm_faults": "lm_faults(kind, /, **schedule): what goes wrong with the LMs that the fixtures give.",
+    "lm_policy": "lm_policy(policy): who answers for each dspy.LM in this test: mock, replay, record or live.",
+    "lm_live": "lm_live: this test asks real providers; it needs --lm-live, and may use the network.",
+    "lm_seeds": "lm_seeds(n, min_pass=1.0): run the test with n seeds; so large a share of them has to pass.",
+    "lm_matrix": "lm_matrix(*lms): run the test once per LM; those that are no mocks need --lm-live.",
+}
+
+FIXTURES = frozenset(
+    {
+        "bridge",
+        "bridge_pool",
+        "bridge_factory",
+        "mock_lm",
+        "lm_journal",
+        "lm_config",
+        "lm_seed",
+        "dspy_lm",
+        "frozen_lm_clock",
+    }
+)
+
+
+def declare(config: pytest.Config) -> None:
+    """Make the markers known, so that --strict-markers accepts them."""
+    for text in MARKERS.values():
+        config.addinivalue_line("markers", text)
+
+
+def uses_kit(item: pytest.Item) -> bool:
+    """Whether a test asks for anything of ours."""
+    names = getattr(item, "fixturenames", ())
+    return not FIXTURES.isdisjoint(names) or any(item.get_closest_marker(name) is not None for name in MARKERS)
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeMark:
+    """What a test says of its bridge."""
+
+    mode: Mode | None = None
+    workers: int | None = None
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsMark:
+    """With how many seeds a test runs, and which share has to pass."""
+
+    count: int
+    min_pass: float = 1.0
+
+
+def bridge_mark(node: pytest.Item | pytest.Collector | Any) -> BridgeMark:
+    """What a test says of its bridge; what stands nearer to it wins.
+
+    Raises:
+        UsageError: The marker is written wrongly.
+    """
+    mode: Mode | None = None
+    workers: int | None = None
+    settings: dict[str, Any] = {}
+    for mark in reversed(list(node.iter_markers("bridge"))):
+        if len(mark.args) > 1:
+            raise UsageError(f"the marker bridge takes the mode alone without a name, got {mark.args!r}")
+        given = dict(mark.kwargs)
+        named = given.pop("mode", mark.args[0] if mark.args else None)
+        if named is not None:
+            if named not in MODES:
+                raise UsageError(
+                    f"the marker bridge: mode is one of {', '.join(MODES)}, got {named!r}{_hint(named, MODES)}"
+                )
+            mode = named
+        count = given.pop("workers", None)
+        if count is not None:
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise UsageError(f"the marker bridge: workers is a number of at least 1, got {count!r}")
+            workers = count
+        settings.update(given)
+    return BridgeMark(mode, workers, settings)
+
+
+def lm_marks(node: Any) -> list[Any]:
+    """The LM configs of a test, the nearest first.
+
+    Raises:
+        UsageError: A marker is written wrongly.
+    """
+    configs: list[Any] = []
+    for mark in node.iter_markers("lm"):
+        if len(mark.args) > 1 or not (mark.args or mark.kwargs):
+            raise UsageError(
+                "the marker lm takes a model or a config, and keys of a config by name: "
+                "lm('openai/gpt-4o-mini', responses={…})"
+            )
+        first = mark.args[0] if mark.args else {}
+        if isinstance(first, str):
+            first = {"model": first} if mark.kwargs else first
+        configs.append({**first, **mark.kwargs} if isinstance(first, Mapping) else first)
+    return configs
+
+
+def fault_marks(node: Any) -> list[dict[str, Any]]:
+    """The faults of a test, in the order in which they are written from the module down.
+
+    Raises:
+        UsageError: A marker is written wrongly.
+    """
+    faults = []
+    for mark in reversed(list(node.iter_markers("lm_faults"))):
+        kinds = [kind for kind in mark.args if isinstance(kind, str)]
+        if not kinds or len(kinds) != len(mark.args):
+            raise UsageError("the marker lm_faults takes kinds of faults: lm_faults('rate_limit', calls=[2])")
+        faults += [{"kind": kind, **mark.kwargs} for kind in kinds]
+    return faults
+
+
+def policy_mark(node: Any) -> Policy | None:
+    """The policy of a test.
+
+    Raises:
+        UsageError: The marker is written wrongly.
+    """
+    mark = node.get_closest_marker("lm_policy")
+    if mark is None:
+        return None
+    if len(mark.args) != 1 or mark.kwargs or mark.args[0] not in POLICIES:
+        raise UsageError(f"the marker lm_policy takes one of {', '.join(POLICIES)}, got {mark.args!r}")
+    policy: Policy = mark.args[0]
+    return policy
+
+
+def seeds_mark(node: Any) -> SeedsMark | None:
+    """The seeds of a test.
+
+    Raises:
+        UsageError: The marker is written wrongly.
+    """
+    mark = node.get_closest_marker("lm_seeds")
+    if mark is None:
+        return None
+    count = mark.args[0] if len(mark.args) == 1 else mark.kwargs.get("n")
+    share = mark.kwargs.get("min_pass", 1.0)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1 or mark.kwargs.keys() - {"n", "min_pass"}:
+        raise UsageError("the marker lm_seeds takes a number of seeds: lm_seeds(20, min_pass=0.95)")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise UsageError(f"the marker lm_seeds: min_pass is a share between 0 and 1, got {share!r}")
+    return SeedsMark(count, float(share))
+
+
+def _hint(word: object, known: tuple[str, ...]) -> str:
+    near = get_close_matches(str(word), known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,161 @@
+"""Who answers for LMs that tests build themselves, and what becomes of their calls."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dspex_testkit.calls import Journal, LMCall, Usage
+from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.mock_lm import Capabilities
+from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.engine import AsyncMockEngine, MockEngine
+from dspex_testkit.mock_lm.spec import parse_mock_spec
+from dspex_testkit.plugin.options import Policy
+from dspex_testkit.plugin.prompts import Prompt, prompt_of
+
+
+class PolicyWatcher:
+    """Answers for LMs of real providers as the policy says, and writes down what real ones answer.
+
+    Args:
+        policy: The policy; None and `live` leave every LM alone.
+        configs: LM configs whose mock's keys say how LMs of the same model answer; the nearest first.
+        faults: What goes wrong with mocks.
+        seed: The seed of mocks that name none.
+        journal: Where calls are written.
+        saw: Is given each prompt.
+        cassette: Gives the file of the test's recording.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None,
+        *,
+        configs: Sequence[Any],
+        faults: Sequence[Mapping[str, Any]],
+        seed: int,
+        journal: Journal,
+        saw: Callable[[Prompt], None],
+        cassette: Callable[[], Path],
+    ) -> None:
+        self._policy = policy
+        self._configs = [config for config in (_read(raw) for raw in configs) if config is not None]
+        self._faults = list(faults)
+        self._seed = seed
+        self._journal = journal
+        self._saw = saw
+        self._cassette_file = cassette
+        self._engines: dict[str, tuple[Any, Any]] = {}
+        self._cassette: Any = None
+        self._lock = threading.Lock()
+
+    def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
+        """The engines that answer in an LM's place; None leaves it alone."""
+        if self._policy in (None, "live"):
+            return None
+        with self._lock:
+            # LMs of one model share an engine, as copies of one LM have to.
+            key = f"{lm.model_type} {lm.model}"
+            if key not in self._engines:
+                self._engines[key] = self._mock(lm) if self._policy == "mock" else self._recorded(lm)
+            return self._engines[key]
+
+    def asked(self, lm: Any, call: Any, capture: Capture | None) -> None:
+        """Keep the prompt."""
+        self._saw(prompt_of(lm, call.prompt, call.messages, capture))
+
+    def answered(self, lm: Any, call: Any, result: Any) -> None:
+        """Write down what a real provider answered."""
+        provider, model = _identity(lm)
+        usage = result.usage or {}
+        self._journal.record(
+            LMCall(
+                provider=provider,
+                model=model,
+                mocked=False,
+                engine="live",
+                inputs={} if call.prompt is None else {"prompt": str(call.prompt)},
+                completion="\n".join(str(output) for output in result.outputs or ()),
+                usage=Usage(input_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens")),
+                cost=Decimal(0)
+                if result.cache_hit
+                else None
+                if result.cost is None
+                else Decimal(f"{result.cost:.10g}"),
+                cache_hit=bool(result.cache_hit),
+                time=time.time(),
+            )
+        )
+
+    def finish(self, *, passed: bool) -> None:
+        """End the test's recording: kept where the test has passed.
+
+        Raises:
+            CassetteError: It cannot be written.
+        """
+        cassette, self._cassette = self._cassette, None
+        if cassette is not None:
+            if passed:
+                cassette.commit()
+            else:
+                cassette.discard()
+
+    def _mock(self, lm: Any) -> tuple[Any, Any]:
+        provider, model = _identity(lm)
+        config = next((each for each in self._configs if _speaks_of(each, provider, model)), None)
+        spec = dict(config.mock or {}) if config is not None else {}
+        if self._faults:
+            given = spec.get("faults", [])
+            spec["faults"] = [*(given if isinstance(given, list | tuple) else [given]), *self._faults]
+        parsed = parse_mock_spec(spec)
+        if parsed.seed is None:
+            parsed = parsed.model_copy(update={"seed": self._seed})
+        engine = MockEngine(
+            parsed,
+            provider=provider,
+            model=model,
+            # Never asked for: DSPy goes on reading the abilities off the LM itself.
+            capabilities=Capabilities(),
+            journal=self._journal,
+        )
+        return engine, AsyncMockEngine(engine)
+
+    def _recorded(self, lm: Any) -> tuple[Any, Any]:
+        from dspex_testkit.cassettes import open_cassette
+        from dspex_testkit.cassettes.engine import AsyncCassetteEngine
+
+        if self._cassette is None:
+            mode = "none" if self._policy == "replay" else "once"
+            self._cassette = open_cassette(self._cassette_file(), mode)
+        engine = self._cassette.lm_for(lm).engine
+        engine.journal = self._journal
+        return engine, AsyncCassetteEngine(engine)
+
+
+def _identity(lm: Any) -> tuple[str, str]:
+    """Provider and model as journals name them."""
+    name = str(lm.model)
+    try:
+        value = parse_lm_config(name).value
+    except DSPexTestkitError:
+        value = None
+    if isinstance(value, LMConfig):
+        return value.provider, value.model
+    # A provider that the kit does not know, or a model alone, which DSPy takes for OpenAI's.
+    head, slash, rest = name.partition("/")
+    return (head, rest) if slash else ("openai", name)
+
+
+def _read(raw: Any) -> LMConfig | None:
+    value = parse_lm_config(raw).value
+    return value if isinstance(value, LMConfig) and value.ensemble is None else None
+
+
+def _speaks_of(config: LMConfig, provider: str, model: str) -> bool:
+    """Whether a config is of this model, or of mocks in general."""
+    return config.is_mock or (config.provider, config.model) == (provider, model)

@@ -1,0 +1,105 @@
+"""`lm_seeds`: one test, many seeds, one verdict.
+
+The runs of a test are not tests of their own, because only together do they pass or fail, in one process. pytest has
+no public way to run a test several times; like pytest-rerunfailures this uses its `runtestprotocol`, in this one place.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.case import CALLS_ATTRIBUTE
+from dspex_testkit.plugin.cases import SEED
+from dspex_testkit.plugin.options import Options
+
+_SHOWN = 20
+"""Failing seeds that are listed."""
+
+
+class RepeatHooks:
+    """Runs tests that are marked with `lm_seeds`.
+
+    Args:
+        options: What was said for the whole run.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a test with each of its seeds; with the one of ``--lm-seed`` alone where that is given."""
+        try:
+            mark = markers.seeds_mark(item)
+        except UsageError:
+            return None  # said by the test's setup, where it can be reported
+        if mark is None or self._options.seed is not None:
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        runs: list[tuple[int, list[pytest.TestReport]]] = []
+        for seed in range(mark.count):
+            item.stash[SEED] = seed
+            item.user_properties.clear()
+            last = seed == mark.count - 1
+            # With itself for a successor the test would keep its fixtures; its parent keeps what is shared.
+            reports = runtestprotocol(item, log=False, nextitem=nextitem if last else item.parent)  # type: ignore[arg-type]
+            runs.append((seed, reports))
+            if any(report.skipped for report in reports):
+                break
+        for report in _verdict(item, runs, mark):
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+
+def _verdict(
+    item: pytest.Item, runs: Sequence[tuple[int, list[pytest.TestReport]]], mark: markers.SeedsMark
+) -> list[pytest.TestReport]:
+    """One test's reports out of those of all its runs."""
+    failing = [(seed, next(r for r in reports if r.failed)) for seed, reports in runs if any(r.failed for r in reports)]
+    passed = len(runs) - len(failing)
+    setup, *_, teardown = runs[0][1][0], runs[-1][1][-1]
+    call = next((r for _, reports in runs for r in reports if r.when == "call"), runs[0][1][0])
+    if any(r.skipped for _, reports in runs for r in reports):
+        return runs[-1][1]
+    call.duration = sum(r.duration for _, reports in runs for r in reports if r.when == "call")
+    enough = passed >= mark.min_pass * len(runs)
+    call.outcome = "passed" if enough else "failed"
+    call.longrepr = None if enough else _explain(item, runs, failing, mark)
+    summary = f"{passed} of {len(runs)} seeds passed"
+    call.sections = [*(failing[0][1].sections if failing else ()), ("LM seeds", summary)] if not enough else []
+    call.when = "call"
+    setup.outcome = teardown.outcome = "passed"
+    setup.longrepr = teardown.longrepr = None
+    properties = [("lm_seeds", f"{passed}/{len(runs)}"), ("lm_failing_seeds", _listed([seed for seed, _ in failing]))]
+    teardown.user_properties = [*teardown.user_properties, *properties]
+    # The calls of every run belong to the test; those of the verdict's own run stay on its report.
+    others = [_carrier(r) for _, reports in runs for r in reports if r is not call and hasattr(r, CALLS_ATTRIBUTE)]
+    return [setup, *([] if call is setup else [call]), *others, teardown]
+
+
+def _explain(item: pytest.Item, runs: Any, failing: Any, mark: markers.SeedsMark) -> str:
+    first_seed, first = failing[0]
+    return (
+        f"{len(failing)} of {len(runs)} seeds failed ({_listed([seed for seed, _ in failing])}); "
+        f"at least {mark.min_pass:.0%} have to pass.\n"
+        f"The first of them, alone: pytest '{item.nodeid}' --lm-seed={first_seed}\n\n{first.longreprtext}"
+    )
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    more = f" and {len(seeds) - _SHOWN} more" if len(seeds) > _SHOWN else ""
+    return ", ".join(map(str, seeds[:_SHOWN])) + more
+
+
+def _carrier(report: pytest.TestReport) -> pytest.TestReport:
+    """A report that only brings calls to the run: no phase that anybody counts."""
+    report.outcome = "passed"
+    report.longrepr = None
+    report.when = "setup"
+    report.sections = []
+    return report

@@ -1,0 +1,90 @@
+"""What a test's report says of its LMs: a section where it failed, properties, artifacts, and calls for the run."""
+
+import json
+import re
+import shlex
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from dspex_testkit.plugin.case import Case
+from dspex_testkit.plugin.journal_files import TestCalls
+from dspex_testkit.plugin.options import Options
+
+SECTION = "LM calls"
+
+
+def describe(case: Case, report: pytest.TestReport, *, process: str | None) -> TestCalls:
+    """A test and all its calls."""
+    calls, changes = case.entries(all=True)
+    return TestCalls(
+        nodeid=case.item.nodeid,
+        calls=calls,
+        changes=changes,
+        outcome=report.outcome,
+        seed=case.seed,
+        mode=case.bridges[0].mode if case.bridges else None,
+        process=process,
+        duration=report.duration,
+        rerun=rerun_command(case),
+    )
+
+
+def add_section(report: pytest.TestReport, test: TestCalls) -> None:
+    """Show the last calls of a failed test, with its seed and the command that runs it again."""
+    from dspex_testkit.plugin.timeline import last_calls
+
+    text = last_calls(test.calls) if test.calls else "(no LM was called)"
+    report.sections.append((SECTION, f"{text}\n\nseed {test.seed}; again: {test.rerun}\n"))
+
+
+def add_properties(case: Case, test: TestCalls) -> None:
+    """Give JUnit's file the test's calls, cost and seed."""
+    properties = {"lm_calls": str(len(test.calls)), "lm_cost_usd": str(cost_of(test)), "lm_seed": str(test.seed)}
+    others = [(name, value) for name, value in case.item.user_properties if name not in properties]
+    case.item.user_properties[:] = [*others, *properties.items()]
+
+
+def artifacts_of(case: Case, test: TestCalls) -> dict[str, str]:
+    """What a failed test leaves behind, by file name."""
+    files = {
+        "calls.jsonl": "".join(json.dumps(entry.to_dict(), ensure_ascii=False) + "\n" for entry in test.entries),
+        "about.txt": f"{test.nodeid}\nseed {test.seed}\n{test.rerun}\n",
+    }
+    if case.prompts:
+        files["prompts.txt"] = "\n".join(str(prompt) for prompt in case.prompts)
+    for worker, log in case.logs().items():
+        files[f"{_file_name(worker)}.log"] = log
+    return files
+
+
+def write_artifacts(folder: Path, nodeid: str, files: dict[str, str]) -> None:
+    """Put them where ``--lm-artifacts`` says, one folder per test."""
+    place = folder / _file_name(nodeid)
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (place / name).write_text(text, encoding="utf-8")
+
+
+def cost_of(test: TestCalls) -> Decimal:
+    """US dollars of all calls whose price is known; an ensemble costs what its members do."""
+    priced = (call.cost for call in test.calls if call.cost is not None and call.engine != "ensemble")
+    return sum(priced, Decimal(0))
+
+
+def rerun_command(case: Case) -> str:
+    """The command that runs a test again with the same seed, mode and policy."""
+    options: Options = case.options
+    words = ["pytest", case.item.nodeid, f"--lm-seed={case.seed}"]
+    if options.modes != ("inproc",):
+        words.append(f"--bridge-mode={options.modes[0] if len(options.modes) == 1 else 'all'}")
+    if options.policy is not None:
+        words.append(f"--lm-policy={options.policy}")
+    if options.live:
+        words.append("--lm-live")
+    return shlex.join(words)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")[:150]

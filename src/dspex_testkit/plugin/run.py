@@ -1,0 +1,124 @@
+"""The run as a whole: calls of all tests, from all processes, summed up, written down, and held to a budget."""
+
+from collections import Counter
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from dspex_testkit.plugin.case import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE, process_of
+from dspex_testkit.plugin.options import Options
+
+
+class RunHooks:
+    """Collects what the reports carry; with pytest-xdist in the process that controls the others.
+
+    Args:
+        config: Of the run.
+        options: What was said for it.
+    """
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self._config = config
+        self._options = options
+        self._texts: list[str] = []
+        self._spent = Decimal(0)
+        self._journal: Any = None
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the calls of a test that has ended."""
+        text = getattr(report, CALLS_ATTRIBUTE, None)
+        if text is None:
+            return
+        self._texts.append(text)
+        files = getattr(report, ARTIFACTS_ATTRIBUTE, None)
+        if files and self._options.artifacts is not None and process_of(self._config) is None:
+            from dspex_testkit.plugin.reporting import write_artifacts
+
+            write_artifacts(self._options.artifacts, report.nodeid, files)
+        if self._options.budget is not None:
+            self._charge(text)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Write the journal, and hand the calls to whoever wants them."""
+        if process_of(self._config) is not None:
+            return
+        if not self._texts and self._options.journal is None:
+            return
+        journal = self.journal
+        if self._options.journal is not None:
+            journal.write(self._options.journal)
+        self._config.hook.pytest_dspex_lm_calls(config=self._config, journal=journal)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say in a line or two which LMs were asked, and what that cost or would have cost."""
+        calls = self.journal.calls if self._texts else []
+        if not calls:
+            return
+        by_lm = Counter(f"{call.provider}/{call.model}" for call in calls)
+        switches = sum(_switches(test.calls) for test in self.journal.tests)
+        charged = [call for call in calls if call.engine != "ensemble" and call.cost is not None]
+        spent = sum((call.cost for call in charged if not call.mocked), Decimal(0))
+        avoided = sum((call.cost for call in charged if call.mocked), Decimal(0))
+        terminalreporter.section("LM calls")
+        lms = ", ".join(f"{name} {count}" for name, count in by_lm.most_common(8))
+        more = f" and {len(by_lm) - 8} more" if len(by_lm) > 8 else ""
+        _line(terminalreporter, f"{len(calls)} {_plural(len(calls), 'call')} in {_tests(self.journal)}: {lms}{more}")
+        _line(terminalreporter, f"{switches} {_plural(switches, 'switch', 'switches')} of LM within a session")
+        failed = sum(call.error is not None for call in calls)
+        if failed:
+            _line(terminalreporter, f"{failed} {_plural(failed, 'call')} failed", yellow=True)
+        _line(terminalreporter, f"${spent} spent, ${avoided} avoided", green=not spent, red=bool(spent))
+        if self._options.journal is not None:
+            _line(terminalreporter, f"written to {self._options.journal}")
+
+    @property
+    def journal(self) -> Any:
+        """The `RunJournal` so far."""
+        from dspex_testkit.plugin.journal_files import RunJournal, read_test
+
+        if self._journal is None or len(self._journal.tests) != len(self._texts):
+            self._journal = RunJournal([read_test(text) for text in self._texts])
+        return self._journal
+
+    def _charge(self, text: str) -> None:
+        """Count what real calls cost, and end the run where that is too much."""
+        from dspex_testkit.plugin.journal_files import read_test
+
+        calls = read_test(text).calls
+        self._spent += sum((call.cost for call in calls if not call.mocked and call.cost is not None), Decimal(0))
+        budget = self._options.budget
+        if budget is None or self._spent < budget:
+            return
+        reason = f"--lm-budget: {self._spent} of {budget} US dollars are spent"
+        session = self._config.pluginmanager.get_plugin("session")
+        # Under pytest-xdist it is the distributing session that stops, and with it every process.
+        for stopped in (self._config.pluginmanager.get_plugin("dsession"), session):
+            if stopped is not None:
+                stopped.shouldstop = reason
+
+
+def _switches(calls: list[Any]) -> int:
+    """How often another LM answered than before, each worker and session for itself."""
+    lanes: dict[tuple[Any, Any], list[tuple[str, str]]] = {}
+    for call in calls:
+        if call.parent_id is None:
+            lanes.setdefault((call.worker_id, call.session_id), []).append((call.provider, call.model))
+    return sum(before != after for lane in lanes.values() for before, after in pairwise(lane))
+
+
+def _tests(journal: Any) -> str:
+    count = sum(bool(test.calls) for test in journal.tests)
+    return f"{count} {_plural(count, 'test')}"
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return one if count == 1 else many or one + "s"
+
+
+def _line(terminalreporter: Any, text: str, **markup: bool) -> None:
+    terminalreporter.write_line(text, **markup)
