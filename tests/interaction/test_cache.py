@@ -56,7 +56,7 @@ def test_a_remembered_answer_asks_nobody(bridge: Client, cache: Any) -> None:
 def test_a_scope_may_be_remembered_by_itself(bridge: Client) -> None:
     """`cache` without a model is laid over the LM of the next wider scope."""
     bridge.call("configure_lm", SCRIPT)
-    cached = {"lm_config": {"cache": "memory"}}
+    cached: dict[str, Any] = {"lm_config": {"cache": "memory"}}
 
     assert [answer(bridge, **cached), answer(bridge, **cached), answer(bridge)] == ["one", "one", "two"]
 

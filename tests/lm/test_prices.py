@@ -112,7 +112,7 @@ def test_a_wrong_table_is_explained(tmp_path: Path, content: Any, hint: str) -> 
     file = tmp_path / "prices.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
-    with pytest.raises(UsageError, match="prices.json") as refused:
+    with pytest.raises(UsageError, match=r"prices\.json") as refused:
         PriceTable.from_file(file)
 
     assert hint in refused.value.message
@@ -120,5 +120,5 @@ def test_a_wrong_table_is_explained(tmp_path: Path, content: Any, hint: str) -> 
 
 def test_a_table_that_is_not_there_is_explained(tmp_path: Path) -> None:
     """The error names it."""
-    with pytest.raises(UsageError, match="nowhere.json"):
+    with pytest.raises(UsageError, match=r"nowhere\.json"):
         PriceTable.from_file(tmp_path / "nowhere.json")

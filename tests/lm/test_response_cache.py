@@ -1,7 +1,6 @@
 """Remembered answers: what decides an answer is in the key, and bounds hold."""
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,7 +128,7 @@ def test_a_key_cannot_be_read_back_from_disk(cache: ResponseCache, tmp_path: Pat
 
     content = b"".join(file.read_bytes() for file in (tmp_path / "answers").iterdir())
     assert b"sk-0123456789" not in content
-    assert (os.stat(tmp_path / "answers").st_mode & 0o077) == 0
+    assert ((tmp_path / "answers").stat().st_mode & 0o077) == 0
 
 
 def test_entries_on_disk_are_json(cache: ResponseCache, tmp_path: Path) -> None:
