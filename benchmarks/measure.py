@@ -17,8 +17,11 @@ class Figure:
     subject_ms: float
     baseline_ms: float
     aim: float
-    """The largest ratio that we want to see."""
+    """The largest ratio that we want to see, or the smallest."""
     rounds: int
+    at_least: bool = False
+    """Whether the subject is what is to be worse."""
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
@@ -27,8 +30,13 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is within the aim."""
-        return self.ratio <= self.aim
+        """Whether the ratio is on the right side of the aim."""
+        return self.ratio >= self.aim if self.at_least else self.ratio <= self.aim
+
+    @property
+    def shown_aim(self) -> str:
+        """The aim as a person would write it."""
+        return f"{'≥' if self.at_least else '≤'} {self.aim:g}"
 
 
 def compare(
@@ -39,6 +47,7 @@ def compare(
     run_baseline: Callable[[], float],
     rounds: int,
     aim: float,
+    at_least: bool = False,
 ) -> Figure:
     """Run both in turns, the order swapped each round, and compare the medians.
 
@@ -49,12 +58,13 @@ def compare(
         run_baseline: The same for what it is compared with.
         rounds: How often each is done.
         aim: The largest ratio that we want to see.
+        at_least: It is the smallest one.
     """
     taken: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds):
         for is_subject in (True, False) if number % 2 else (False, True):
             taken[is_subject].append(run_subject() if is_subject else run_baseline())
-    return Figure(subject, baseline, median(taken[True]) * 1e3, median(taken[False]) * 1e3, aim, rounds)
+    return Figure(subject, baseline, median(taken[True]) * 1e3, median(taken[False]) * 1e3, aim, rounds, at_least)
 
 
 def timed(

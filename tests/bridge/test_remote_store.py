@@ -22,6 +22,7 @@ from dspex_testkit.errors import LocalProtocolError
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.resolution import Assignment
 from dspex_testkit.protocol import NEED_DATA, Frame, FrameDecoder, codec, encode_frame
+from tests.support.waiting import eventually
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
@@ -94,10 +95,10 @@ class Shop:
             decoder.feed_data(data)
             while (event := decoder.next_event()) is not NEED_DATA:
                 assert isinstance(event, Frame)
-                _, *call = codec.loads(event.payload)
-                self.asked.append(call[2])
-                if (answer := self.service.answer(call)) is not None:
-                    connection.sendall(encode_frame(answer))
+                for _, *call in codec.loads(event.payload):
+                    self.asked.append(call[2])
+                    if (answer := self.service.answer(call)) is not None:
+                        connection.sendall(encode_frame(answer))
 
     def close(self) -> None:
         """End every conversation."""
@@ -130,7 +131,7 @@ def test_what_nobody_changes_is_asked_once(shop: Shop) -> None:
         assert other.get_program("p", None) == record("p")
         assert other.get_lm(None) is None
         other.journal.record(LMCall("mock", "m"))
-        other.count_execution(record("p"))
+        other.count_execution("p", None)
     assert shop.asked.count("get_program") == shop.asked.count("get_lm") == 1
     assert len(other.journal) == 3
     assert one.programs()[0].execution_count == 3
@@ -147,6 +148,19 @@ def test_a_change_is_seen_at_once(shop: Shop) -> None:
     assert other.get_program("p", "a") == record("p")
     other.reset()
     assert (one.get_program("p", "a"), one.get_lm(None), one.epoch) == (None, None, 1)
+
+
+def test_what_was_told_arrives_when_it_is_settled(shop: Shop) -> None:
+    """At once, in one message, and before anything that is asked later."""
+    one, other = shop.remote(), shop.remote()
+    for _ in range(3):
+        one.journal.record(LMCall("mock", "m"))
+    assert len(other.journal) == 0
+    assert len(one.journal) == 3
+    one.journal.record(LMCall("mock", "m"))
+    one.settle()
+    one.settle()
+    eventually(lambda: len(other.journal) == 4)
 
 
 def test_counters_are_shared_and_never_give_a_number_twice(shop: Shop) -> None:
@@ -183,7 +197,8 @@ def test_a_store_that_is_gone_is_reported_to_whoever_must_know(shop: Shop) -> No
     ours.close()
     with pytest.raises(StoreLostError):
         remote.programs()
+    remote.journal.record(LMCall("mock", "m"))
     with pytest.raises(StoreLostError):
-        remote.journal.record(LMCall("mock", "m"))
+        remote.settle()
     assert lost == [True, True]
     theirs.close()

@@ -58,7 +58,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Count an execution."""
         found = self.store.get_program(program, session)
         if found is not None:
-            self.store.count_execution(found)
+            self.store.count_execution(found.program_id, found.session_id)
             self.programs[found.key] += 1
 
     @rule(session=SESSIONS)

@@ -43,7 +43,12 @@ class Execution:
     def run(self) -> Response:
         """Run the program and answer; never raises."""
         try:
-            return Response.ok(self._request.id, self._work())
+            try:
+                result = self._work()
+            finally:
+                # Whoever has this answer may ask another worker of the pool what came of it.
+                self._bridge.store.settle()
+            return Response.ok(self._request.id, result)
         except Exception as error:
             return self._bridge.failure(self._request, error)
 

@@ -55,8 +55,12 @@ class StateStore(Protocol):
         """Whether the id was deleted and not created again."""
         ...
 
-    def count_execution(self, record: ProgramRecord) -> None:
-        """Note that a program ran."""
+    def count_execution(self, program_id: str, session_id: str | None) -> None:
+        """Note that the program that was kept for a session (or without one) ran."""
+        ...
+
+    def settle(self) -> None:
+        """Let nothing that was done so far reach the state later than what any bridge is asked from now on."""
         ...
 
     def set_lm(self, session_id: str | None, assignment: Assignment | None) -> Assignment | None:
@@ -190,14 +194,17 @@ class InProcessStore:
         with self._lock:
             return (session_id, program_id) in self._deleted
 
-    def count_execution(self, record: ProgramRecord) -> None:
-        """Note that a program ran."""
+    def count_execution(self, program_id: str, session_id: str | None) -> None:
+        """Note that the program that was kept for a session (or without one) ran."""
         with self._lock:
-            session = self._find(record.session_id)
-            if session is not None and (kept := session.programs.get(record.program_id)) is not None:
-                session.programs[record.program_id] = replace(
+            session = self._find(session_id)
+            if session is not None and (kept := session.programs.get(program_id)) is not None:
+                session.programs[program_id] = replace(
                     kept, execution_count=kept.execution_count + 1, last_executed=time.time()
                 )
+
+    def settle(self) -> None:
+        """Nothing is ever late in one process."""
 
     def set_lm(self, session_id: str | None, assignment: Assignment | None) -> Assignment | None:
         """Give a session (or, without one, the whole bridge) its LM, or take it; returns what was there."""

@@ -19,6 +19,7 @@ Step = str | list[Any]
 """One step from the store to the object that is meant: an attribute, or a method with its arguments."""
 
 _MOST_REMEMBERED = 4096
+_MOST_UNSENT = 32
 
 
 class StoreLostError(DSPexTestkitError):
@@ -39,6 +40,7 @@ class Link:
         self._connection = connection
         self._lost = lost
         self._lock = threading.Lock()
+        self._told: list[list[Any]] = []
 
     def ask(self, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method and wait for what it returns.
@@ -47,36 +49,41 @@ class Link:
             DSPexTestkitError: What the method raised.
             StoreLostError: Nobody is there to answer.
         """
-        message = self._message(True, path, method, args, kwargs)
+        message = _message(True, path, method, args, kwargs)
         with self._lock:
-            self._send(message)
+            self._told.append(message)
+            self._send()
             answer = codec.loads(self._receive())
         if "error" in answer:
             raise _error(answer["error"])
         return unpack(answer["result"])
 
     def tell(self, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Call a method without waiting.
+        """Call a method without waiting; it is sent with what is asked next, or with `flush`.
 
         Raises:
             StoreLostError: Nobody is there to hear.
         """
-        message = self._message(False, path, method, args, kwargs)
+        message = _message(False, path, method, args, kwargs)
         with self._lock:
-            self._send(message)
+            self._told.append(message)
+            if len(self._told) >= _MOST_UNSENT:
+                self._send()
 
-    def _message(
-        self, wait: bool, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> bytes:
-        # When it was said decides its place among what other workers say.
-        content = [time.monotonic_ns(), wait, pack(path), method, [pack(arg) for arg in args]]
-        if kwargs:
-            content.append({name: pack(arg) for name, arg in kwargs.items()})
-        return encode_frame(codec.dumps(content))
+    def flush(self) -> None:
+        """Send what was told.
 
-    def _send(self, message: bytes) -> None:
+        Raises:
+            StoreLostError: Nobody is there to hear.
+        """
+        if self._told:
+            with self._lock:
+                self._send()
+
+    def _send(self) -> None:
+        message, self._told = self._told, []
         try:
-            self._connection.sendall(message)
+            self._connection.sendall(encode_frame(codec.dumps(message)))
         except OSError:
             raise self._gone() from None
 
@@ -171,6 +178,10 @@ class RemoteStore:
         """How often everything was forgotten, by any worker."""
         return self._board.epoch
 
+    def settle(self) -> None:
+        """Send what nobody waits for, before somebody can ask what became of it."""
+        self._link.flush()
+
     def counters(self, lm_id: str) -> RemoteCounters:
         """The counters of one assignment."""
         return RemoteCounters(self._link, [["counters", lm_id]])
@@ -200,6 +211,16 @@ class RemoteStore:
             return value
 
         return method
+
+
+def _message(
+    wait: bool, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any]:
+    # When it was said decides its place among what other workers say.
+    content = [time.monotonic_ns(), wait, path, method, [pack(arg) for arg in args]]
+    if kwargs:
+        content.append({name: pack(arg) for name, arg in kwargs.items()})
+    return content
 
 
 def _error(data: dict[str, Any]) -> DSPexTestkitError:

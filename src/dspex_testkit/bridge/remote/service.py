@@ -32,13 +32,16 @@ class StoreService:
             What to send back; None where nobody waits.
         """
         wait, path, method, args, *rest = call
+        answer: dict[str, Any] = {}
         try:
-            result: dict[str, Any] = {"result": pack(self._call(path, method, args, rest[0] if rest else {}))}
+            result = self._call(path, method, args, rest[0] if rest else {})
+            if wait:
+                answer = {"result": pack(result)}
         except Exception as error:
-            result = {"error": _describe(error)}
+            answer = {"error": _describe(error)}
         if method not in rules.UNNOTICED:
             self._board.show(epoch=self.store.epoch)
-        return codec.dumps(result) if wait else None
+        return codec.dumps(answer) if wait else None
 
     def _call(self, path: list[Any], method: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         target: Any = self.store

@@ -18,6 +18,7 @@ from dspex_testkit.protocol.frames import LARGEST_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _READ_SIZE = 1 << 18
@@ -50,10 +51,10 @@ class Line:
             self._decoder.feed_data(data)
             if len(data) < _READ_SIZE:
                 break
-        messages = []
+        messages: list[Any] = []
         while (event := self._decoder.next_event()) is not NEED_DATA:
             assert isinstance(event, Frame)
-            messages.append(codec.loads(event.payload))
+            messages += codec.loads(event.payload)
         return messages
 
     def send(self, data: bytes = b"") -> None:
@@ -72,10 +73,12 @@ class Exchange:
 
     Args:
         board: Tells the workers of changes.
+        poll: Is made to wait for what workers say, and for room to answer.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, poll: select.poll) -> None:
         self._board = board
+        self._poll = poll
         self._service: StoreService | None = None
         self._lines: dict[int, Line] = {}
         self._unserved: list[tuple[int, int, Any]] = []
@@ -89,41 +92,52 @@ class Exchange:
         """Begin to listen to a worker."""
         connection.setblocking(False)
         self._lines[connection.fileno()] = Line(connection)
+        self._poll.register(connection, select.POLLIN)
 
     def remove(self, connection: socket.socket) -> None:
         """Do what a worker that has ended said last, and listen no more."""
-        self.serve()
+        self.serve([connection.fileno()])
         while self._unserved:
-            self.serve()
+            self.serve([])
+        self._poll.unregister(connection)
         del self._lines[connection.fileno()]
 
-    def register(self, poll: select.poll) -> None:
-        """Have `poll` wait for what workers say, and for room to answer."""
-        for fd, line in self._lines.items():
-            poll.register(fd, select.POLLIN | (select.POLLOUT if line.waiting else 0))
+    def serve(self, ready: "Iterable[int]") -> None:
+        """Read everything, and answer what was sent before the reading of the ready ones had ended.
 
-    def serve(self) -> None:
-        """Read everything, and answer what was sent before the reading ended for the first time."""
-        self._read()
+        Args:
+            ready: Descriptors of which the poll has told something; others may be among them.
+        """
+        told = [fd for fd in ready if fd in self._lines]
+        if not told and not self._unserved:
+            return
+        for fd in told:
+            self._read(fd)
         now = time.monotonic_ns()
-        self._read()
+        if len(self._lines) > 1:
+            for fd in self._lines:
+                self._read(fd)
         self._unserved.sort(key=lambda entry: entry[0])
         while self._unserved and self._unserved[0][0] <= now:
             _, fd, message = self._unserved.pop(0)
-            self._answer(self._lines.get(fd), message)
-        for line in self._lines.values():
-            line.send()
+            self._answer(fd, message)
+        for fd in told:
+            self._send(fd)
 
-    def _read(self) -> None:
-        for fd, line in self._lines.items():
-            self._unserved += [(message[0], fd, message) for message in line.read()]
+    def _read(self, fd: int) -> None:
+        self._unserved += [(message[0], fd, message) for message in self._lines[fd].read()]
 
-    def _answer(self, line: Line | None, message: "Any") -> None:
+    def _send(self, fd: int, data: bytes = b"") -> None:
+        if (line := self._lines.get(fd)) is not None and (data or line.waiting):
+            line.send(data)
+            self._poll.modify(fd, select.POLLIN | (select.POLLOUT if line.waiting else 0))
+
+    def _answer(self, fd: int, message: "Any") -> None:
         _, *call = message
         if self._service is None or len(call) == 1:
             if self._service is None:
                 # The pool's first worker says how long its sessions live and how much its journal keeps.
                 self._service = StoreService(InProcessStore(**call[0]), self._board)
             return
-        if (answer := self._service.answer(call)) is not None and line is not None:
-            line.send(encode_frame(answer))
+        if (answer := self._service.answer(call)) is not None:
+            self._send(fd, encode_frame(answer))

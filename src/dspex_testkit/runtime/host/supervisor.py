@@ -65,7 +65,10 @@ class Supervisor:
         self._linger = linger
         self._children: dict[int, Child] = {}
         self._board = Board()
-        self._exchange = Exchange(self._board)
+        self._poll = select.poll()
+        self._poll.register(self._listener, select.POLLIN)
+        self._poll.register(self._owner, select.POLLIN)
+        self._exchange = Exchange(self._board, self._poll)
         self._idle_since = time.monotonic()
 
     def run(self) -> Never:
@@ -81,22 +84,15 @@ class Supervisor:
             os._exit(1)
 
     def _turn(self) -> None:
-        poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(self._owner, select.POLLIN)
-        for child in self._children.values():
-            poll.register(child.ended, select.POLLIN)
-            if child.kill_at is None:
-                poll.register(child.launcher, select.POLLRDHUP)
-        self._exchange.register(poll)
-        ready = dict(poll.poll(0 if self._exchange.busy else self._time_left()))
+        ready = dict(self._poll.poll(0 if self._exchange.busy else self._time_left()))
         if self._owner in ready:
             self._leave()
-        self._exchange.serve()
+        self._exchange.serve(ready)
         for child in list(self._children.values()):
             if child.ended in ready:
                 self._bury(child)
             elif ready.get(child.launcher.fileno(), 0) & _GONE and child.kill_at is None:
+                self._poll.unregister(child.launcher)
                 os.kill(child.pid, signal.SIGTERM)
                 child.kill_at = time.monotonic() + _TIME_TO_LEAVE
         if self._listener.fileno() in ready:
@@ -172,7 +168,9 @@ class Supervisor:
                 os._exit(1)
         theirs.close()
         self._exchange.add(ours)
-        self._children[pid] = Child(pid, launcher, ours)
+        child = self._children[pid] = Child(pid, launcher, ours)
+        self._poll.register(child.ended, select.POLLIN)
+        self._poll.register(launcher, select.POLLRDHUP)
         say(launcher, worker=pid)
 
     def _forget(self) -> None:
@@ -189,5 +187,8 @@ class Supervisor:
         del self._children[child.pid]
         end_leftovers(child.pid, known=self._children)
         say(child.launcher, exit=128 - status if status < 0 else status)
+        self._poll.unregister(child.ended)
+        if child.kill_at is None:
+            self._poll.unregister(child.launcher)
         child.close()
         self._idle_since = time.monotonic()
