@@ -67,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print a JSON list of rows instead of a table")
     command.set_defaults(run=_demo)
 
+    command = commands.add_parser("report", help="draw LM calls as a page: which LM answered, and which scope decided")
+    command.add_argument("calls", type=Path, metavar="CALLS.jsonl", help="as pytest's --lm-journal writes it")
+    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the same name with .html")
+    command.add_argument("--title", help="heading of the page")
+    command.set_defaults(run=_report)
+
     from dspex_testkit.cassettes.commands import add_commands
 
     add_commands(commands)
@@ -147,6 +153,22 @@ def _demo(options: argparse.Namespace) -> int:
     from dspex_testkit import demo
 
     demo.run(as_json=options.json)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from dspex_testkit.report import read_entries, render, write
+
+    entries = read_entries(options.calls)
+    page = render(
+        entries.calls,
+        changes=entries.changes,
+        title=options.title or "LM calls",
+        meta={"from": options.calls.name},
+    )
+    path = options.output or options.calls.with_suffix(".html")
+    write(path, page)
+    print(f"Wrote {path}: {len(entries.calls)} LM {'call' if len(entries.calls) == 1 else 'calls'}.")
     return 0
 
 

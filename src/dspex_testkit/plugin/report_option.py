@@ -53,22 +53,51 @@ class ReportHooks:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tests: list[TestCalls] = []
-        self._error: str | None = None
+        self._outcome: tuple[str, bool] | None = None
 
     @pytest.hookimpl
     def pytest_dspex_lm_calls(self, journal: "RunJournal") -> None:
         """Keep what the run has collected."""
         self._tests = journal.tests
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """Write the page, of no calls where there were none; the run fails where that is impossible."""
-        result = yield
-        return result
+    # As the innermost wrapper: after the calls were handed over, before the terminal's summary.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Write the page, also where no LM was called; where it cannot be written, the run fails."""
+        from dspex_testkit.errors import DSPexTestkitError
 
-    @pytest.hookimpl
+        yield
+        try:
+            self._write(session.config)
+            self._outcome = f"LM calls drawn in {self._path}", True
+        except DSPexTestkitError as error:
+            self._outcome = f"--lm-report: {error.message}", False
+            session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
+
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Say where the page is."""
+        """Say where the page is, or why there is none."""
+        if self._outcome is not None:
+            text, well = self._outcome
+            terminalreporter.write_line(text, red=not well)
+
+    def _write(self, config: pytest.Config) -> None:
+        from dspex_testkit import __version__
+        from dspex_testkit.report import render, write
+
+        about = ("nodeid", "outcome", "seed", "mode", "rerun")
+        page = render(
+            [{**call.to_dict(), "test": test.nodeid} for test in self._tests for call in test.calls],
+            changes=[{**change.to_dict(), "test": test.nodeid} for test in self._tests for change in test.changes],
+            tests=[{name: getattr(test, name) for name in about} for test in self._tests],
+            title=f"LM calls of {config.rootpath.name}",
+            meta={
+                "tests": sum(bool(test.calls) for test in self._tests),
+                "seed": config.getoption("lm_seed", None),
+                "dspex-testkit": __version__,
+            },
+        )
+        write(self._path, page)
 
 
 def _wanted(config: pytest.Config) -> Path | None:
