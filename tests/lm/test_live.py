@@ -1,5 +1,6 @@
 """Live LMs: keys, addresses, one call for verification; against a provider on the loopback."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -187,3 +188,21 @@ def test_an_impossible_timeout_is_refused(value: object) -> None:
 
     assert response.code == "invalid_lm_config"
     assert "a number above 0" in str(response.message)
+
+
+def test_a_deadline_reaches_the_provider_s_connection(bridge: InProcess, server: ChatServer) -> None:
+    """A live call is cancelled while the provider thinks, and the journal tells of it."""
+    thinking = threading.Event()
+
+    def slowly(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        thinking.wait(60)
+        return answering("late")(body)
+
+    server.answer = slowly
+    bridge.call("configure_lm", server.config())
+
+    response = bridge.ask("execute_program", {"program_id": "p", "inputs": {"question": "?"}, "timeout_ms": 300})
+    thinking.set()
+
+    assert (response.code, response.details["stopped"]) == ("execution_timeout", True)
+    assert "CancelledError" in bridge.call("get_journal")["calls"][0]["error"]

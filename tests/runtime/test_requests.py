@@ -127,7 +127,7 @@ def test_a_pool_worker_answers_strictly_in_order(gate: Gate) -> None:
 
 def test_more_work_than_can_wait_is_refused(gate: Gate) -> None:
     """One runs, sixty-four wait, the next one is told so."""
-    with Process(env={**gate.env, "DSPEX_TESTKIT_CONCURRENCY": "1"}) as bridge:
+    with Process(env={**gate.env, "DSPEX_TESTKIT_CONCURRENCY": "1", "DSPEX_TESTKIT_MAX_WAITING": "64"}) as bridge:
         bridge.call("create_program", ECHO)
         for id in range(100, 166):
             bridge.send(Request(id, "execute_program", {"program_id": "echo", "inputs": {"question": "?"}}))

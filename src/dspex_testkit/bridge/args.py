@@ -51,16 +51,16 @@ class Args:
             return value
         raise self._wrong(name, "a map", value)
 
-    def count(self, name: str) -> int | None:
-        """An integer of at least 0, or None where absent.
+    def count(self, name: str, *, low: int = 0) -> int | None:
+        """An integer of at least `low`, or None where absent.
 
         Raises:
             InvalidArgsError: Something else came.
         """
         value = self.values.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= low):
             return value
-        raise self._wrong(name, "an integer of at least 0", value)
+        raise self._wrong(name, f"an integer of at least {low}", value)
 
     def flag(self, name: str) -> bool:
         """True or false; absent counts as false.

@@ -53,6 +53,7 @@ class LMScopes:
             self._policy,
             seed=settings.seed,
             allow_import=settings.allow_import,
+            most_stuck=settings.concurrency,
             cache=CacheSettings(settings.response_cache, settings.cache_ttl, settings.cache_size, settings.cache_dir),
             cassettes=self.cassettes,
             model_aliases=dict(settings.model_aliases),

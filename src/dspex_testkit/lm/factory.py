@@ -57,6 +57,7 @@ class LMFactory:
         policy: What answers for a config of a real provider.
         seed: The seed of random mocks that name none.
         allow_import: Module prefixes from which functions may be imported.
+        most_stuck: Executions that may go on past their deadline because they cannot be stopped.
         cache: Whether and where answers are remembered.
         cassettes: The recordings, under a policy that plays or makes them.
         model_aliases: Models that are asked in place of others while recording.
@@ -70,6 +71,7 @@ class LMFactory:
         seed: int = 0,
         allow_import: Sequence[str] = (),
         max_lms: int = 64,
+        most_stuck: int = 64,
         cache: CacheSettings | None = None,
         cassettes: "CassetteDeck | None" = None,
         model_aliases: Mapping[str, str] | None = None,
@@ -83,6 +85,7 @@ class LMFactory:
         self._kept: OrderedDict[str, KeptLM] = OrderedDict()
         self._lock = threading.Lock()
         self._loops: Loops | None = None
+        self._most_stuck = most_stuck
         self._cache_settings = cache
         self._cache: ResponseCache | None = None
 
@@ -96,6 +99,20 @@ class LMFactory:
                 self._cache = ResponseCache(self._cache_settings)
             return self._cache
 
+    def check_capacity(self) -> None:
+        """Refuse more work while too much of it goes on that could not be stopped.
+
+        Raises:
+            OverloadedError: It does.
+        """
+        if self._loops is not None:
+            self._loops.check()
+
+    @property
+    def unstoppable(self) -> int:
+        """Executions that go on although their time is up."""
+        return 0 if self._loops is None else self._loops.stuck
+
     def forget_answers(self) -> None:
         """Empty the cache in memory; what is on disk is for other processes too."""
         if self._cache is not None:
@@ -108,7 +125,7 @@ class LMFactory:
             if self._loops is None:
                 from dspex_testkit.lm.loops import Loops
 
-                self._loops = Loops()
+                self._loops = Loops(most_stuck=self._most_stuck)
             return self._loops
 
     @contextmanager

@@ -18,7 +18,7 @@ Work = Callable[[], Coroutine[Any, Any, Any]]
 
 _MOST_IDLE = 64
 _HELPERS = 32
-_GRACE = 0.1
+_GRACE = 0.5
 """Seconds in which cancelled work may come to its end."""
 
 

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from dspex_testkit.errors import DSPexTestkitError
     from dspex_testkit.runtime.loader import Loader
 
-_WAITING_PER_THREAD = 64
-"""Executions that may wait for each one that runs; more are refused rather than kept in memory."""
-
 
 class Server:
     """Serves one client until it goes away.
@@ -83,7 +80,7 @@ class Server:
         self._early_errors = 0
         self._backlog: list[Request] = []
         self._executions = 0
-        self._most_executions = settings.concurrency * (1 + _WAITING_PER_THREAD)
+        self._most_executions = settings.concurrency + settings.max_waiting
 
     def begin_warm(self, store: "StateStore | None", host: int) -> None:
         """Make the bridge at once, in a process where everything has been imported.
@@ -189,9 +186,13 @@ class Server:
         """Keep a request until the bridge is there; gives the bridge if it has come in between."""
         self._load()
         with self._gate:
-            if self._bridge is None:
+            if self._bridge is None and len(self._backlog) < self._most_executions:
                 self._backlog.append(request)
-            return self._bridge
+                return None
+            if self._bridge is not None:
+                return self._bridge
+        self._refuse(OverloadedError("the bridge is still starting, and no more can wait for it"), request.id)
+        return None
 
     def _load(self) -> "Loader":
         if self._loader is None:

@@ -24,6 +24,7 @@ def execute_program(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]
         args.mapping("inputs"),
         overrides=bridge.lms.overrides(args),
         session_id=args.session_id,
+        timeout_ms=time_limit(args),
     )
 
 
@@ -37,7 +38,14 @@ def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
         record, spec = define_program(bridge, args, new_program_id())
         bridge.programs.keep_spec(record.digest, spec)
         overrides = bridge.lms.overrides(args)
-        return prepare(bridge, record, args.mapping("inputs"), overrides=overrides, session_id=args.session_id)
+        return prepare(
+            bridge,
+            record,
+            args.mapping("inputs"),
+            overrides=overrides,
+            session_id=args.session_id,
+            timeout_ms=time_limit(args),
+        )
     probe = Args("predict", {**args.values, "signature": "input -> output"})
     record, _ = define_program(bridge, probe, new_program_id())
     inputs = {"input": _as_text(args.get("input")), **args.mapping("inputs")}
@@ -47,7 +55,21 @@ def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
     ):
         mock, _ = bridge.lms.assign(Scope.EXECUTION, "mock")
         overrides = [mock] if mock else []
-    return prepare(bridge, record, inputs, overrides=overrides, session_id=args.session_id)
+    return prepare(
+        bridge, record, inputs, overrides=overrides, session_id=args.session_id, timeout_ms=time_limit(args)
+    )
+
+
+def time_limit(args: Args) -> int | None:
+    """How long an execution may take, in milliseconds; as an argument or among the options. None without end.
+
+    Raises:
+        InvalidArgsError: It is no integer above 0.
+    """
+    for place in (args, Args(args.command, args.mapping("options"))):
+        if (limit := place.count("timeout_ms", low=1)) is not None:
+            return limit
+    return None
 
 
 def _as_text(value: object) -> str:

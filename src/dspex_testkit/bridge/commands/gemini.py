@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.commands.execution import time_limit
 from dspex_testkit.bridge.commands.programs import keep_program
 from dspex_testkit.bridge.creation import define_program, program_result
 from dspex_testkit.bridge.execution import prepare
@@ -54,6 +55,7 @@ def execute_gemini_program(bridge: "Bridge", args: Args) -> Callable[[], dict[st
         args.mapping("inputs"),
         overrides=bridge.lms.overrides(args),
         session_id=args.session_id,
+        timeout_ms=time_limit(args),
     )
 
     def with_reply() -> dict[str, Any]:

@@ -35,6 +35,7 @@ def get_stats(bridge: "Bridge", args: Args) -> dict[str, Any]:
         "command_count": bridge.command_count,
         "commands_processed": bridge.command_count,
         "error_count": bridge.error_count,
+        "unstoppable_count": bridge.lms.factory.unstoppable,
         "lm_call_count": bridge.store.journal.count(session_id=session),
         "uptime": time.monotonic() - bridge.started,
         "memory_usage": memory_usage(),
