@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import host, mock_engine, pipe, startup
+from benchmarks import cassettes, host, mock_engine, pipe, startup
 from benchmarks.measure import Figure
 from dspex_testkit.runtime.install import install
 
@@ -40,6 +40,7 @@ def take(*, scale: float) -> Iterator[Figure]:
         yield from host.figures(launcher, scale=scale)
     yield from mock_engine.figures(scale=scale)
     yield from mock_engine.rule_figures(scale=scale)
+    yield from cassettes.figures(scale=scale)
 
 
 def machine() -> str:

@@ -34,6 +34,8 @@ from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.streaming import stream_events
 
+_NO_USAGE = Usage()
+
 
 class CassetteEngine:
     """Answers from a cassette.
@@ -214,7 +216,7 @@ class _Call:
             LM15Error: The recorded failure.
         """
         found = self._recorded()
-        response = response_from_dict(found.response or {})
+        response = self._response(found)
         self._journal(found=found, response=response)
         return response
 
@@ -225,7 +227,7 @@ class _Call:
             LM15Error: The recorded failure.
         """
         found = self._recorded()
-        response = response_from_dict(found.response or {})
+        response = self._response(found)
         count = 0
         if found.chunks is None:
             paced: Iterator[tuple[float, Any]] = ((0.0, event) for event in stream_events(response))
@@ -288,6 +290,15 @@ class _Call:
             raise error_from_dict(found.error)
         return found
 
+    def _response(self, found: Interaction) -> Response:
+        known = self.cassette.decoded
+        if (response := known.get(id(found))) is None:
+            response = response_from_dict(found.response or {})
+            # Values, except for the arguments of tool calls, which a program may change.
+            if not response.tool_calls:
+                known[id(found)] = response
+        return response
+
     def _paced(self, chunks: tuple[dict[str, Any], ...]) -> Iterator[tuple[float, Any]]:
         before = 0.0
         for chunk in chunks:
@@ -309,26 +320,37 @@ class _Call:
         caller = caller_now()
         capture = current_call().capture
         journal = caller.journal if caller.journal is not None else self._engine.journal
-        usage = None if response is None else response.usage
+        usage = _NO_USAGE if response is None else _usage(response)
+        template = self._engine.template
         journal.record(
-            replace(
-                caller.sign(self._engine.template),
-                engine="record" if live else "replay",
+            # Written out, where `Caller.sign` would copy it once more.
+            LMCall(
+                provider=template.provider,
+                model=template.model,
+                scope=caller.scope,
                 mocked=not live,
+                engine="record" if live else "replay",
+                program_id=caller.program_id,
+                session_id=caller.session_id,
+                worker_id=caller.worker_id,
+                lm_id=caller.lm_id,
                 signature=None if capture is None else capture.full_signature.__name__,
                 completion=None if response is None else response.text,
                 finish_reason=None if response is None else response.finish_reason,
-                usage=Usage()
-                if usage is None
-                else Usage(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cache_read_tokens),
+                usage=usage,
                 cost=cost if found is None else found.cost,
                 latency_ms=self.elapsed_ms,
-                rule=None if live else f"cassette:{self.cassette.path.stem}" if hasattr(self, "cassette") else None,
+                rule=None if live or found is None else f"cassette:{self.cassette.name}",
                 error=error,
                 stream_chunks=chunks,
                 time=time.time(),
             )
         )
+
+
+def _usage(response: Response) -> Usage:
+    usage = response.usage
+    return Usage(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cache_read_tokens)
 
 
 def _event_to_dict(event: Any) -> dict[str, Any]:

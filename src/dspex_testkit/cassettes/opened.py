@@ -75,6 +75,7 @@ class OpenCassette:
         self.mode = mode
         self.options = options or CassetteOptions()
         self.existed = path.exists()
+        self.name = path.stem
         self._lock = threading.Lock()
         self._recorder: RecorderLock | None = None
         if mode.may_write and not (mode is RecordMode.ONCE and self.existed):
@@ -100,6 +101,8 @@ class OpenCassette:
         self._lms: list[RecordedLM] = list(self.document.lms)
         self._misses: list[CassetteError] = []
         self._drifts: list[drifting.Drift] = []
+        self.decoded: dict[int, Any] = {}
+        """What an engine made of an interaction, by its `id`; so that it is made once."""
         self._closed = False
         self._committed = False
         self._stale: CassetteError | None = None
@@ -302,7 +305,8 @@ class OpenCassette:
         return error
 
     def _clean_request(self, request: dict[str, Any]) -> dict[str, Any]:
-        clean: dict[str, Any] = self.options.redactor.json(request)
+        redactor = self.options.redactor
+        clean: dict[str, Any] = redactor.json(request) if redactor.concerns(request) else request
         if clean.get("config", {}).get("user_id"):
             clean["config"] = {key: value for key, value in clean["config"].items() if key != "user_id"}
         return clean
