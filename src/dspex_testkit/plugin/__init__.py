@@ -15,6 +15,7 @@ of it.
     prompts        what was asked, as a value
     reporting, run what reports say of LM calls, and what becomes of those of the whole run
     journal_files  calls as JSON
+    report_option  calls as a page
     repeats        one test with many seeds
 """
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.plugin import fixtures, hookspecs, markers
+from dspex_testkit.plugin import fixtures, hookspecs, markers, report_option
 from dspex_testkit.plugin.options import OPTIONS, add_options, read_options
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def __getattr__(name: str) -> Any:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
     add_options(parser)
+    report_option.add_option(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -94,6 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
     manager.register(CaseHooks(options), "dspex-testkit-cases")
     manager.register(RepeatHooks(options), "dspex-testkit-repeats")
     manager.register(RunHooks(config, options), "dspex-testkit-run")
+    report_option.configure(config)
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

@@ -41,11 +41,11 @@ class CaseHooks:
         self._over_modes(metafunc)
         self._over_lms(metafunc)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Make the test's case, before its first fixture."""
         if not (markers.uses_kit(item) or self._options.policy is not None or self._options.block_network):
-            return (yield)
+            return
         try:
             self._skip_unless_live(item)
             case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
@@ -54,7 +54,6 @@ class CaseHooks:
             case.start()
         except UsageError as error:
             pytest.fail(error.message, pytrace=False)
-        return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(

@@ -107,7 +107,9 @@ class PolicyWatcher:
 
     def _mock(self, lm: Any) -> tuple[Any, Any]:
         provider, model = _identity(lm)
-        config = next((each for each in self._configs if _speaks_of(each, provider, model)), None)
+        own = [each for each in self._configs if (each.provider, each.model) == (provider, model)]
+        general = [each for each in self._configs if each.is_mock]
+        config = next(iter(own + general), None)
         spec = dict(config.mock or {}) if config is not None else {}
         if self._faults:
             given = spec.get("faults", [])
@@ -154,8 +156,3 @@ def _identity(lm: Any) -> tuple[str, str]:
 def _read(raw: Any) -> LMConfig | None:
     value = parse_lm_config(raw).value
     return value if isinstance(value, LMConfig) and value.ensemble is None else None
-
-
-def _speaks_of(config: LMConfig, provider: str, model: str) -> bool:
-    """Whether a config is of this model, or of mocks in general."""
-    return config.is_mock or (config.provider, config.model) == (provider, model)
