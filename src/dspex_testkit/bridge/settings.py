@@ -29,9 +29,9 @@ class BridgeSettings:
     """Executions that may wait for one of those in flight; more are refused."""
     response_cache: Literal["off", "memory", "disk"] = "off"
     """Whether and where answers are remembered, for LM configs that say nothing of it."""
-    cache_dir: str | None = None
-    """The folder of answers on disk; one in the user's cache if None."""
-    cache_ttl: float | None = None
+    cache_dir: str = "~/.cache/dspex-testkit/responses"
+    """The folder of answers on disk."""
+    cache_ttl: float | None = 30 * 24 * 3600.0
     """Seconds for which an answer is remembered; None without end."""
     cache_size: int = 64 * 1024 * 1024
     """Bytes of remembered answers, in memory and on disk each."""

@@ -14,5 +14,5 @@ class CacheSettings:
     """Seconds for which an answer is remembered where a config says nothing; None without end."""
     max_bytes: int = 64 * 1024 * 1024
     """Of entries, in memory and on disk each; what was longest unused goes first."""
-    folder: str | None = None
-    """Where the disk's entries are; a folder of the user's cache if None."""
+    folder: str = "~/.cache/dspex-testkit/responses"
+    """Where the disk's entries are."""

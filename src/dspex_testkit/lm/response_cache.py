@@ -7,7 +7,6 @@ can be read back from it. DSPy's own cache, whose key knows neither engine nor a
 
 import hashlib
 import json
-import os
 import secrets
 import threading
 import time
@@ -116,7 +115,7 @@ class ResponseCache:
                 self._shelves[where] = (
                     _MemoryShelf(max_bytes, self._clock)
                     if where == "memory"
-                    else _DiskShelf(_folder(self.settings.folder), max_bytes)
+                    else _DiskShelf(Path(self.settings.folder).expanduser(), max_bytes)
                 )
             return self._shelves[where]
 
@@ -201,10 +200,3 @@ class _DiskShelf:
 
     def _count(self) -> int:
         return len(self._cache) - (_SALT_KEY in self._cache)
-
-
-def _folder(given: str | None) -> Path:
-    if given is not None:
-        return Path(given).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "dspex-testkit" / "responses"

@@ -3,7 +3,6 @@
 Keeps the contract of `dspy.clients.engines.base`; retries, caching, `n` and history belong to DSPy.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,9 +127,6 @@ class MockEngine:
             if delay:
                 await self.clock.asleep(delay)
             return answering.finish()
-        except asyncio.CancelledError:
-            answering.record(error="the call was cancelled")
-            raise
         except Exception as error:
             raise answering.fail(error) from error.__cause__
         except BaseException as error:

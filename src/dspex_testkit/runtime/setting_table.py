@@ -110,7 +110,10 @@ SETTINGS = (
     Setting("session_ttl", kinds.seconds, 3600.0, "Seconds after its last use when a session is forgotten."),
     Setting("max_waiting", kinds.count, 4096, "Executions that may wait for one that runs; more are refused."),
     Setting(
-        "price_table", kinds.text, None, "A JSON file with prices per million tokens, which come before DSPy's list."
+        "price_table",
+        kinds.text,
+        "off",
+        "A JSON file with prices per million tokens, which come before DSPy's list; `off` for none.",
     ),
     Setting(
         "response_cache",
@@ -118,8 +121,8 @@ SETTINGS = (
         "off",
         "Whether and where answers of LMs are remembered whose config says nothing of it.",
     ),
-    Setting("cache_dir", kinds.text, None, "The folder of answers on disk; one in the user's cache if none is named."),
-    Setting("cache_ttl", kinds.seconds, None, "Seconds for which an answer is remembered; without end by default."),
+    Setting("cache_dir", kinds.text, "~/.cache/dspex-testkit/responses", "The folder of answers on disk."),
+    Setting("cache_ttl", kinds.seconds, 30 * 24 * 3600.0, "Seconds for which an answer is remembered."),
     Setting("cache_size", kinds.size, 64 * 1024 * 1024, "Bytes of remembered answers, in memory and on disk each."),
     Setting("seed", kinds.integer, 0, "Seed of mocks that name none."),
     Setting(

@@ -43,10 +43,10 @@ class Settings:
     journal_size: int
     session_ttl: float
     max_waiting: int
-    price_table: "str | None"
+    price_table: str
     response_cache: str
-    cache_dir: "str | None"
-    cache_ttl: "float | None"
+    cache_dir: str
+    cache_ttl: float
     cache_size: int
     seed: int
     allow_local_interpreter: bool
@@ -83,7 +83,7 @@ class Settings:
             journal_size=self.journal_size,
             session_ttl=self.session_ttl,
             max_waiting=self.max_waiting,
-            price_table=self.price_table,
+            price_table=None if self.price_table == "off" else self.price_table,
             response_cache=self.response_cache,  # type: ignore[arg-type]  # the table knows the words
             cache_dir=self.cache_dir,
             cache_ttl=self.cache_ttl,
