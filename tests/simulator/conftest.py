@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dspex_testkit.simulator import ProviderSimulator
+from tests.support.loops import close_current_loop
 
 # Before litellm is imported: streaming a llama it would look for a tokenizer on the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -17,6 +18,7 @@ def sim() -> Iterator[ProviderSimulator]:
     """A running simulator."""
     with ProviderSimulator() as simulator:
         yield simulator
+    close_current_loop()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What is on the wire: parameters that are obeyed, streams that are framed, refusals in each provider's words."""
 
+import json
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -53,13 +55,11 @@ def test_a_stop_cuts_the_answer_and_is_told(sim: ProviderSimulator) -> None:
 def test_max_tokens_cuts_the_answer(sim: ProviderSimulator, stream: bool) -> None:
     """A token is four characters; every provider has a word for the reason."""
     spec = {"responses": {"default": "x" * 40}}
-    limits = {OPENAI: {"max_tokens": 5}, GEMINI: {"generationConfig": {"maxOutputTokens": 5}}}
+    action = "streamGenerateContent" if stream else "generateContent"
     replies = {
-        OPENAI: chat(sim.target(OPENAI, spec=spec), stream=stream, **limits[OPENAI]),
+        OPENAI: chat(sim.target(OPENAI, spec=spec), stream=stream, max_tokens=5),
         ANTHROPIC: message(sim.target(ANTHROPIC, spec=spec), max_tokens=5, stream=stream),
-        GEMINI: generate(
-            sim.target(GEMINI, spec=spec), "streamGenerateContent" if stream else "generateContent", **limits[GEMINI]
-        ),
+        GEMINI: generate(sim.target(GEMINI, spec=spec), action, generationConfig={"maxOutputTokens": 5}),
     }
     for model, reason in {OPENAI: '"length"', ANTHROPIC: '"max_tokens"', GEMINI: '"MAX_TOKENS"'}.items():
         assert reason in replies[model].text
@@ -217,6 +217,21 @@ def test_usage_ends_an_openai_stream_only_where_it_is_asked_for(sim: ProviderSim
     assert with_usage.events[-1]["usage"]["total_tokens"] > 0
 
 
+def test_a_connection_serves_many_streams(sim: ProviderSimulator) -> None:
+    """After a stream the connection stays open, and what follows is the next answer and nothing else."""
+    target = sim.target(OPENAI, spec={"script": ["one", "two", "three"]})
+    connection = HTTPConnection("127.0.0.1", sim.port)
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    texts = []
+    for _ in range(3):
+        connection.request("POST", f"/t/{target.id}/v1/chat/completions", json.dumps(body))
+        texts.append(connection.getresponse().read().decode())
+    connection.close()
+
+    assert [text.count("[DONE]") for text in texts] == [1, 1, 1]
+    assert [word in text for word, text in zip(("one", "two", "three"), texts, strict=True)] == [True] * 3
+
+
 @pytest.mark.parametrize(
     ("model", "kind", "path", "value"),
     [
@@ -233,7 +248,7 @@ def test_a_refusal_has_the_providers_own_body(
 ) -> None:
     """Codes and types are found where each provider puts them."""
     asking = {OPENAI: chat, ANTHROPIC: message, GEMINI: generate}[model]
-    body = asking(sim.target(model, faults=[kind])).json  # type: ignore[operator]
+    body = asking(sim.target(model, faults=[kind])).json
     for step in path.split("."):
         body = body[step]
     assert body == value

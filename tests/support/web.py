@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,7 +14,7 @@ class Reply:
     """What a server sent."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message | Mapping[str, str]
     text: str
 
     @property

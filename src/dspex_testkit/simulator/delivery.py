@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -42,38 +42,38 @@ class Delivery:
             body=orjson.dumps(body), status=status, content_type=_JSON, headers={**self._headers, **(headers or {})}
         )
 
-    async def send_stream(self, frames: Iterable[bytes], content_type: str, fault: HTTPFault | None = None) -> int:
-        """Frames one by one, up to where a fault strikes; returns how many."""
-        response = web.StreamResponse(headers={**self._headers, "Cache-Control": "no-cache"})
-        response.content_type = "text/plain" if fault and fault.kind == "wrong_content_type" else content_type
-        await response.prepare(self._request)
-        sent = 0
-        for frame in frames:
-            if fault is not None and sent == fault.after_chunks and await self._interrupted(fault):
-                return sent
-            if fault is not None and fault.kind == "malformed":
-                await response.write(frame.replace(b"{", b"<"))
-            else:
-                await response.write(frame)
-            sent += 1
-        await response.write_eof()
-        return sent
+    async def send_stream(
+        self, frames: Sequence[bytes], content_type: str, fault: HTTPFault | None, told: Callable[[int], None]
+    ) -> Any:
+        """Frames one by one, up to where a fault strikes.
 
-    async def _interrupted(self, fault: HTTPFault) -> bool:
-        """Whether the stream ends here."""
-        if fault.kind == "stalled_stream":
-            await self.wait(fault)
-        elif fault.kind == "cut_stream":
-            # The body ends as if it were complete: that the answer is not can only be seen in the events.
-            transport = self._request.transport
-            if transport is not None:
-                transport.write(b"0\r\n\r\n")
-                transport.close()
-            return True
-        elif fault.kind == "truncated":
+        Args:
+            frames: The whole stream.
+            content_type: What it is sent as.
+            fault: What is done to it.
+            told: Called with the number of frames before the last one goes out, so that whoever has read the stream
+                finds it in the journal.
+        """
+        kind = None if fault is None else fault.kind
+        if fault is not None and kind in ("cut_stream", "truncated"):
+            frames = frames[: fault.after_chunks]
+        response = web.StreamResponse(headers={**self._headers, "Cache-Control": "no-cache"})
+        response.content_type = "text/plain" if kind == "wrong_content_type" else content_type
+        await response.prepare(self._request)
+        for index, frame in enumerate(frames):
+            if fault is not None and kind == "stalled_stream" and index == fault.after_chunks:
+                await self.wait(fault)
+            if index == len(frames) - 1:
+                told(len(frames))
+            await response.write(frame.replace(b"{", b"<") if kind == "malformed" else frame)
+        if not frames:
+            told(0)
+        if kind == "truncated":
             self.close()
-            return True
-        return False
+        else:
+            # A cut stream ends as if it were complete: only its events tell that it is not.
+            await response.write_eof()
+        return response
 
     async def send_spoilt(self, body: Mapping[str, Any], fault: HTTPFault) -> Any:
         """A whole body as the fault leaves it."""

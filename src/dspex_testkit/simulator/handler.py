@@ -131,13 +131,18 @@ class _Served:
             if fault is not None:
                 return await self._delivery.send_spoilt(body, fault)
             return await self._delivery.send(body, headers=self._limit_headers())
+        recorded: list[int] = []
+
+        def told(chunks: int) -> None:
+            recorded.append(chunks)
+            self._record([replace(call, stream_chunks=chunks) for call in calls])
+
         try:
-            chunks = await self._delivery.send_stream(wire.stream(ask, answered), wire.stream_type, fault)
+            return await self._delivery.send_stream(list(wire.stream(ask, answered)), wire.stream_type, fault, told)
         except (ConnectionError, asyncio.CancelledError):
-            self._record([replace(call, error="the client closed the stream") for call in calls])
+            if not recorded:
+                self._record([replace(call, error="the client closed the stream") for call in calls])
             raise
-        self._record([replace(call, stream_chunks=chunks) for call in calls])
-        return web.Response()
 
     async def _embed(self, body: Mapping[str, Any], fault: HTTPFault | None) -> Any:
         embeddings = self._route.embeddings

@@ -1,0 +1,158 @@
+"""``dspex-testkit serve``: a simulator for a command, or until it is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dspex_testkit.calls import LMCall
+from dspex_testkit.errors import UsageError
+from dspex_testkit.mock_lm.files import load_mock_spec
+from dspex_testkit.simulator.http_faults import parse_fault_option
+from dspex_testkit.simulator.server import HOST, ProviderSimulator
+
+_KEY = "sk-simulated"
+_V1 = (
+    "OPENAI_API_BASE",
+    "OPENAI_BASE_URL",
+    "GROQ_API_BASE",
+    "DEEPSEEK_API_BASE",
+    "OPENROUTER_API_BASE",
+    "MISTRAL_API_BASE",
+    "XAI_API_BASE",
+    "TOGETHERAI_API_BASE",
+    "HOSTED_VLLM_API_BASE",
+)
+_ROOT = (
+    "ANTHROPIC_API_BASE",
+    "ANTHROPIC_BASE_URL",
+    "GOOGLE_GEMINI_BASE_URL",
+    "CO_API_URL",
+    "OLLAMA_API_BASE",
+    "OLLAMA_HOST",
+)
+_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "COHERE_API_KEY",
+    "CO_API_KEY",
+    "GROQ_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "OPENROUTER_API_KEY",
+    "MISTRAL_API_KEY",
+    "XAI_API_KEY",
+    "TOGETHERAI_API_KEY",
+    "HOSTED_VLLM_API_KEY",
+)
+
+
+def serve(
+    command: Sequence[str],
+    *,
+    port: int = 0,
+    rules: Path | None = None,
+    faults: Sequence[str] = (),
+    journal: Path | None = None,
+) -> int:
+    """Run a command against a simulator, or serve until interrupted.
+
+    Args:
+        command: What to run; empty to serve.
+        port: 0 for any free one.
+        rules: A mock spec (JSON, TOML or YAML); left out, answers are derived.
+        faults: As `http_faults.parse_fault_option` reads them.
+        journal: Where the LM calls go as JSON lines; left out, they are told on standard error.
+
+    Returns:
+        The command's exit status; 128 and the signal's number where a signal ended it.
+
+    Raises:
+        UsageError: An option cannot be used, or there is no such command.
+        InvalidMockSpecError: The rules cannot be used.
+    """
+    spec = None if rules is None else load_mock_spec(rules)
+    with ProviderSimulator(spec, faults=[parse_fault_option(text) for text in faults], port=port) as simulator:
+        if command:
+            with tempfile.TemporaryDirectory(prefix="dspex-testkit-cache-") as cache:
+                status = _run(command, {**environment(simulator.url), "DSPY_CACHEDIR": cache})
+        else:
+            status = _serve(simulator)
+        calls = simulator.calls
+    if journal is not None:
+        lines = (json.dumps(call.to_dict(), ensure_ascii=False, default=str) + "\n" for call in calls)
+        journal.write_text("".join(lines), encoding="utf-8")
+    else:
+        for line in told(calls):
+            print(line, file=sys.stderr)
+    return status
+
+
+def environment(root: str) -> dict[str, str]:
+    """What a child needs so that every client it has asks the simulator, and nobody else."""
+    return {
+        **dict.fromkeys(_V1, f"{root}/v1"),
+        **dict.fromkeys(_ROOT, root),
+        "GEMINI_API_BASE": f"{root}/v1beta",
+        "COHERE_API_BASE": f"{root}/v2/chat",
+        **dict.fromkeys(_KEYS, _KEY),
+        # litellm and DSPy would fetch price lists, litellm tokenizers too.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "HF_HUB_OFFLINE": "1",
+        # A proxy would take 127.0.0.1 for an address of its own.
+        "NO_PROXY": f"{HOST},localhost",
+        "no_proxy": f"{HOST},localhost",
+    }
+
+
+def told(calls: Sequence[LMCall]) -> Iterator[str]:
+    """The calls for a person, a line each."""
+    yield f"{len(calls)} LM call{'' if len(calls) == 1 else 's'}"
+    for call in calls:
+        tokens = f"{call.usage.input_tokens or 0}+{call.usage.output_tokens or 0} tokens"
+        outcome = f"failed: {call.error}" if call.error else f"{call.rule}: {_short(call.completion or '')}"
+        fault = f" [{call.fault}]" if call.fault else ""
+        yield f"{call.seq:4} {call.provider}/{call.model} {tokens}{fault} {_short(outcome, 120)}"
+
+
+def _short(text: str, limit: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
+    try:
+        child = subprocess.Popen(list(command), env={**os.environ, **env})
+    except OSError as error:
+        raise UsageError(f"{command[0]!r} cannot be run: {error.strerror}.") from None
+    # An interrupt from the keyboard reaches the child by itself; it decides when we end.
+    with _handling(signal.SIGINT, lambda *_: None), _handling(signal.SIGTERM, lambda *_: child.terminate()):
+        status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _serve(simulator: ProviderSimulator) -> int:
+    print(f"Serving providers on {simulator.url}; interrupt to end.")
+    for name, value in environment(simulator.url).items():
+        print(f"export {name}={value}")
+    print(f"\nAdmin API: {simulator.url}/_admin/ with the header 'Authorization: Bearer {simulator.token}'", flush=True)
+    ended = threading.Event()
+    with _handling(signal.SIGINT, lambda *_: ended.set()), _handling(signal.SIGTERM, lambda *_: ended.set()):
+        ended.wait()
+    return 0
+
+
+@contextmanager
+def _handling(number: signal.Signals, handler: "signal._HANDLER") -> Iterator[None]:
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
