@@ -42,6 +42,7 @@ def test_a_recording_replays_without_the_lm(path: Path, sums: MockLM, ask: Ask) 
     with cassettes.record(sums, path) as lm:
         assert ask(lm, "2+2") == "4"
     assert ask(cassettes.replay(path), "2+2") == "4"
+    assert ask(MockLM.replay(path), "2+2") == "4"
     assert len(sums.journal) == 1
 
 

@@ -1,5 +1,6 @@
 """`MockLM`: a `dspy.LM` that answers without a provider."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -128,6 +129,19 @@ class MockLM(dspy.LM):  # type: ignore[misc]
     def random(cls, seed: int | str = 0, **options: Any) -> Self:
         """Random typed answers that are the same for the same seed and request."""
         return cls._from({"mode": "random", "seed": seed}, options)
+
+    @classmethod
+    def replay(cls, path: str | os.PathLike[str], **options: Any) -> Any:
+        """An LM that answers from a recording; see `dspex_testkit.cassettes`.
+
+        Raises:
+            CassetteError: The recording cannot be used.
+            MissingExtraError: The extra `cassettes` is not installed.
+        """
+        # Here, because recordings know mocks, and mocks know nothing of recordings.
+        from dspex_testkit.cassettes import replay
+
+        return replay(path, **options)
 
     @classmethod
     def function(cls, function: Callable[[MockCall], Any] | str, **options: Any) -> Self:
