@@ -128,11 +128,12 @@ defmodule DSPexTestkit.LMScopesTest do
 
     error = assert_raise ExUnit.AssertionError, fn -> refute_leaked(session) end
 
+    # Calls share their numbers with the changes of who answers, so only their order is told here.
     assert error.message =~
-             "call 1 was answered by scope global (mock/g), although scope session has an LM"
+             ~r/call \d+ was answered by scope global \(mock\/g\), although scope session has an LM/
 
-    assert error.message =~ ~r/^> 1    global   mock\/g .* answer: "from global"$/m
-    assert error.message =~ ~r/^  3    session  mock\/s .* answer: "from session"$/m
+    assert error.message =~ ~r/^> \d+ +global   mock\/g .* answer: "from global"$/m
+    assert error.message =~ ~r/^  \d+ +session  mock\/s .* answer: "from session"$/m
     assert [%{"scope" => "global"}] = refute_leaked(other)
   end
 
