@@ -1,9 +1,13 @@
 """Every kind of mock travels in `configure_lm` and answers on the other side."""
 
+import json
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.bridges import Client
 
@@ -13,15 +17,13 @@ WEATHER = {"question": "What is the weather like?"}
 
 def load(path: Path) -> dict[str, Any]:
     """A config as it lies in a file."""
-    import json
-    import tomllib
-
-    import yaml
-
     text = path.read_text(encoding="utf-8")
-    reader = {".json": json.loads, ".toml": tomllib.loads, ".yaml": yaml.safe_load}[path.suffix]
-    config: dict[str, Any] = reader(text)
-    return config
+    readers: dict[str, Callable[[str], dict[str, Any]]] = {
+        ".json": json.loads,
+        ".toml": tomllib.loads,
+        ".yaml": yaml.safe_load,
+    }
+    return readers[path.suffix](text)
 
 
 def hear(bridge: Client, config: dict[str, Any] | str, *, times: int = 1, signature: object = None) -> list[str]:
