@@ -73,6 +73,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--title", help="heading of the page")
     command.set_defaults(run=_report)
 
+    command = commands.add_parser("serve", help="answer on this machine as LM providers do, for a command or for all")
+    command.add_argument("--port", type=int, default=0, help="default: any free one")
+    command.add_argument("--rules", type=Path, metavar="FILE", help="a mock spec in JSON, TOML or YAML")
+    command.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[:KEY=VALUE,…]",
+        help="what goes wrong, for example rate_limit:calls=1+3,retry_after=2; may be repeated",
+    )
+    command.add_argument("--journal", type=Path, metavar="FILE", help="write the LM calls there as JSON lines")
+    command.add_argument("command", nargs="*", metavar="-- COMMAND", help="run with every provider's base redirected")
+    command.set_defaults(run=_serve)
+
     from dspex_testkit.cassettes.commands import add_commands
 
     add_commands(commands)
@@ -170,6 +184,12 @@ def _report(options: argparse.Namespace) -> int:
     write(path, page)
     print(f"Wrote {path}: {len(entries.calls)} LM {'call' if len(entries.calls) == 1 else 'calls'}.")
     return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from dspex_testkit.simulator.command import serve
+
+    return serve(options.command, port=options.port, rules=options.rules, faults=options.fault, journal=options.journal)
 
 
 if __name__ == "__main__":
