@@ -116,6 +116,8 @@ def _names(value: "Any") -> "tuple[str, ...]":
 def _pairs(value: "Any") -> "tuple[tuple[str, str], ...]":
     if isinstance(value, str):
         value = dict(pair.split("=", 1) for pair in value.split(","))
+    if value == []:
+        return ()  # as the installed file spells "none"
     pairs = tuple((name.strip(), other.strip()) for name, other in value.items())
     if not all(name and other for name, other in pairs):
         raise ValueError
