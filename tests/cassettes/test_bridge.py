@@ -126,10 +126,23 @@ def test_wrong_requests_are_refused(tmp_path: Path, command: str, args: dict[str
     assert bridge(tmp_path, "replay").ask(command, {"session_id": "s", **args}).code == code
 
 
-def test_a_bridge_with_mocks_has_no_cassettes(tmp_path: Path) -> None:
-    """Under the policy `mock` the commands say which policy they need."""
-    response = bridge(tmp_path, "mock").ask("use_cassette", {"name": "x"})
-    assert response.code == "policy_unavailable"
+@pytest.mark.parametrize("policy", ["mock", "live", "record"])
+def test_one_lm_may_be_replayed_under_every_policy(tmp_path: Path, simulator: ProviderSimulator, policy: str) -> None:
+    """`mode: "replay"` answers from the session's cassette, beside whatever answers for other LMs."""
+    recorder = prepared(bridge(tmp_path, "record"), live(simulator), "s")
+    ask(recorder, "2+2", "s")
+    player = prepared(bridge(tmp_path, policy), {**OPENAI, "mode": "replay"}, "s")
+    result = ask(player, "2+2", "s")
+    assert (result["answer"], result["lm"]["mocked"]) == ("4", True)
+    assert player.call("get_journal", {})["calls"][0]["engine"] == "replay"
+    assert len(simulator.calls) == 1
+
+
+@pytest.mark.parametrize("config", [{"provider": "mock"}, {}, {**OPENAI, "responses": {"a": "b"}}])
+def test_a_replayed_lm_names_its_provider_and_nothing_else(tmp_path: Path, config: dict[str, Any]) -> None:
+    """`mode: "replay"` without a real provider, or with answers of its own, is refused."""
+    response = bridge(tmp_path, "mock").ask("configure_lm", {**config, "mode": "replay"})
+    assert response.code == "invalid_lm_config"
 
 
 def test_mocks_stay_mocks_while_recording(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The cassettes of a bridge, where its offline policy has any."""
+"""The cassettes of a bridge."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +10,14 @@ if TYPE_CHECKING:
     from dspex_testkit.cassettes.deck import CassetteDeck
 
 
-def open_deck(settings: BridgeSettings) -> "CassetteDeck | None":
-    """The deck of a bridge that replays or records; None for one that does neither.
+def open_deck(settings: BridgeSettings) -> "CassetteDeck":
+    """The deck of a bridge; it records under the policy `record` only.
 
     Raises:
         MissingExtraError: What recordings need is not installed.
         UsageError: The record mode is none.
     """
-    if settings.offline_policy not in (OfflinePolicy.REPLAY, OfflinePolicy.RECORD):
-        return None
-    # Here, because YAML and locks are of no use to a bridge with mocks.
+    # Here, because YAML and locks are of no use to a bridge that only mocks.
     from dspex_testkit.cassettes import CassetteDeck, RecordMode
 
     return CassetteDeck(

@@ -123,9 +123,7 @@ class Bridge:
 
     def close(self) -> None:
         """Close every LM's connections."""
-        self.lms.factory.close()
-        if self.lms.cassettes is not None:
-            self.lms.cassettes.close()
+        self.lms.close()
 
     def failure(self, request: Request, error: Exception) -> Response:
         """The response to a request that raised. No key that a client named is in it."""

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.cassettes import open_deck
@@ -21,6 +21,9 @@ from dspex_testkit.lm.prices import PriceTable
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
+
+if TYPE_CHECKING:
+    from dspex_testkit.cassettes.deck import CassetteDeck
 
 
 class LMScopes:
@@ -48,19 +51,32 @@ class LMScopes:
         prices = PriceTable.from_file(settings.price_table) if settings.price_table else PriceTable()
         self._ledger = Ledger(store, prices)
         self._gate = self._ledger.admit
-        self.cassettes = open_deck(settings)
+        self._deck: CassetteDeck | None = None
         self.factory = LMFactory(
             self._policy,
             seed=settings.seed,
             allow_import=settings.allow_import,
             most_stuck=settings.concurrency,
             cache=CacheSettings(settings.response_cache, settings.cache_ttl, settings.cache_size, settings.cache_dir),
-            cassettes=self.cassettes,
+            cassettes=lambda: self.cassettes,
             model_aliases=dict(settings.model_aliases),
         )
         self._default, _ = self.assign(Scope.DEFAULT, settings.default_lm)
         if self._default is not None and isinstance(self._default.value, LMPatch):
             raise InvalidLMConfigError("Model name is required: the default LM names only parameters")
+
+    @property
+    def cassettes(self) -> "CassetteDeck":
+        """The recordings, opened when somebody first asks for one."""
+        if self._deck is None:
+            self._deck = open_deck(self._settings)
+        return self._deck
+
+    def close(self) -> None:
+        """Close every LM's connections, and forget what was recorded and not kept."""
+        self.factory.close()
+        if self._deck is not None:
+            self._deck.close()
 
     @property
     def default(self) -> Assignment | None:

@@ -60,8 +60,7 @@ class CassetteDeck:
         wanted = RecordMode.of(mode) if mode else self.mode
         if wanted is not RecordMode.NONE and not self.records:
             raise UsageError(
-                f"Record mode {str(wanted)!r} needs a live LM, and the offline policy is 'replay'; "
-                "start the bridge with the offline policy 'record'"
+                f"Record mode {str(wanted)!r} needs a live LM; start the bridge with the offline policy 'record'"
             )
         path = resolve_inside(self.folder, name)
         with self._lock:

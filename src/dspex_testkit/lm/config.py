@@ -116,6 +116,8 @@ class LMConfig(BaseModel):
     cache: CacheOptions | None = None
     """None leaves it to the bridge's setting."""
     ensemble: EnsembleSpec | None = None
+    replayed: bool = False
+    """Answered from the session's cassette, whatever the offline policy."""
 
     @property
     def dspy_model(self) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class LMFactory:
         allow_import: Module prefixes from which functions may be imported.
         most_stuck: Executions that may go on past their deadline because they cannot be stopped.
         cache: Whether and where answers are remembered.
-        cassettes: The recordings, under a policy that plays or makes them.
+        cassettes: Gives the recordings, for what is replayed or recorded.
         model_aliases: Models that are asked in place of others while recording.
         max_lms: How many LMs are kept; the least recently used of those that nobody is using is closed first.
     """
@@ -73,7 +73,7 @@ class LMFactory:
         max_lms: int = 64,
         most_stuck: int = 64,
         cache: CacheSettings | None = None,
-        cassettes: "CassetteDeck | None" = None,
+        cassettes: "Callable[[], CassetteDeck] | None" = None,
         model_aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._policy = policy
@@ -195,7 +195,7 @@ class LMFactory:
         if config.ensemble is not None:
             kept = self._build_ensemble(config)
         elif self._cassettes is not None and self._policy.plays(config):
-            return self._build_recorded(config, self._cassettes)  # a recording is what remembers here
+            return self._build_recorded(config, self._cassettes())  # a recording is what remembers here
         elif self._policy.mocks(config):
             kept = self._build_mock(config)
         else:
@@ -255,7 +255,8 @@ class LMFactory:
         from dspex_testkit.lm.recorded import RecordedProviderLM
 
         lm = RecordedProviderLM(config, cassettes, self._aliases)
-        identity = LMCall(provider=config.provider, model=config.model, mocked=not cassettes.records, engine="replay")
+        live = cassettes.records and not config.replayed
+        identity = LMCall(provider=config.provider, model=config.model, mocked=not live, engine="replay")
         return KeptLM(config.digest, lm, AskedLM(lm, config.params, identity))
 
     def _build_mock(self, config: LMConfig) -> KeptLM:

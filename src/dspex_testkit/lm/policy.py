@@ -36,17 +36,21 @@ class OfflinePolicy(StrEnum):
 
     def mocks(self, config: LMConfig) -> bool:
         """Whether no provider is asked for this config."""
-        if self in (OfflinePolicy.MOCK, OfflinePolicy.REPLAY) or config.is_mock:
+        if self in (OfflinePolicy.MOCK, OfflinePolicy.REPLAY) or config.is_mock or config.replayed:
             return True
         return config.ensemble is not None and all(self.mocks(leaf) for leaf in config.leaves)
 
     def plays(self, config: LMConfig) -> bool:
         """Whether a cassette answers for this config, or records what does."""
-        return self in (OfflinePolicy.REPLAY, OfflinePolicy.RECORD) and not config.is_mock and config.ensemble is None
+        if config.is_mock or config.ensemble is not None:
+            return False
+        return config.replayed or self in (OfflinePolicy.REPLAY, OfflinePolicy.RECORD)
 
 
 def _check_live(config: LMConfig) -> str | None:
     """The key of a config that is to answer live."""
+    if config.replayed:
+        return None
     if config.provider == "cached":
         raise PolicyUnavailableError(
             "LM type 'cached' names no provider that could be asked; name the provider, and replay what it said with "

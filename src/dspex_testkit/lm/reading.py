@@ -86,7 +86,15 @@ def parse_lm_config(raw: object, *, names: Collection[str] = ()) -> ParsedConfig
 
 def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfig:
     provider, model = _identity(flat, names)
+    replayed = flat.get("mode") == "replay"
+    if replayed:
+        flat = {key: value for key, value in flat.items() if key != "mode"}
     params, mock, warnings = _split(flat, mock_provider=provider is None or provider.name == MOCK)
+    if replayed and (provider is None or provider.name in (MOCK, "cached") or mock):
+        raise InvalidLMConfigError(
+            "mode 'replay' answers from a recording of a real provider's model: name that provider and model, and no "
+            "answers beside them"
+        )
     if provider is None and mock:
         provider, model = get_provider(MOCK), model or MOCK
     if provider is None:
@@ -111,6 +119,7 @@ def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfi
         api_base=read_text(flat, "api_base") or read_text(flat, "base_url"),
         mock=mock,
         cache=_read_cache(flat),
+        replayed=replayed,
     )
     return ParsedConfig(value=config, warnings=(*warnings, *_live_warnings(config)))
 

@@ -31,7 +31,7 @@ class RecordedProviderLM(CassetteLM):
         can = capabilities_of(answering)
         super().__init__(
             lambda: deck.current(caller_now().session_id),
-            _provider_lm(answering) if deck.records else None,
+            _provider_lm(answering) if deck.records and not config.replayed else None,
             identity=RecordedLM(
                 model=config.dspy_model,
                 params={name: value for name, value in config.params.items() if name not in CONNECTION_PARAMS},

@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.errors import InvalidArgsError, PolicyUnavailableError
+from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
-    from dspex_testkit.cassettes.deck import CassetteDeck
 
 
 def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
@@ -15,7 +14,7 @@ def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
     name = args.text("name")
     if name is None:
         raise InvalidArgsError("Missing argument 'name': use_cassette wants a cassette such as 'my_app/my_test'")
-    cassette = _deck(bridge).use(args.session_id, name, args.text("mode"))
+    cassette = bridge.lms.cassettes.use(args.session_id, name, args.text("mode"))
     return {"status": "in_use", "session_id": args.session_id, **cassette.report().to_dict()}
 
 
@@ -24,15 +23,5 @@ def eject_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
     passed = args.get("passed")
     if not isinstance(passed, bool):
         raise InvalidArgsError("Missing argument 'passed': eject_cassette wants true where the test passed, else false")
-    report = _deck(bridge).eject(args.session_id, passed=passed)
+    report = bridge.lms.cassettes.eject(args.session_id, passed=passed)
     return {"status": "ejected", "session_id": args.session_id, **report.to_dict()}
-
-
-def _deck(bridge: "Bridge") -> "CassetteDeck":
-    deck = bridge.lms.cassettes
-    if deck is None:
-        raise PolicyUnavailableError(
-            f"The offline policy is {str(bridge.settings.offline_policy)!r}, under which nothing is replayed or "
-            "recorded; start the bridge with the offline policy 'replay' or 'record'"
-        )
-    return deck
