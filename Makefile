@@ -9,10 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo test wheelhouse clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo-ready ## Start a real bridge and watch the LM switch from scope to scope
 	@$(BIN)/dspex-testkit demo
@@ -20,7 +20,10 @@ demo: $(VENV)/.demo-ready ## Start a real bridge and watch the LM switch from sc
 test: $(VENV)/.tox-ready ## Run every check: lint, types, the built wheel, Elixir, pytest
 	@$(BIN)/tox run $(TOX_ARGS)
 
-clean: ## Remove what the other targets made
+wheelhouse: $(VENV)/.made ## Fetch what the tests install into ./wheelhouse, to run them without an index
+	@$(BIN)/python .ci/wheelhouse.py wheelhouse
+
+clean: ## Remove what the other targets made, but not the wheelhouse
 	rm -rf $(VENV) .tox build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
