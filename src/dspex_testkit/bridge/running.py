@@ -1,7 +1,6 @@
 """Running a program's module: at once, or on an event loop with a deadline."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.records import ProgramRecord
@@ -22,7 +21,12 @@ def run_module(
         ProgramExecutionError: It raised; the code is that of the kit's own error behind it, if there is one.
     """
     try:
-        with _module(bridge, record, resolved, caller) as module:
+        module = bridge.programs.module(record)
+        with (
+            bridge.lms.factory.lease(resolved.config) as lm,
+            _settings(lm, caller),
+            _interpreter(bridge, record, resolved),
+        ):
             prediction = module(**values)
     except Exception as error:
         raise _failure(error, record, resolved) from error
@@ -47,7 +51,12 @@ def run_module_within(
     from dspex_testkit.lm.loops import DeadlineError
 
     async def run() -> Any:
-        with _module(bridge, record, resolved, caller) as module:
+        module = bridge.programs.module(record)
+        with (
+            bridge.lms.factory.lease(resolved.config) as lm,
+            _settings(lm, caller),
+            _interpreter(bridge, record, resolved),
+        ):
             # A module without an asynchronous form holds up its loop, which is nobody else's.
             return await module.acall(**values) if hasattr(module, "aforward") else module(**values)
 
@@ -71,19 +80,12 @@ def _fate(stopped: bool) -> str:
     return "it could not be stopped, because it waits for something synchronous, and goes on unheard"
 
 
-@contextmanager
-def _module(bridge: "Bridge", record: ProgramRecord, resolved: ResolvedLM, caller: Caller) -> Iterator[Any]:
-    """The program's module, within the settings under which it runs."""
+def _settings(lm: Any, caller: Caller) -> Any:
+    """The settings under which a program runs."""
     import dspy
 
-    module = bridge.programs.module(record)
     # `trace` is one list for the whole process unless it is given; history would grow without bound.
-    with (
-        bridge.lms.factory.lease(resolved.config) as lm,
-        dspy.context(lm=lm, trace=[], disable_history=True, **{CALLER_SETTING: caller}),
-        _interpreter(bridge, record, resolved),
-    ):
-        yield module
+    return dspy.context(lm=lm, trace=[], disable_history=True, **{CALLER_SETTING: caller})
 
 
 def _interpreter(bridge: "Bridge", record: ProgramRecord, resolved: ResolvedLM) -> Any:

@@ -2,14 +2,13 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from dspex_testkit.calls.call import LMCall
 
-_MAX_PER_KIND = 10_000
+_MAX_GROUPS = 10_000
 
 
 @dataclass(slots=True)
@@ -31,15 +30,16 @@ class Sum:
     cost: Decimal = Decimal(0)
 
     def add(self, call: LMCall) -> None:
-        """Count one more."""
+        """Count one more call."""
         if call.cache_hit:
             self.cache_hits += 1
             return
         self.calls += 1
         usage = call.usage
-        if call.error is not None:
+        failed = call.error is not None
+        if failed:
             self.failed_calls += 1
-        elif usage.total_tokens is None:
+        elif usage.input_tokens is None or usage.output_tokens is None:
             self.unmetered_calls += 1
         self.input_tokens += usage.input_tokens or 0
         self.output_tokens += usage.output_tokens or 0
@@ -47,90 +47,119 @@ class Sum:
         self.reasoning_tokens += usage.reasoning_tokens or 0
         if call.cost is not None:
             self.cost += call.cost
-        elif call.error is None:
+        elif not failed:
             self.unpriced_calls += 1
+
+    def merge(self, other: "Sum") -> None:
+        """Take in another group."""
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
 
     def to_dict(self) -> dict[str, Any]:
         """The sum as JSON values; `cost` is null where no price at all is known."""
+        record = {f.name: getattr(self, f.name) for f in fields(self)}
         answered = self.calls - self.failed_calls
         unknown = answered > 0 and self.unpriced_calls == answered
-        return {
-            "calls": self.calls,
-            "failed_calls": self.failed_calls,
-            "cache_hits": self.cache_hits,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cached_tokens": self.cached_tokens,
-            "reasoning_tokens": self.reasoning_tokens,
-            "unmetered_calls": self.unmetered_calls,
-            "unpriced_calls": self.unpriced_calls,
-            "cost": None if unknown else str(self.cost),
-        }
+        return {**record, "cost": None if unknown else str(self.cost)}
 
 
-_KEYS: dict[str, Callable[[LMCall], str | None]] = {
-    "lms": lambda call: f"{call.provider}/{call.model}",
-    "providers": lambda call: call.provider,
-    "programs": lambda call: call.program_id,
-    "sessions": lambda call: call.session_id,
-    "workers": lambda call: call.worker_id,
-}
-KINDS = tuple(_KEYS)
-"""By what calls are summed."""
+class _Group(NamedTuple):
+    """Calls that belong together in every respect."""
+
+    provider: str
+    model: str
+    program_id: str | None
+    session_id: str | None
+    worker_id: str | None
+
+    def coarser(self) -> "_Group":
+        """The group that takes it in when there are too many."""
+        return self._replace(session_id=None) if self.session_id is not None else self._replace(program_id=None)
 
 
 class Costs:
     """Sums of every call since they were last cleared, in all and by kind; thread-safe.
 
-    The groups of a kind are bounded: what was longest unused goes first, because DSPex makes up throw-away sessions.
-    The sum in all keeps them.
+    Groups are bounded, because DSPex makes up throw-away sessions: what was longest unused is taken into a coarser
+    group, first without its session, then without its program, and stays in every other sum.
     """
 
-    def __init__(self, *, max_per_kind: int = _MAX_PER_KIND) -> None:
-        self._max = max_per_kind
+    def __init__(self, *, max_groups: int = _MAX_GROUPS) -> None:
+        self._max = max_groups
         self._lock = threading.Lock()
-        self._start()
+        self._groups: OrderedDict[_Group, Sum] = OrderedDict()
 
     def add(self, call: LMCall) -> None:
-        """Count a call wherever it belongs; an ensemble's own call is left to those of its members."""
+        """Count a call; an ensemble's own call is left to those of its members."""
         if call.engine == "ensemble":
             return
+        key = _Group(call.provider, call.model, call.program_id, call.session_id, call.worker_id)
         with self._lock:
-            self._total.add(call)
-            for kind, key_of in _KEYS.items():
-                if (key := key_of(call)) is not None:
-                    self._group(kind, key).add(call)
+            found = self._groups.get(key)
+            if found is None:
+                found = self._groups[key] = Sum()
+                self._make_room()
+            else:
+                self._groups.move_to_end(key)
+            found.add(call)
 
     def to_dict(self, *, session_id: str | None = None, program_id: str | None = None) -> dict[str, Any]:
-        """All sums as JSON values, or those of one session or program alone."""
+        """All sums as JSON values, or the total of one session or program alone."""
         with self._lock:
+            chosen = [
+                (key, found)
+                for key, found in self._groups.items()
+                if (session_id is None or key.session_id == session_id)
+                and (program_id is None or key.program_id == program_id)
+            ]
+            total = _merged((None, found) for _, found in chosen)
+            told = {"total": total.get(None, Sum()).to_dict()}
             if session_id is not None or program_id is not None:
-                kind, key = ("sessions", session_id) if session_id is not None else ("programs", program_id)
-                return {"total": self._groups[kind].get(str(key), Sum()).to_dict()}
-            by_kind = {kind: {k: s.to_dict() for k, s in groups.items()} for kind, groups in self._groups.items()}
-            return {"total": self._total.to_dict(), **by_kind}
+                return told
+            return {
+                **told,
+                "lms": _listed((f"{key.provider}/{key.model}", found) for key, found in chosen),
+                "providers": _listed((key.provider, found) for key, found in chosen),
+                "programs": _listed((key.program_id, found) for key, found in chosen),
+                "sessions": _listed((key.session_id, found) for key, found in chosen),
+                "workers": _listed((key.worker_id, found) for key, found in chosen),
+            }
 
     def forget_session(self, session_id: str) -> None:
-        """Let a session's own sum go; it stays in all others."""
+        """Let a session's own sum go; its calls stay in all others."""
         with self._lock:
-            self._groups["sessions"].pop(session_id, None)
+            for key in [key for key in self._groups if key.session_id == session_id]:
+                self._fold(key)
 
     def clear(self) -> None:
         """Begin anew."""
         with self._lock:
-            self._start()
+            self._groups.clear()
 
-    def _start(self) -> None:
-        self._total = Sum()
-        self._groups: dict[str, OrderedDict[str, Sum]] = {kind: OrderedDict() for kind in _KEYS}
+    def _make_room(self) -> None:
+        """Fold the groups that were longest unused. Those of an LM and worker alone stay: there are few."""
+        kept = 0
+        while len(self._groups) > self._max + kept:
+            oldest = next(iter(self._groups))
+            if oldest.coarser() == oldest:
+                self._groups.move_to_end(oldest)
+                kept += 1
+            else:
+                self._fold(oldest)
 
-    def _group(self, kind: str, key: str) -> Sum:
-        groups = self._groups[kind]
-        found = groups.get(key)
-        if found is None:
-            found = groups[key] = Sum()
-            if len(groups) > self._max:
-                groups.popitem(last=False)
-        else:
-            groups.move_to_end(key)
-        return found
+    def _fold(self, key: _Group) -> None:
+        coarser = key.coarser()
+        if coarser != key:
+            self._groups.setdefault(coarser, Sum()).merge(self._groups.pop(key))
+            self._groups.move_to_end(coarser)
+
+
+def _merged(groups: Any) -> dict[str | None, Sum]:
+    sums: dict[str | None, Sum] = {}
+    for name, found in groups:
+        sums.setdefault(name, Sum()).merge(found)
+    return sums
+
+
+def _listed(groups: Any) -> dict[str, dict[str, Any]]:
+    return {name: found.to_dict() for name, found in _merged(groups).items() if name is not None}

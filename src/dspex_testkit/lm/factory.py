@@ -2,8 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
@@ -45,6 +44,23 @@ class KeptLM:
         self.holds = tuple(holds)
         """Others that it uses for as long as it is kept."""
         self.users = 0
+
+
+class Lease:
+    """A context in which an LM is not closed."""
+
+    __slots__ = ("_config", "_factory", "_kept")
+
+    def __init__(self, factory: "LMFactory", config: LMConfig) -> None:
+        self._factory = factory
+        self._config = config
+
+    def __enter__(self) -> Any:
+        self._kept = self._factory.take(self._config)
+        return self._kept.lm
+
+    def __exit__(self, *exc: object) -> None:
+        self._factory.give_back(self._kept)
 
 
 class LMFactory:
@@ -128,14 +144,9 @@ class LMFactory:
                 self._loops = Loops(most_stuck=self._most_stuck)
             return self._loops
 
-    @contextmanager
-    def lease(self, config: LMConfig) -> Iterator[Any]:
+    def lease(self, config: LMConfig) -> "Lease":
         """The LM for this config, built on first use; not closed while it is leased."""
-        kept = self.take(config)
-        try:
-            yield kept.lm
-        finally:
-            self.give_back(kept)
+        return Lease(self, config)
 
     def take(self, config: LMConfig) -> KeptLM:
         """The LM for this config, for as long as it is not given back."""

@@ -66,10 +66,10 @@ def time_limit(args: Args) -> int | None:
     Raises:
         InvalidArgsError: It is no integer above 0.
     """
-    for place in (args, Args(args.command, args.mapping("options"))):
-        if (limit := place.count("timeout_ms", low=1)) is not None:
-            return limit
-    return None
+    if (limit := args.count("timeout_ms", low=1)) is not None:
+        return limit
+    options = args.mapping("options")
+    return Args(args.command, options).count("timeout_ms", low=1) if options else None
 
 
 def _as_text(value: object) -> str:
