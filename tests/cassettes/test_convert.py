@@ -19,7 +19,11 @@ from dspex_testkit.simulator import ProviderSimulator
 Ask = Callable[..., str]
 MODELS = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.0-flash"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*instance is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*instance is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 
 
 def stream(lm: dspy.LM, question: str) -> str:

@@ -1,9 +1,7 @@
 """HTTP cassettes: both of DSPy's clients, recorded against providers on this machine and replayed without them."""
 
 import asyncio
-import gc
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,19 +25,11 @@ from dspex_testkit.simulator import ProviderSimulator
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*instance is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
 ]
 
 STACKS = ["lm15", "litellm"]
 MODELS = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.0-flash"]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Collect what litellm leaves open behind an event loop, before the next test is blamed for it."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
