@@ -34,10 +34,21 @@ class DeadlineError(Exception):
         self.stopped = stopped
 
 
+class _Helpers(ThreadPoolExecutor):
+    """Threads that all loops share; a loop that closes would otherwise shut them down for the others."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing: a loop has no say in it."""
+
+    def end(self) -> None:
+        """Take no more work."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 class _LoopThread:
     """One loop, on one thread."""
 
-    def __init__(self, helpers: ThreadPoolExecutor) -> None:
+    def __init__(self, helpers: _Helpers) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(helpers)
         threading.Thread(target=self._run, name="loop", daemon=True).start()
@@ -90,7 +101,7 @@ class Loops:
     """
 
     def __init__(self, *, most_stuck: int = 64) -> None:
-        self._helpers = ThreadPoolExecutor(_HELPERS, thread_name_prefix="loop-helper")
+        self._helpers = _Helpers(_HELPERS, thread_name_prefix="loop-helper")
         self._idle: list[_LoopThread] = []
         self._lock = threading.Lock()
         self._most_stuck = most_stuck
@@ -147,7 +158,7 @@ class Loops:
             idle, self._idle = self._idle, []
         for loop in idle:
             loop.stop()
-        self._helpers.shutdown(wait=False, cancel_futures=True)
+        self._helpers.end()
 
     def _await_end(self, running: _Running) -> Any:
         try:
