@@ -139,12 +139,13 @@ def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def _serve(simulator: ProviderSimulator) -> int:
-    print(f"Serving providers on {simulator.url}; interrupt to end.")
-    for name, value in environment(simulator.url).items():
-        print(f"export {name}={value}")
-    print(f"\nAdmin API: {simulator.url}/_admin/ with the header 'Authorization: Bearer {simulator.token}'", flush=True)
     ended = threading.Event()
     with _handling(signal.SIGINT, lambda *_: ended.set()), _handling(signal.SIGTERM, lambda *_: ended.set()):
+        print(f"Serving providers on {simulator.url}; interrupt to end.")
+        for name, value in environment(simulator.url).items():
+            print(f"export {name}={value}")
+        shown = f"Authorization: Bearer {simulator.token}"
+        print(f"\nAdmin API: {simulator.url}/_admin/ with the header '{shown}'", flush=True)
         ended.wait()
     return 0
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -25,6 +25,8 @@ from dspex_testkit.simulator.wires.models import asking_provider, model_entry, m
 from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
 
 _RESET = read_http_fault("reset")
+_MAX_REMEMBERED = 512
+_MAX_REMEMBERED_BYTES = 32_768
 _FALLBACK = Route(OpenAIChat())
 
 
@@ -40,20 +42,24 @@ class Handler:
         self._registry = registry
         self._stopping = stopping
         self._numbers = Numbers()
+        self._reading = _Reading()
 
     async def __call__(self, request: web.BaseRequest) -> Any:
         """Answer one request."""
-        tenant, path = self._registry.find(request.path, request.headers, request.query)
+        # Parsing a query that is not there costs as much as looking a target up.
+        query = request.query if request.query_string else {}
+        tenant, path = self._registry.find(request.path, request.headers, query)
         number = self._numbers.next()
-        delivery = Delivery(request, {"x-request-id": f"req_sim{number:012d}"}, self._registry.clock, self._stopping)
+        delivery = Delivery(request, {"x-request-id": f"req_sim{number}"}, self._registry.clock, self._stopping)
         if request.method == "GET":
             return await self._get(request, tenant, path, delivery)
         route = find_route(path)
-        served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys_of(request.headers, request.query))
+        payload = await request.read()
+        served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys_of(request.headers, query))
         try:
             if route is None or request.method != "POST":
                 raise refuse("not_found", _unknown_path(request.method, path))
-            return await served.serve(_json(await request.read()), number)
+            return await served.serve(self._reading.read(route, path, payload), number)
         except Refused as refusal:
             return await served.fail(refusal.failure)
 
@@ -68,6 +74,45 @@ class Handler:
         return await delivery.send(body, 404)
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A body, understood."""
+
+    body: Mapping[str, Any]
+    ask: Ask | None = None
+    """None for embeddings, and for what cannot be understood."""
+    refusal: Refused | None = None
+
+
+class _Reading:
+    """Reads bodies, and remembers the last ones: suites, retries and loops ask the same things again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], _Read] = {}
+
+    def read(self, route: Route, path: str, payload: bytes) -> _Read:
+        """What a body asks.
+
+        Raises:
+            Refused: It is no JSON object.
+        """
+        known = self._known.get((path, payload))
+        if known is not None:
+            return known
+        body = _json(payload)
+        if route.embeddings is not None:
+            return _Read(body)
+        try:
+            read = _Read(body, route.wire.read(body, route.path))
+        except Refused as refusal:
+            return _Read(body, refusal=refusal)
+        if len(payload) <= _MAX_REMEMBERED_BYTES:
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            self._known[path, payload] = read
+        return read
+
+
 class _Served:
     """One request on its way."""
 
@@ -77,16 +122,15 @@ class _Served:
         self._route = route
         self._delivery = delivery
         self._keys = keys
-        self._started = time.perf_counter()
         self._model = "?"
 
-    async def serve(self, body: Mapping[str, Any], number: int) -> Any:
-        """Read, meet faults and limits, answer, journal."""
-        wire, path = self._route.wire, self._route.path
-        self._model = str(body.get("model") or path.get("model") or "?")
-        ask = wire.read(body, path) if self._route.embeddings is None else None
-        tokens = 1 if ask is None else estimate_usage(ask.request, output_chars=0, reasoning_chars=None).input_tokens
-        self._meet_limits(tokens or 1)
+    async def serve(self, read: "_Read", number: int) -> Any:
+        """Meet limits and faults, answer, journal."""
+        wire, body, ask = self._route.wire, read.body, read.ask
+        self._model = str(body.get("model") or self._route.path.get("model") or "?")
+        if read.refusal is not None:
+            raise read.refusal
+        self._meet_limits(ask)
         fault = self._tenant.faults.strike()
         if fault is not None and fault.kind in STATUSES:
             message = fault.message or wire.message(fault.kind, self._model)
@@ -162,9 +206,12 @@ class _Served:
         self._record([call])
         return await (self._delivery.send(answer) if fault is None else self._delivery.send_spoilt(answer, fault))
 
-    def _meet_limits(self, tokens: int) -> None:
+    def _meet_limits(self, ask: Ask | None) -> None:
         limits = self._tenant.rate_limits
-        hit = None if limits is None else limits.admit(tokens)
+        if limits is None:
+            return
+        usage = None if ask is None else estimate_usage(ask.request, output_chars=0, reasoning_chars=None)
+        hit = limits.admit(1 if usage is None else usage.input_tokens or 1)
         if hit is not None:
             what, wait = hit
             message = f"Simulated: limit on {what} per minute reached; try again in {wait:.3f} s."
@@ -180,9 +227,8 @@ class _Served:
         return self._tenant.failed_call(self._route.wire.provider, self._model, error=message, fault=kind)
 
     def _record(self, calls: list[LMCall]) -> None:
-        latency = (time.perf_counter() - self._started) * 1000
         for call in calls:
-            self._registry.journal.record(redacted(replace(call, latency_ms=latency), self._keys))
+            self._registry.journal.record(redacted(call, self._keys))
 
 
 def _json(payload: bytes) -> Mapping[str, Any]:

@@ -23,6 +23,9 @@ def redacted(call: LMCall, keys: Iterable[str]) -> LMCall:
     """The call without keys: those that came with the request, and whatever looks like one."""
     # Too short to be secret, and apt to stand in any text.
     secret = [key for key in keys if len(key) >= 8]
+    said = f"{call.inputs}{call.completion}{call.outputs}{call.error}"
+    if _LOOKS_LIKE_A_KEY.search(said) is None and not any(key in said or repr(key)[1:-1] in said for key in secret):
+        return call
     return replace(
         call,
         inputs=_clean(call.inputs, secret),
