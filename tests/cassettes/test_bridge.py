@@ -179,3 +179,15 @@ def test_two_configs_of_one_session_share_its_cassette(tmp_path: Path, simulator
         override = {"program_id": "qa", "session_id": "s", "inputs": {"question": "2+3"}, "lm_config": second}
         assert client.call("execute_program", override)["answer"] == "5"
     assert len(yaml.safe_load((tmp_path / "s.yaml").read_text())["interactions"]) == 2
+
+
+@pytest.mark.parametrize("command", ["cleanup_session", "reset_state"])
+def test_a_forgotten_session_starts_its_cassette_anew(
+    tmp_path: Path, simulator: ProviderSimulator, command: str
+) -> None:
+    """After a session is forgotten, one of the same name plays from the beginning."""
+    ask(prepared(bridge(tmp_path, "record"), live(simulator), "s"), "2+2", "s")
+    player = bridge(tmp_path, "replay")
+    for _ in range(2):
+        assert ask(prepared(player, OPENAI, "s"), "2+2", "s")["answer"] == "4"
+        player.call(command, {"session_id": "s"})

@@ -72,11 +72,20 @@ class LMScopes:
             self._deck = open_deck(self._settings)
         return self._deck
 
+    def forget_cassette(self, session_id: str) -> None:
+        """End the use of a session's cassette; the next call of a session of this name starts at its beginning."""
+        if self._deck is not None:
+            self._deck.forget(session_id)
+
+    def forget_cassettes(self) -> None:
+        """The same for every session."""
+        if self._deck is not None:
+            self._deck.close()
+
     def close(self) -> None:
         """Close every LM's connections, and forget what was recorded and not kept."""
         self.factory.close()
-        if self._deck is not None:
-            self._deck.close()
+        self.forget_cassettes()
 
     @property
     def default(self) -> Assignment | None:

@@ -103,6 +103,14 @@ class CassetteDeck:
                 cassette = self._open[session_id] = self._open_unnamed(session_id)
             return cassette
 
+    def forget(self, session_id: str | None) -> None:
+        """End the use of a session's cassette, if it has one; what was not kept is gone."""
+        with self._lock:
+            self._named.discard(session_id)
+            cassette = self._open.pop(session_id, None)
+        if cassette is not None:
+            cassette.discard()
+
     def close(self) -> None:
         """Forget what was not ejected, except for what is written already."""
         with self._lock:

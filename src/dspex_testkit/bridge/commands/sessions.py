@@ -18,6 +18,7 @@ def cleanup_session(bridge: "Bridge", args: Args) -> dict[str, Any]:
     if session_id is None:
         raise InvalidArgsError("Session ID required for cleanup")
     removed = bridge.store.drop_session(session_id)
+    bridge.lms.forget_cassette(session_id)
     return {"status": "cleaned", "session_id": session_id, "programs_removed": removed}
 
 
