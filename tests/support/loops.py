@@ -17,7 +17,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
             if "litellm" in sys.modules:
                 from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
 
-                await close_litellm_async_clients()  # type: ignore[no-untyped-call]
+                await close_litellm_async_clients()
 
     close_current_loop()
     return asyncio.run(tidy())
