@@ -48,6 +48,7 @@ class CaseHooks:
             return
         try:
             self._skip_unless_live(item)
+            markers.seeds_mark(item)
             case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
             item.stash[CASE] = case
             item.stash[_FAILED] = False
@@ -96,11 +97,15 @@ class CaseHooks:
                 if self._options.reuse == "module" and _module_of(nextitem) != _module_of(item):
                     self._bridges().release()
 
-    @pytest.hookimpl
-    def pytest_sessionfinish(self) -> None:
-        """End the processes that are kept."""
-        if self._source is not None:
-            self._source.close()
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """End the processes that are kept, before pytest-cov collects what they have measured."""
+        try:
+            return (yield)
+        finally:
+            if self._source is not None:
+                self._source.close()
+                self._source = None
 
     def _bridges(self) -> Any:
         if self._source is None:

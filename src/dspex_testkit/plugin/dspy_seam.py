@@ -15,6 +15,7 @@ from dspy.clients import execution
 
 # It binds one of these functions at its import, and has to get DSPy's own.
 from dspex_testkit.cassettes import dspy_wire as _dspy_wire  # noqa: F401
+from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import Capture, announce_call, current_call, end_call
 
 SEAM = ("_select_engine", "_cached", "_store", "finalize")
@@ -48,10 +49,16 @@ def entered(watcher: Watcher) -> Iterator[None]:
     def is_real(lm: Any) -> bool:
         return isinstance(getattr(lm, "_engine_spec", None), str)
 
+    def belongs_to_bridge(lm: Any) -> bool:
+        # What a bridge of this process asks a provider, it writes down itself; its policy has been followed already.
+        return is_real(lm) and caller_now().scope is not None
+
     def substitute(lm: Any) -> tuple[Any, Any] | None:
-        return watcher.engines_for(lm) if is_real(lm) else None
+        return watcher.engines_for(lm) if is_real(lm) and not belongs_to_bridge(lm) else None
 
     def select_engine(lm: Any, call: Any, asynchronous: bool) -> Any:
+        if belongs_to_bridge(lm):
+            return kept["_select_engine"](lm, call, asynchronous)
         capture = current_call().capture
         watcher.asked(lm, call, capture)
         engines = substitute(lm)
@@ -72,7 +79,7 @@ def entered(watcher: Watcher) -> Iterator[None]:
             kept["_store"](lm, call, result, asynchronous)
 
     def finalize(lm: Any, call: Any, result: Any) -> Any:
-        if is_real(lm) and not substitute(lm):
+        if is_real(lm) and not belongs_to_bridge(lm) and not substitute(lm):
             watcher.answered(lm, call, result)
         return kept["finalize"](lm, call, result)
 

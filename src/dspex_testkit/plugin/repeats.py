@@ -48,7 +48,7 @@ class RepeatHooks:
             # With itself for a successor the test would keep its fixtures; its parent keeps what is shared.
             reports = runtestprotocol(item, log=False, nextitem=nextitem if last else item.parent)  # type: ignore[arg-type]
             runs.append((seed, reports))
-            if any(report.skipped for report in reports):
+            if seed == 0 and any(report.skipped for report in reports):
                 break
         for report in _verdict(item, runs, mark):
             item.ihook.pytest_runtest_logreport(report=report)
@@ -60,26 +60,27 @@ def _verdict(
     item: pytest.Item, runs: Sequence[tuple[int, list[pytest.TestReport]]], mark: markers.SeedsMark
 ) -> list[pytest.TestReport]:
     """One test's reports out of those of all its runs."""
+    if any(r.skipped for r in runs[0][1]):
+        return runs[0][1]
+    call = next((r for _, reports in runs for r in reports if r.when == "call"), None)
+    if call is None:
+        return runs[0][1]
     failing = [(seed, next(r for r in reports if r.failed)) for seed, reports in runs if any(r.failed for r in reports)]
     passed = len(runs) - len(failing)
-    setup, *_, teardown = runs[0][1][0], runs[-1][1][-1]
-    call = next((r for _, reports in runs for r in reports if r.when == "call"), runs[0][1][0])
-    if any(r.skipped for _, reports in runs for r in reports):
-        return runs[-1][1]
+    setup, teardown = runs[0][1][0], runs[-1][1][-1]
     call.duration = sum(r.duration for _, reports in runs for r in reports if r.when == "call")
     enough = passed >= mark.min_pass * len(runs)
     call.outcome = "passed" if enough else "failed"
     call.longrepr = None if enough else _explain(item, runs, failing, mark)
     summary = f"{passed} of {len(runs)} seeds passed"
     call.sections = [*(failing[0][1].sections if failing else ()), ("LM seeds", summary)] if not enough else []
-    call.when = "call"
     setup.outcome = teardown.outcome = "passed"
     setup.longrepr = teardown.longrepr = None
     properties = [("lm_seeds", f"{passed}/{len(runs)}"), ("lm_failing_seeds", _listed([seed for seed, _ in failing]))]
     teardown.user_properties = [*teardown.user_properties, *properties]
     # The calls of every run belong to the test; those of the verdict's own run stay on its report.
     others = [_carrier(r) for _, reports in runs for r in reports if r is not call and hasattr(r, CALLS_ATTRIBUTE)]
-    return [setup, *([] if call is setup else [call]), *others, teardown]
+    return [setup, call, *others, teardown]
 
 
 def _explain(item: pytest.Item, runs: Any, failing: Any, mark: markers.SeedsMark) -> str:

@@ -113,7 +113,13 @@ def _audit(event: str, args: "tuple[Any, ...]") -> None:
         return
     __tracebackhide__ = True
     if event in _CONNECTS:
-        _guard.check_address(args[1])
+        try:
+            _guard.check_address(args[1])
+        except NetworkBlockedError:
+            if event == "socket.connect":
+                # Libraries close the socket of a connection that failed, but only where the system says so.
+                args[0].close()
+            raise
     elif event in _RESOLVES and not getattr(_resolving, "now", False):
         _guard.check_name(args[0])
 

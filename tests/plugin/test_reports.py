@@ -1,0 +1,205 @@
+"""What reports, files and the terminal say of LM calls."""
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin.journal_files import read_journal
+
+pytest_plugins = ["pytester"]
+
+SUITE = """
+    import dspy
+    import pytest
+
+    def test_passing(bridge):
+        bridge.configure_lm("openai/gpt-4o-mini")
+        bridge.session("alice").configure_lm("openai/gpt-4o")
+        qa = bridge.create_program("question -> answer")
+        qa(question="one")
+        qa.execute(question="two", session="alice")
+
+    def test_failing(bridge):
+        bridge.configure_lm("openai/gpt-4o")
+        qa = bridge.create_program("question -> answer")
+        for number in range(12):
+            qa(question=f"question {number}")
+        assert qa(question="<last>").answer == "something else"
+
+    def test_other():
+        pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def _suite(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(test_it=SUITE)
+
+
+def test_a_failed_test_shows_its_last_calls(pytester: pytest.Pytester) -> None:
+    """Also where a plain assert failed: ten calls, the seed, and the command that runs it again."""
+    run = pytester.runpytest_inprocess("--lm-seed=3", "--bridge-mode=standalone")
+
+    run.assert_outcomes(passed=2, failed=1)
+    text = run.stdout.str()
+    section = text.partition("- LM calls -")[2].partition("=====")[0]
+    assert "(3 earlier calls not shown)" in section
+    assert re.findall(r"^(\d+) ", section, re.MULTILINE) == [str(number) for number in range(4, 14)]
+    assert "question='<last>'" in section
+    assert "seed 3; again: pytest test_it.py::test_failing --lm-seed=3 --bridge-mode=standalone" in section
+
+
+def test_the_summary_names_lms_switches_and_cost(pytester: pytest.Pytester) -> None:
+    """A line each for what was called, how often the LM changed, and what that would have cost."""
+    run = pytester.runpytest_inprocess()
+
+    run.stdout.fnmatch_lines(
+        [
+            "*= LM calls =*",
+            "15 calls in 2 tests: openai/gpt-4o 14, openai/gpt-4o-mini 1",
+            "0 switches of LM within a session",
+            "$0 spent, $0.0* avoided",
+        ]
+    )
+
+
+def test_a_suite_without_lm_calls_has_no_summary(pytester: pytest.Pytester) -> None:
+    """Whoever does not use the kit reads nothing of it."""
+    run = pytester.runpytest_inprocess("-k", "other")
+
+    run.stdout.no_fnmatch_line("*LM calls*")
+
+
+def test_the_journal_file_has_a_line_per_call_and_change(pytester: pytest.Pytester) -> None:
+    """Each names its test and how that went; other programs read it, and so does `read_journal`."""
+    path = Path(pytester.path) / "out" / "calls.jsonl"
+
+    pytester.runpytest_inprocess(f"--lm-journal={path}")
+
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    calls = [line for line in lines if line.get("type") != "lm_changed"]
+    changes = [line for line in lines if line.get("type") == "lm_changed"]
+    assert (len(calls), len(changes)) == (15, 3)
+    assert {(line["test"], line["outcome"]) for line in lines} == {
+        ("test_it.py::test_passing", "passed"),
+        ("test_it.py::test_failing", "failed"),
+    }
+    assert (calls[0]["provider"], calls[0]["model"], calls[0]["scope"]) == ("openai", "gpt-4o-mini", "global")
+    journal = read_journal(path)
+    assert [len(test.calls) for test in journal.tests] == [2, 13]
+    assert journal.tests[0].calls[1].session_id == "alice"
+    assert isinstance(journal.tests[0].calls[0].cost, Decimal)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    """With the option that writes one."""
+    path = tmp_path / "calls.jsonl"
+    path.write_text('{"provider": "openai"}\n', encoding="utf-8")
+
+    with pytest.raises(UsageError, match="is no journal of LM calls; one is written by pytest --lm-journal=FILE"):
+        read_journal(path)
+
+
+def test_a_failed_test_leaves_its_calls_prompts_and_logs(pytester: pytest.Pytester) -> None:
+    """One folder per failed test; what is green leaves nothing."""
+    pytester.runpytest_inprocess("--lm-artifacts=kept", "--bridge-mode=all")
+
+    kept = {folder.name: {file.name for file in folder.iterdir()} for folder in (pytester.path / "kept").iterdir()}
+    assert kept.keys() == {f"test_it.py-test_failing-{mode}" for mode in ("inproc", "standalone", "pool")}
+    assert kept["test_it.py-test_failing-inproc"] == {"calls.jsonl", "about.txt", "prompts.txt"}
+    assert kept["test_it.py-test_failing-standalone"] == {"calls.jsonl", "about.txt", "standalone.log"}
+    assert len([name for name in kept["test_it.py-test_failing-pool"] if name.startswith("worker_")]) == 2
+    folder = pytester.path / "kept" / "test_it.py-test_failing-inproc"
+    assert "question='question 11'" not in (folder / "about.txt").read_text(encoding="utf-8")
+    assert "[[ ## question ## ]]\nquestion 11" in (folder / "prompts.txt").read_text(encoding="utf-8")
+    assert "standalone started" in (folder.parent / "test_it.py-test_failing-standalone" / "standalone.log").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_junit_properties_carry_calls_cost_and_seed(pytester: pytest.Pytester) -> None:
+    """For dashboards that read JUnit's files."""
+    pytester.runpytest_inprocess("--junitxml=junit.xml", "--lm-seed=5")
+
+    cases = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    properties = {case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")} for case in cases}
+    assert properties["test_passing"]["lm_calls"] == "2"
+    assert properties["test_failing"]["lm_seed"] == "5"
+    assert Decimal(str(properties["test_failing"]["lm_cost_usd"])) > 0
+    assert properties["test_other"] == {}
+
+
+def test_a_suite_gets_the_calls_of_the_whole_run(pytester: pytest.Pytester) -> None:
+    """A hook for reports of one's own."""
+    pytester.makeconftest(
+        """
+        def pytest_dspex_lm_calls(config, journal):
+            print("HOOK", [(test.nodeid, test.outcome, len(test.calls)) for test in journal.tests])
+        """
+    )
+
+    run = pytester.runpytest_inprocess("-s", "-k", "passing")
+
+    run.stdout.fnmatch_lines(["*HOOK [[]('test_it.py::test_passing', 'passed', 2)[]]*"])
+
+
+def test_prompts_are_stable_values(pytester: pytest.Pytester) -> None:
+    """Signature, adapter, instructions, demos and messages apart; the same in every run, so a change is seen."""
+    pytester.makepyfile(
+        test_prompts="""
+        import dspy
+
+        def ask(adapter=None):
+            program = dspy.Predict(dspy.Signature("question -> answer", "Be brief."))
+            program.demos = [dspy.Example(question="a", answer="b")]
+            with dspy.context(adapter=adapter):
+                program(question="?")
+
+        def test_prompts(dspy_lm, lm_journal, snapshot):
+            ask()
+            ask(dspy.JSONAdapter())
+            chat, json = lm_journal.prompts
+            assert (chat.signature, chat.adapter) == ("question -> answer", "ChatAdapter")
+            assert (chat.instructions, chat.inputs) == ("Be brief.", {"question": "?"})
+            assert chat.demos == [{"question": "a", "answer": "b"}]
+            assert (json.adapter, chat.model) == ("JSONAdapter", "mock/mock")
+            assert "Be brief." in chat.system
+            assert [prompt.to_dict() for prompt in lm_journal.prompts] == snapshot
+            lm_journal.clear()
+            assert lm_journal.prompts == []
+            ask()
+            assert (len(lm_journal), lm_journal.prompts) == (1, [chat])
+        """
+    )
+
+    pytester.runpytest_inprocess("-k", "prompts", "--snapshot-update").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-k", "prompts").assert_outcomes(passed=1)
+
+
+def test_a_failing_setup_tells_what_was_called(pytester: pytest.Pytester) -> None:
+    """A fixture may use the bridge too."""
+    pytester.makepyfile(
+        test_setup="""
+        import pytest
+
+        @pytest.fixture
+        def broken(bridge):
+            bridge.configure_lm("openai/gpt-4o")
+            bridge.create_program("question -> answer")(question="in setup")
+            raise RuntimeError("broken")
+
+        def test_it(broken): pass
+        """
+    )
+
+    run = pytester.runpytest_inprocess("test_setup.py", "--lm-journal=calls.jsonl")
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["*- LM calls -*", "*question='in setup'*"])
+    assert len(read_journal(pytester.path / "calls.jsonl").calls) == 1
