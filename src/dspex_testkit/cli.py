@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     how = command.add_mutually_exclusive_group()
     how.add_argument("--in-place", action="store_true", help="put a file that is not ours aside; uninstall restores it")
     how.add_argument("--force", action="store_true", help="overwrite a file that is not ours")
+    command.add_argument(
+        "--python", action="store_true", help="also write an interpreter that spares DSPex's check two imports of dspy"
+    )
     command.set_defaults(run=_install)
 
     command = commands.add_parser("uninstall", help="take it away, and bring back what was put aside")
@@ -96,17 +99,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _install(options: argparse.Namespace) -> int:
-    from dspex_testkit.runtime.install import BACKUP, install, script_path
+    from dspex_testkit.runtime.install import BACKUP, install, install_python, script_path
     from dspex_testkit.runtime.setting_table import FILE_NAME
 
     launcher = install(options.folder, force=options.force, in_place=options.in_place)
+    python = str(install_python(options.folder).absolute()) if options.python else sys.executable
     path = script_path(launcher)
     print(f"Wrote {launcher}; its settings are in {FILE_NAME} beside it.")
     if launcher.with_name(BACKUP).exists():
         print(f"What was there is kept as {BACKUP}; 'dspex-testkit uninstall {options.folder}' brings it back.")
     print("\nTell DSPex, in config/test.exs:\n")
     print("    config :dspex, :python_bridge,")
-    print(f"      python_executable: {json.dumps(sys.executable)},")
+    print(f"      python_executable: {json.dumps(python)},")
     print(f"      script_path: {json.dumps(path or 'python/dspy_bridge.py')}")
     if path is None:
         print("\nDSPex appends script_path to its own priv folder, so it has to lead from there to the launcher.")

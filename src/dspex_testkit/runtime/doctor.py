@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.runtime.host.place import Unavailable, find_place
 from dspex_testkit.runtime.install import LAUNCHER, is_ours
 from dspex_testkit.runtime.probe import Probe, ProbeError
+from dspex_testkit.runtime.python_wrapper import is_wrapper, wrapped
 from dspex_testkit.runtime.settings import load
 
 _WANTED_TEXT = (r"class DSPyBridge", r"def handle_command", r"def main\(\)")
@@ -65,6 +67,7 @@ def examine(folder: Path, *, python: str | None = None) -> Iterator[Step]:
         ("dspy", lambda: _dspy(executable)),
         ("packages", lambda: _packages(executable)),
         ("settings", lambda: _settings(folder)),
+        ("warm host", lambda: _host(folder)),
     ]
     for name, check in steps:
         step = _try(name, check)
@@ -89,7 +92,12 @@ def _interpreter(python: str) -> str:
             f"{python} is not on the path",
             f"name an interpreter: {_CONFIG_LINE}",
         )
-    return found
+    if not is_wrapper(Path(found)):
+        return found
+    real = wrapped(Path(found))
+    if shutil.which(real) is None:
+        raise _Failed(f"{found} runs {real}, which is gone", "run 'dspex-testkit install --python' again")
+    return f"{found}, which answers DSPex's probes and runs {real} for everything else"
 
 
 def _version(python: str) -> str:
@@ -129,7 +137,15 @@ def _dspy(python: str) -> str:
             (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2],
             f"point DSPex at an interpreter that has dspy: {_CONFIG_LINE}",
         )
-    return done.stdout.strip()
+    said = done.stdout.strip()
+    if (found := shutil.which(python)) and is_wrapper(Path(found)):
+        real = _run(wrapped(Path(found)), "-c", "import dspy; print(dspy.__version__)")
+        if real.stdout.strip() != said:
+            raise _Failed(
+                f"the wrapper says {said}, but importing it says {real.stdout.strip() or real.stderr.strip()}",
+                "mend that environment, or run 'dspex-testkit install --python' from the one to be used",
+            )
+    return said
 
 
 def _packages(python: str) -> str:
@@ -149,6 +165,18 @@ def _settings(folder: Path) -> str:
         raise _Failed("; ".join(settings.warnings), "correct the name, or unset the variable")
     given = {name: source for name, source in settings.sources.items() if source != "default"}
     return ", ".join(f"{name} from {source}" for name, source in given.items()) or "all at their defaults"
+
+
+def _host(folder: Path) -> str:
+    # Being without one is no failure: everything works, but for each worker by itself.
+    alone = "each bridge loads DSPy by itself, and the workers of a pool share no programs, LMs, sessions or calls"
+    if load(home=str(folder)).host == "off":
+        return f"switched off: {alone}"
+    try:
+        find_place(os.getpid())
+    except Unavailable as reason:
+        return f"none, because {reason}: {alone}"
+    return "bridges are forked from it, and the workers of a pool share their state"
 
 
 def _key() -> Step:

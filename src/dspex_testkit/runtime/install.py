@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dspex_testkit
 from dspex_testkit.errors import UsageError
+from dspex_testkit.runtime.python_wrapper import WRAPPER, is_wrapper, wrapper_text
 from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS, Setting
 
 LAUNCHER = "dspy_bridge.py"
@@ -50,6 +51,25 @@ def install(folder: Path, *, force: bool = False, in_place: bool = False) -> Pat
     return launcher
 
 
+def install_python(folder: Path) -> Path:
+    """Write beside the launcher an interpreter that answers DSPex's probes without importing dspy.
+
+    Returns:
+        The wrapper, for ``python_executable``.
+
+    Raises:
+        UsageError: A file of that name is not ours, or the folder cannot be written.
+    """
+    wrapper = folder / WRAPPER
+    if _exists(wrapper) and not is_wrapper(wrapper):
+        raise UsageError(f"{wrapper} exists and is not ours; move it away")
+    try:
+        _write(wrapper, wrapper_text(), mode=0o755)
+    except OSError as error:
+        raise UsageError(f"cannot install into {folder}: {error.strerror}") from None
+    return wrapper
+
+
 def uninstall(folder: Path) -> list[Path]:
     """Remove the launcher, and a settings file that was never edited; bring back what was put aside.
 
@@ -69,6 +89,9 @@ def uninstall(folder: Path) -> list[Path]:
             backup.replace(launcher)
         else:
             launcher.unlink()
+        if is_wrapper(folder / WRAPPER):
+            (folder / WRAPPER).unlink()
+            touched.append(folder / WRAPPER)
         if config.is_file() and config.read_text(encoding="utf-8") == settings_template():
             config.unlink()
             touched.append(config)
