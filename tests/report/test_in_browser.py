@@ -125,12 +125,7 @@ def test_the_page_shows_lms_lanes_and_calls(show: Show) -> None:
         f"C openai/gpt-4o real provider 1 1 1 100 10 {DASH} {DASH}",
         f"All 5 2 1 500 50 {DASH} $0.000030",
     ]
-    assert report.texts(".lane .name") == [
-        "LM changes",
-        "worker w1 · no session",
-        "worker w1 · session alice",
-        "worker w2 · session bob",
-    ]
+    assert report.texts(".lane .name") == ["LM changes", "w1\nno session", "w1\nsession alice", "w2\nsession bob"]
     assert report.calls() == ["1", "2", "3", "4", "5"]
     assert report.run("return performance.getEntriesByType('resource').length") == 0
 
@@ -142,7 +137,7 @@ def test_a_switch_says_which_scope_decided(show: Show) -> None:
     assert report.texts(".lane .mark .flag") == ["sess", "sess", "exec"]
     assert report.one(".mark .switched").text == "B"
     assert [mark.get_attribute("aria-label") for mark in report.all(".lane .mark")] == [
-        "Change: scope session of session alice configured: google/gemini-pro",
+        "Change: scope session (alice) configured, google/gemini-pro",
         "Call 1: openai/gpt-4o-mini, decided by scope global",
         "Call 2: google/gemini-pro, decided by scope session, switched from openai/gpt-4o-mini",
         "Call 3: openai/gpt-4o-mini, decided by scope global",

@@ -17,18 +17,25 @@ def test_a_call_with_another_lm_than_the_one_before_it_switches() -> None:
     assert switches(call("a/1"), call("a/1"), call("b/2"), call("a/1")) == [None, None, "a/1", "b/2"]
 
 
-def test_sessions_workers_and_tests_switch_apart() -> None:
-    """What another lane or another test does is no switch."""
+def test_sessions_and_tests_switch_apart() -> None:
+    """What another session or another test does is no switch."""
     assert (
         switches(
             call("a/1", session_id="alice"),
             call("b/2", session_id="bob"),
-            call("a/1", session_id="alice", worker_id="w1"),
+            call("c/3"),
             call("b/2", session_id="alice", test="t::one"),
             call("a/1", session_id="alice"),
         )
         == [None] * 5
     )
+
+
+def test_a_session_switches_also_where_it_changes_the_worker() -> None:
+    """A pool moves sessions about."""
+    first, second = call("a/1", session_id="alice", worker_id="w1"), call("b/2", session_id="alice", worker_id="w2")
+
+    assert switches(first, second) == [None, "a/1"]
 
 
 def test_members_of_an_ensemble_switch_nothing() -> None:

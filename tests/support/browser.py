@@ -21,6 +21,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-quic",
     "--disable-sync",
+    "--disable-lcd-text",
     "--force-device-scale-factor=1",
     "--hide-scrollbars",
     "--window-size=1400,1000",

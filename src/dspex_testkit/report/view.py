@@ -10,8 +10,8 @@ Record = Mapping[str, Any]
 def build_view(calls: Iterable[Record], changes: Iterable[Record] = (), tests: Iterable[Record] = ()) -> dict[str, Any]:
     """Lay calls and changes out.
 
-    A call switches where the call before it of the same test, worker and session had another LM. The members of an
-    ensemble are part of its call, so they switch nothing.
+    A call switches where the call before it of the same test and session had another LM, on whichever worker: a pool
+    moves sessions about. The members of an ensemble are part of its call, so they switch nothing.
 
     Args:
         calls: As `LMCall.to_dict()`, in order; a key `test` beside them names the test that they belong to.
@@ -28,7 +28,7 @@ def build_view(calls: Iterable[Record], changes: Iterable[Record] = (), tests: I
     lms = {key: index for index, key in enumerate(dict.fromkeys(map(_lm_key, calls)))}
     by_name = {name: index for (name, _), index in lms.items()}
     lanes: dict[tuple[str | None, str | None], int] = {}
-    last_lm: dict[tuple[str | None, int], int] = {}
+    last_lm: dict[tuple[str | None, str | None], int] = {}
     entries = []
     number = 0
     for record in _merged(calls, list(changes)):
@@ -41,7 +41,7 @@ def build_view(calls: Iterable[Record], changes: Iterable[Record] = (), tests: I
         lane = lanes.setdefault((record.get("worker_id"), record.get("session_id")), len(lanes))
         switched_from = None
         if record.get("parent_id") is None:
-            where = (record.get("test"), lane)
+            where = (record.get("test"), record.get("session_id"))
             before = last_lm.get(where, lm)
             switched_from = before if before != lm else None
             last_lm[where] = lm

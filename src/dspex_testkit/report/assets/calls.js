@@ -3,15 +3,16 @@
 const COLUMNS = [
   ["LM", (call) => lmLabel(call)],
   ["Scope", (call) => call.scope ?? NOT_SAID],
-  ["Worker", (call) => call.worker_id ?? NOT_SAID, (call) => call.worker_id],
-  ["Session", (call) => call.session_id ?? NOT_SAID, (call) => call.session_id],
-  ["Program", (call) => call.program_id ?? NOT_SAID, (call) => call.program_id],
+  ["Worker", (call) => idCell(call.worker_id), (call) => call.worker_id],
+  ["Session", (call) => idCell(call.session_id), (call) => call.session_id],
+  ["Program", (call) => idCell(call.program_id), (call) => call.program_id],
   ["Asked", (call) => el("span", { class: "clip" }, oneLine(call.inputs))],
   ["Answered", (call) => answer(call)],
   ["Tokens", (call) => tokens(call)],
   ["Cost", (call) => dollars(call.cost), (call) => call.cost],
   ["Time", (call) => duration(call.latency_ms)],
 ];
+const idCell = (id) => el("span", { class: "clip id", title: id }, id ?? NOT_SAID);
 const NUMBERS = new Set(["Tokens", "Cost", "Time"]);
 
 let rows = new Map();
@@ -33,7 +34,7 @@ function drawCalls() {
     bodies.push(row);
     if (opened.has(entry)) bodies.push(detailRow(entry, columns.length));
   }
-  const heads = columns.map(([name]) => el("th", { scope: "col", class: NUMBERS.has(name) ? "number" : null }, name));
+  const heads = columns.map(([title]) => el("th", { scope: "col", class: NUMBERS.has(title) ? "number" : null }, title));
   const head = el("tr", {}, el("th", { scope: "col" }, "#"), ...heads);
   $("calls").replaceChildren(
     entries.length
@@ -52,7 +53,7 @@ function testTitle({ test: name, outcome: told }) {
 }
 
 function callRow(call, columns) {
-  const cells = columns.map(([name, write]) => el("td", { class: NUMBERS.has(name) ? "number" : null }, write(call)));
+  const cells = columns.map(([title, write]) => el("td", { class: NUMBERS.has(title) ? "number" : null }, write(call)));
   const kinds = [failed(call) && "failed", call.parent_id && "part"].filter(Boolean).join(" ");
   return el("tr", { class: `call ${kinds}`, onclick: (event) => clickRow(event, call) }, opener(call, String(call.number), callLabel(call)), ...cells);
 }

@@ -19,7 +19,7 @@ function drawFilters() {
   controls.push(
     checkbox("filter-errors", "Errors only", "errorsOnly"),
     checkbox("filter-switches", "Switches only", "switchesOnly"),
-    el("label", {}, "Text", el("input", { type: "search", id: "filter-text", size: 18, oninput: search })),
+    el("label", {}, "Text", el("input", { type: "search", id: "filter-text", size: 14, oninput: search })),
     el("button", { type: "button", id: "reset", onclick: reset }, "Reset"),
   );
   $("filters").replaceChildren(...controls);

@@ -37,12 +37,14 @@ function oneLine(fields) {
   return line.length > 140 ? `${line.slice(0, 140)}…` : line;
 }
 
-function laneName(lane) {
+// A worker and a session, one per line; where nobody names a worker there is only one.
+function laneLines(lane) {
   const { worker, session } = data.lanes[lane];
-  const where = worker === null ? "" : `worker ${worker}`;
   const who = session === null ? "no session" : `session ${session}`;
-  return [where, who].filter(Boolean).join(" · ");
+  return worker === null ? [who] : [worker, who];
 }
+
+const laneName = (lane) => laneLines(lane).join(" · ");
 
 const tokens = (call) => {
   const { input_tokens: asked = null, output_tokens: answered = null } = call.usage || {};

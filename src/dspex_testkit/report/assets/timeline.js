@@ -12,10 +12,10 @@ function drawTimeline() {
   }
   const rows = [];
   const changes = entries.filter((entry) => !isCall(entry));
-  if (changes.length) rows.push(laneRow("LM changes", entries, changes));
+  if (changes.length) rows.push(laneRow(["LM changes"], entries, changes));
   const lanes = [...new Set(entries.filter(isCall).map((call) => call.lane))];
   for (const lane of lanes.sort((a, b) => laneName(a).localeCompare(laneName(b), "en", { numeric: true }))) {
-    rows.push(laneRow(laneName(lane), entries, entries.filter((entry) => entry.lane === lane)));
+    rows.push(laneRow(laneLines(lane), entries, entries.filter((entry) => entry.lane === lane)));
   }
   const grid = el("div", { role: "grid", class: "lanes", "aria-labelledby": "timeline-title", "aria-describedby": "timeline-hint", onkeydown: moveOnTimeline });
   grid.append(axis(entries), ...rows);
@@ -24,7 +24,7 @@ function drawTimeline() {
   if (first) first.tabIndex = 0;
 }
 
-function laneRow(name, entries, own) {
+function laneRow(lines, entries, own) {
   const track = el("div", { class: "track", role: "presentation" });
   track.style.width = `${entries.length * COLUMN}px`;
   const column = new Map(entries.map((entry, index) => [entry, index]));
@@ -38,7 +38,7 @@ function laneRow(name, entries, own) {
   for (const [index, entry] of entries.entries()) {
     if (index && entry.test !== entries[index - 1].test) track.append(border(index));
   }
-  return el("div", { role: "row", class: "lane" }, el("div", { role: "rowheader", class: "name", title: name }, name), track);
+  return el("div", { role: "row", class: "lane" }, el("div", { role: "rowheader", class: "name", title: lines.join(" · ") }, ...lines.map((line) => el("div", {}, line))), track);
 }
 
 function callMark(call) {
@@ -70,8 +70,8 @@ function changeMark(change) {
 
 function changeLabel(change) {
   const what = change.name ? `LM named ${change.name}` : `scope ${change.scope}`;
-  const whose = change.session_id ? ` of session ${change.session_id}` : "";
-  return `Change: ${what}${whose} ${change.kind}: ${change.lm_name ?? "no LM"}`;
+  const whose = change.session_id ? ` (${change.session_id})` : "";
+  return `Change: ${what}${whose} ${change.kind}, ${change.lm_name ?? "no LM"}`;
 }
 
 // Above the lanes: the tests, and the time since the first entry of the page.
