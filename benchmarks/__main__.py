@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import cassettes, host, mock_engine, pipe, startup
+from benchmarks import cassettes, concurrency, host, mock_engine, pipe, startup
 from benchmarks.measure import Figure
 from dspex_testkit.runtime.install import install
 
@@ -38,6 +38,7 @@ def take(*, scale: float) -> Iterator[Figure]:
         yield from startup.figures(launcher, scale=scale)
         yield from pipe.figures(launcher, scale=scale)
         yield from host.figures(launcher, scale=scale)
+        yield from concurrency.figures(launcher, scale=scale)
     yield from mock_engine.figures(scale=scale)
     yield from mock_engine.rule_figures(scale=scale)
     yield from cassettes.figures(scale=scale)
