@@ -7,6 +7,7 @@ from typing import Any, Literal
 import dspy
 import pydantic
 import pytest
+from dspy.adapters.baml_adapter import BAMLAdapter
 
 from dspex_testkit import MockLM
 from dspex_testkit.simulator import ProviderSimulator
@@ -90,6 +91,22 @@ def test_every_type_of_a_signature_comes_back_typed(
     assert all(isinstance(city, City) for city in answer.others)
     # XML tells of nested models the tags but no types: DSPy falls back to JSON and asks once more.
     assert len(target.calls) == (2 if adapter == "xml" else 1)
+
+
+@pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter, BAMLAdapter])
+def test_simple_types_are_read_out_of_every_adapters_prompt(sim: ProviderSimulator, adapter: Any) -> None:
+    """One call each, whatever the adapter: lists, dicts, choices and optional values included."""
+    target = sim.target("openai/gpt-4o-mini", spec={"responses": {"Why?": {"answer": "Because"}}})
+    outputs = "score: float, tags: list[str], ages: dict[str, int], size: Literal['s', 'l'], n: int | None"
+
+    with dspy.context(lm=target.lm(), adapter=adapter()):
+        answer = dspy.Predict(f"question -> answer, {outputs}")(question="Why?")
+
+    assert answer.answer == "Because"
+    assert isinstance(answer.tags, list)
+    assert all(isinstance(age, int) for age in answer.ages.values())
+    assert answer.size in ("s", "l")
+    assert len(target.calls) == 1
 
 
 @pytest.mark.parametrize("spec", [{}, {"mode": "random", "seed": 3}, {"script": ["a", "b"]}])

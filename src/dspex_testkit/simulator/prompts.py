@@ -1,6 +1,6 @@
 """Which signature a prompt is about, read out of the text that DSPy's adapters write.
 
-Over HTTP nobody says which signature is being answered. DSPy's chat, JSON and XML adapters describe it in the system
+Over HTTP nobody says which signature is being answered. DSPy's adapters describe it in the system
 message, though, with names, types and JSON schemas; that is enough to answer with typed values under the right names,
 as a mock in the program's own process does. Everything else is a prompt like any other.
 """
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Optional, Union
 
 import dspy
 from dspy.adapters.types.tool import Tool
@@ -25,6 +25,7 @@ _INPUTS = "Your input fields are:\n"
 _OUTPUTS = "Your output fields are:\n"
 _STRUCTURE = "All interactions will be structured in the following way"
 _JSON_OUTPUTS = "Outputs will be a JSON object with the following fields.\n"
+_BAML_OUTPUT = "\nOutput field `"
 _OBJECTIVE = "In adhering to this structure, your objective is:"
 _ASKS_FOR = "Respond with "
 _FIELD = re.compile(r"^\d+\. `(\w+)` \((.+?)\):(.*)$", re.MULTILINE)
@@ -32,6 +33,14 @@ _NOTE = re.compile(r"^\{(\w+)\} +# note: the value you produce (.*)$", re.MULTIL
 _CHAT_SECTION = re.compile(r"^\[\[ ## (\w+) ## \]\]\n", re.MULTILINE)
 _ANY_SECTION = re.compile(r"^(?:\[\[ ## \w+ ## \]\]|<\w+>)\n", re.MULTILINE)
 _XML_SECTION = re.compile(r"^<(\w+)>\n(.*?)\n</\1>", re.MULTILINE | re.DOTALL)
+_CONTAINERS: Mapping[str, Any] = {
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "tuple": tuple,
+    "Optional": Optional,
+    "Union": Union,
+}
 _SCALARS: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 
 _MAX_DEPTH = 4
@@ -103,7 +112,8 @@ def _read_system(system: str) -> Prompted | None:
 
 
 def _adapter(structure: str) -> Any:
-    if _JSON_OUTPUTS in structure:
+    # BAML's prompt has the headers of chat, and yet wants JSON.
+    if _JSON_OUTPUTS in structure or _BAML_OUTPUT in structure:
         return dspy.JSONAdapter()
     return dspy.ChatAdapter() if _CHAT_SECTION.search(structure) else dspy.XMLAdapter()
 
@@ -129,12 +139,34 @@ def _annotation(kind: str, note: str) -> Any:
     if has_schema:
         return shaped(schema)
     _, has_choices, choices = note.partition("one of: ")
-    if kind.startswith("Literal["):
-        try:
-            return Literal[ast.literal_eval(f"({kind[len('Literal[') : -1]},)")]
-        except (ValueError, SyntaxError):
-            pass
-    return Literal[tuple(choices.split("; "))] if has_choices else str
+    if has_choices and not kind.startswith("Literal["):
+        return Literal[tuple(choices.split("; "))]
+    try:
+        return _spelled(ast.parse(kind, mode="eval").body)
+    except (ValueError, SyntaxError):
+        # A class of the program's own, of which nothing but the name is told.
+        return str
+
+
+def _spelled(node: ast.expr) -> Any:
+    """A type as Python spells it, of those that need no import.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if isinstance(node, ast.Constant) and node.value is None:
+        return None
+    if isinstance(node, ast.Name) and node.id in {*_SCALARS, "NoneType"}:
+        return _SCALARS.get(node.id)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return Union[_spelled(node.left), _spelled(node.right)]  # noqa: UP007 - made of values
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if node.value.id == "Literal":
+            return Literal[tuple(ast.literal_eval(part) for part in parts)]
+        if node.value.id in _CONTAINERS:
+            return _CONTAINERS[node.value.id][tuple(map(_spelled, parts))]
+    raise ValueError(ast.dump(node))
 
 
 @lru_cache(maxsize=256)
