@@ -103,11 +103,11 @@ class RunHooks:
 
 
 def _switches(calls: list[Any]) -> int:
-    """How often another LM answered than before, each worker and session for itself."""
-    lanes: dict[tuple[Any, Any], list[tuple[str, str]]] = {}
+    """How often another LM answered than before, each session for itself, on whichever workers a pool ran it."""
+    lanes: dict[str | None, list[tuple[str, str]]] = {}
     for call in calls:
         if call.parent_id is None:
-            lanes.setdefault((call.worker_id, call.session_id), []).append((call.provider, call.model))
+            lanes.setdefault(call.session_id, []).append((call.provider, call.model))
     return sum(before != after for lane in lanes.values() for before, after in pairwise(lane))
 
 
