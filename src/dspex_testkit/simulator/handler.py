@@ -21,7 +21,7 @@ from dspex_testkit.simulator.redaction import keys_of, redacted
 from dspex_testkit.simulator.registry import Registry
 from dspex_testkit.simulator.tenant import Numbers, Tenant
 from dspex_testkit.simulator.wires import ENDINGS, Route, find_route
-from dspex_testkit.simulator.wires.models import asking_provider, model_entry, models_list
+from dspex_testkit.simulator.wires.models import OLLAMA_MODEL, asking_provider, model_entry, models_list
 from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
 
 _RESET = read_http_fault("reset")
@@ -51,6 +51,9 @@ class Handler:
         tenant, path = self._registry.find(request.path, request.headers, query)
         number = self._numbers.next()
         delivery = Delivery(request, {"x-request-id": f"req_sim{number}"}, self._registry.clock, self._stopping)
+        if path.endswith("/api/show"):
+            # litellm asks Ollama what a model can do before it uses it.
+            return await delivery.send(OLLAMA_MODEL)
         if request.method == "GET":
             return await self._get(request, tenant, path, delivery)
         route = find_route(path)

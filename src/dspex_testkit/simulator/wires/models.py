@@ -1,9 +1,19 @@
 """The lists of models that clients ask for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 _CREATED = 1_700_000_000
+
+OLLAMA_MODEL: Final = {
+    "modelfile": "",
+    "parameters": "",
+    "template": "{{ .System }} {{ .Tools }} {{ .Prompt }}",
+    "details": {"format": "gguf", "family": "simulated"},
+    "model_info": {"general.architecture": "simulated", "simulated.context_length": 128_000},
+    "capabilities": ["completion", "tools", "thinking"],
+}
+"""What Ollama tells about any model."""
 
 
 def models_list(provider: str, models: Sequence[str], path: str) -> dict[str, Any]:
