@@ -4,6 +4,7 @@ import pkgutil
 from importlib import import_module
 
 import dspy  # noqa: F401
+import pytest
 
 from dspex_testkit import bridge, plugin
 from dspex_testkit.cassettes import CassetteLM, open_cassette
@@ -15,3 +16,13 @@ from dspex_testkit.mock_lm import MockLM
 for _found in pkgutil.walk_packages(plugin.__path__, f"{plugin.__name__}."):
     import_module(_found.name)
 assert all((bridge.Bridge, CassetteLM, open_cassette, LMFactory, MockLM))
+
+PLUGINS = "dspex_testkit.plugin,pytest_asyncio.plugin,anyio.pytest_plugin,xdist.plugin,syrupy"
+
+
+@pytest.fixture(autouse=True)
+def _only_what_is_needed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load few plugins into the small suites, for most of their time goes into that; neighbours are another matter."""
+    if request.path.stem != "test_neighbours":
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        monkeypatch.setenv("PYTEST_PLUGINS", PLUGINS)

@@ -363,3 +363,30 @@ def test_the_ini_file_says_what_options_say(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(bridge, lm_seed): assert (bridge.mode, lm_seed) == ('standalone', 8)")
 
     pytester.runpytest_inprocess("--lm-seed=8").assert_outcomes(passed=1)
+
+
+def test_sessions_stay_apart_while_they_ask_at_once(pytester: pytest.Pytester) -> None:
+    """Eight sessions on as many threads, each with its own LM; nobody meets another's, in any mode."""
+    pytester.makepyfile(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        def test_at_once(bridge, lm_journal):
+            qa = bridge.create_program("question -> answer")
+            names = [f"session-{number}" for number in range(8)]
+            for name in names:
+                bridge.session(name).configure_lm(f"mock/{name}", responses={"default": name})
+
+            def ask(name):
+                return [qa.execute(question=str(n), session=name).answer for n in range(5)]
+
+            with ThreadPoolExecutor(8) as pool:
+                assert list(pool.map(ask, names)) == [[name] * 5 for name in names]
+            lm_journal.assert_isolated({name: f"mock/{name}" for name in names})
+            lm_journal.assert_nothing_leaked()
+            lm_journal.assert_no_fallback()
+            lm_journal.assert_call_count(40)
+        """
+    )
+
+    pytester.runpytest_inprocess("--bridge-mode=all").assert_outcomes(passed=3)

@@ -1,6 +1,7 @@
 """Runs the fenced blocks of a Markdown page.
 
     python            doctest, or plain code
+    python file       written to the file that its first line names, for the commands that follow
     console           ``$ command`` lines in a scratch folder, their output compared
     json request      sent to a bridge of the page's own
     json response     compared with what that bridge answered
@@ -27,7 +28,7 @@ from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.protocol import Request, Response
 
 ANYTHING = "…"
-EXECUTED = frozenset({"python", "console", "json request", "json response", "toml"})
+EXECUTED = frozenset({"python", "python file", "console", "json request", "json response", "toml"})
 SHOWN = frozenset({"elixir", "sh", "text"})
 """Languages of blocks that cannot run here: they need DSPex, or would run these very tests."""
 
@@ -46,6 +47,7 @@ class Page:
         self._response: Response | None = None
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         evaluators: dict[str, Callable[[Example], str | None]] = {
+            "python file": self._write_file,
             "console": self._run_console,
             "json request": self._send,
             "json response": self._compare_response,
@@ -70,6 +72,11 @@ class Page:
             if self._bridge is not None:
                 self._bridge.close()
         return count
+
+    def _write_file(self, example: Example) -> None:
+        source = str(example.parsed)
+        name = source.partition("\n")[0].removeprefix("# ")
+        (self._folder / name).write_text(source, encoding="utf-8")
 
     def _run_console(self, example: Example) -> str | None:
         for command, expected in _commands(str(example.parsed)):
@@ -169,4 +176,10 @@ def _without_margins(text: str) -> str:
 def _shell_environment(home: Path) -> dict[str, str]:
     scripts = sysconfig.get_path("scripts")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_TESTKIT_")}
-    return kept | {"PATH": f"{scripts}{os.pathsep}{kept['PATH']}", "HOME": str(home), "COLUMNS": "80", "NO_COLOR": "1"}
+    pytest_as_shown = {
+        # Other plugins of this project's own environment would have their say in what pytest prints.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "-p dspex_testkit.plugin -p xdist -p no:cacheprovider",
+    }
+    shown = {"PATH": f"{scripts}{os.pathsep}{kept['PATH']}", "HOME": str(home), "COLUMNS": "80", "NO_COLOR": "1"}
+    return kept | shown | pytest_as_shown

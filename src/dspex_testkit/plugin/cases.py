@@ -41,13 +41,25 @@ class CaseHooks:
         self._over_modes(metafunc)
         self._over_lms(metafunc)
 
+    @pytest.hookimpl
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Skip what asks real providers, unless it was asked for."""
+        if self._options.live:
+            return
+        for item in items:
+            if is_live(item):
+                cell = cell_of(item)
+                reason = f"{cell.lm if cell else 'a real provider'} is asked under --lm-live only"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Make the test's case, before its first fixture."""
         if not (markers.uses_kit(item) or self._options.policy is not None or self._options.block_network):
             return
+        if is_live(item) and not self._options.live:
+            return  # it is about to be skipped
         try:
-            self._skip_unless_live(item)
             markers.seeds_mark(item)
             case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
             item.stash[CASE] = case
@@ -113,11 +125,6 @@ class CaseHooks:
 
             self._source = BridgeSource()
         return self._source
-
-    def _skip_unless_live(self, item: pytest.Item) -> None:
-        if is_live(item) and not self._options.live:
-            cell = cell_of(item)
-            pytest.skip(f"{cell.lm if cell else 'a real provider'} is asked under --lm-live only")
 
     def _over_modes(self, metafunc: pytest.Metafunc) -> None:
         if "_dspex_bridge_mode" not in metafunc.fixturenames or len(self._options.modes) < 2:

@@ -254,6 +254,9 @@ class Session:
             raise UsageError("cleanup ends a session, and this is none; use bridge.session('…').cleanup()")
         self.bridge._keep_calls()
         self.call("cleanup_session")
+        if isinstance(self.bridge.client, BridgePool):
+            # DSPex's pool remembers programs on its own, and would bring them back.
+            self.bridge.client.sessions.end_session(self.session_id)
 
     def call(
         self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None

@@ -1,0 +1,180 @@
+"""Which recording belongs to a test, and what is to be done with it: marker, options and names put together."""
+
+import hashlib
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin.cassette_settings import RECORD_MODES, CassetteSettings
+from dspex_testkit.plugin.options import Policy
+
+Level = Literal["lm", "http"]
+MARKER = "lm_cassette"
+FOLDER = "cassettes"
+_LONGEST = 120
+"""Characters of a name; file systems allow 255 bytes, and sessions add theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class CassettePlan:
+    """A test's recording."""
+
+    folder: Path
+    """The folder of cassettes beside the test's module."""
+    name: str
+    """Relative to the folder, with its suffix."""
+    mode: str
+    level: Level = "lm"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """As of `cassette_options`."""
+    asked_for: bool = False
+    """Whether the test itself asks for it, and not its module or the whole run: then there has to be one."""
+    rerecord: str = ""
+    """The command that records it again."""
+
+    @property
+    def path(self) -> Path:
+        """The file.
+
+        Raises:
+            CassettePathError: The name leads out of the folder.
+        """
+        from dspex_testkit.cassettes.files import resolve_inside
+
+        return resolve_inside(self.folder, self.name)
+
+    @property
+    def asks(self) -> bool:
+        """Whether an LM may be asked."""
+        return self.mode != "none"
+
+    @property
+    def policy(self) -> Policy:
+        """How LMs of this test are answered."""
+        return "live" if self.level == "http" else "record" if self.asks else "replay"
+
+    def name_for(self, session_id: str | None) -> str:
+        """The cassette of a bridge's session: one file each, because each session may run in another process."""
+        return self.name if session_id is None else f"{Path(self.name).with_suffix('')}.{_as_name(session_id)}.yaml"
+
+
+def plan_of(item: pytest.Item, settings: CassetteSettings, policy: Policy | None) -> CassettePlan | None:
+    """The plan of a test; None where it has no cassette.
+
+    The command line's record mode wins over the marker's, and the nearest marker over those farther away and over the
+    ini file, as in pytest-recording.
+
+    Args:
+        item: The test.
+        settings: What was said for the run.
+        policy: The test's LM policy: `replay` and `record` give every test a cassette.
+
+    Raises:
+        UsageError: A marker is written wrongly.
+        CassettePathError: Its path leads out of the folder.
+    """
+    marks = list(item.iter_markers(MARKER))
+    own = any(mark.name == MARKER for mark in item.own_markers) or MARKER in getattr(item, "fixturenames", ())
+    if not marks and not own and policy not in ("replay", "record"):
+        return None
+    given: dict[str, Any] = {}
+    for mark in reversed(marks):
+        given.update(_read_mark(mark))
+    level = given.pop("level", "lm")
+    mode = settings.forced_mode or given.pop("record_mode", None)
+    given.pop("record_mode", None)
+    if mode is None:
+        mode = "none" if policy == "replay" else settings.mode or ("once" if policy == "record" else "none")
+    path = given.pop("path", None)
+    rerecord = f"pytest '{item.nodeid}' --lm-record-mode=rewrite"
+    defaults: dict[str, Any] = {} if settings.max_age is None else {"max_age": settings.max_age}
+    plan = CassettePlan(
+        folder=item.path.parent / FOLDER,
+        name=default_name(item) if path is None else _with_suffix(str(path)),
+        mode=mode,
+        level=level,
+        options={"on_stale": settings.on_stale, **defaults, **given},
+        asked_for=own,
+        rerecord=rerecord,
+    )
+    return _settled(plan)
+
+
+def default_name(item: pytest.Item) -> str:
+    """``<module>/<test>.yaml``: the same in every run, whatever else is parametrised by the plugin itself."""
+    name = item.name
+    spec = getattr(item, "callspec", None)
+    mode = None if spec is None else spec.params.get("_dspex_bridge_mode")
+    if mode is not None and name.endswith(f"[{spec.id}]"):
+        # Where its bridge runs changes nothing of what a test asks.
+        rest = re.sub(f"^{mode}(-|$)|-{mode}$", "", spec.id, count=1)
+        name = name[: -len(spec.id) - 2] + (f"[{rest}]" if rest else "")
+    owner = getattr(item, "cls", None)
+    if owner is not None:
+        name = f"{owner.__qualname__}.{name}"
+    return f"{item.path.stem}/{_as_name(name)}.yaml"
+
+
+def _as_name(text: str) -> str:
+    """A text as a file's name, another one for each other text."""
+    name = re.sub(r"[^\w.\[\]=+,-]+", "-", text).strip(".-") or "cassette"
+    if name == text and len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def _with_suffix(name: str) -> str:
+    return name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
+
+
+def _settled(plan: CassettePlan) -> CassettePlan:
+    """A plan of mode `once`, once it is known whether there is a recording."""
+    from dataclasses import replace
+
+    if plan.level == "lm" and plan.mode == "once" and recordings_of(plan):
+        return replace(plan, mode="none")
+    return plan
+
+
+def recordings_of(plan: CassettePlan) -> list[Path]:
+    """The files of a test: its own, and those of sessions of its bridges."""
+    path = plan.path
+    sessions = [] if not path.parent.is_dir() else [p for p in path.parent.iterdir() if _is_session_of(p, path)]
+    return [*([path] if path.exists() else []), *sorted(sessions)]
+
+
+def _is_session_of(path: Path, main: Path) -> bool:
+    return path.suffix == ".yaml" and path.name.startswith(f"{main.stem}.") and path != main
+
+
+def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
+    from dspex_testkit.cassettes.api import cassette_options
+    from dspex_testkit.cassettes.http import http_cassette
+
+    given = dict(mark.kwargs)
+    if len(mark.args) > 1 or (mark.args and "path" in given):
+        raise UsageError(f"the marker {MARKER} takes the path alone without a name, got {mark.args!r}")
+    if mark.args:
+        given["path"] = mark.args[0]
+    level = given.get("level", "lm")
+    if level not in ("lm", "http"):
+        raise UsageError(f"the marker {MARKER}: level is 'lm' or 'http', got {level!r}")
+    mode = given.get("record_mode")
+    if mode is not None and mode not in RECORD_MODES:
+        raise UsageError(f"the marker {MARKER}: record_mode is one of {', '.join(RECORD_MODES)}, got {mode!r}")
+    known = {*inspect.signature(cassette_options).parameters} - {"rerecord"} | {"path", "level", "record_mode"}
+    if level == "http":
+        known |= {name for name in inspect.signature(http_cassette).parameters if name != "options"}
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(sorted(known))}"
+            raise UsageError(f"the marker {MARKER} takes no {name!r}{hint}")
+    return given
