@@ -56,7 +56,7 @@ def test_the_client_reads_what_the_spec_says(sim: ProviderSimulator) -> None:
     )
     assert json.loads(arguments) == {"city": "Oslo", "people": 7}
     assert embedded.embeddings.float_ is not None
-    assert len(embedded.embeddings.float_[0]) == 256
+    assert len(embedded.embeddings.float_[0]) == 128
 
 
 def test_the_first_version_is_read_too(sim: ProviderSimulator) -> None:

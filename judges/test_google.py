@@ -79,7 +79,7 @@ def test_the_client_reads_what_the_spec_says(sim: ProviderSimulator) -> None:
     assert heard == ["one", " two", " three"]
     assert listed == [f"models/{target.name}"]
     assert embedded is not None
-    assert len(embedded[0].values or ()) == 256
+    assert len(embedded[0].values or ()) == 128
 
 
 @pytest.mark.parametrize(("kind", "code"), [("auth", 401), ("rate_limit", 429), ("invalid_request", 400)])

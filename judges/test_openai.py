@@ -91,7 +91,7 @@ def test_the_client_reads_what_the_spec_says(sim: ProviderSimulator) -> None:
     assert json.loads(called[0].function.arguments) == {"city": "Oslo", "people": 7}
     assert [piece for piece in heard if piece] == ["one", " two", " three"]
     assert final.output_text == "four five"
-    assert len(embedded) == 256
+    assert len(embedded) == 128
 
 
 def test_embeddings_are_sent_as_numbers_or_base64(sim: ProviderSimulator) -> None:
@@ -100,7 +100,7 @@ def test_embeddings_are_sent_as_numbers_or_base64(sim: ProviderSimulator) -> Non
     numbers = ask(url, {"model": "m", "input": "x"}).json["data"][0]["embedding"]
     packed = ask(url, {"model": "m", "input": "x", "encoding_format": "base64"}).json["data"][0]["embedding"]
 
-    assert list(struct.unpack("<256f", base64.b64decode(packed))) == pytest.approx(numbers, abs=1e-6)
+    assert list(struct.unpack("<128f", base64.b64decode(packed))) == pytest.approx(numbers, abs=1e-6)
 
 
 def test_a_parsed_answer_fits_its_schema(sim: ProviderSimulator) -> None:

@@ -10,6 +10,7 @@ import pytest
 from dspy.adapters.baml_adapter import BAMLAdapter
 
 from dspex_testkit import MockLM
+from dspex_testkit.mock_lm.embedder import MockEmbedder
 from dspex_testkit.simulator import ProviderSimulator
 from tests.support.loops import run
 
@@ -250,6 +251,7 @@ def test_texts_are_embedded(sim: ProviderSimulator, model: str, options: dict[st
 
     one, two, again = embedder(["a cat", "a dog", "a cat"])
 
+    assert one == pytest.approx(MockEmbedder()(["a cat"])[0], abs=1e-6)
     assert (one == again).all()
     assert not (one == two).all()
     assert target.calls[0].inputs == {"texts": ["a cat", "a dog", "a cat"]}

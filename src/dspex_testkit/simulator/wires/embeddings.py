@@ -1,12 +1,12 @@
 """Embeddings of OpenAI, Gemini, Cohere and Ollama: texts in, deterministic unit vectors out."""
 
 import base64
-import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
+from functools import lru_cache
 from typing import Any
 
+from dspex_testkit.mock_lm.embedder import MockEmbedder
 from dspex_testkit.mock_lm.usage import count_tokens
 from dspex_testkit.simulator.conversation import objects
 from dspex_testkit.simulator.failures import refuse
@@ -15,20 +15,18 @@ Vector = list[float]
 EmbeddingWire = Callable[[Mapping[str, Any], Mapping[str, str]], tuple[str, list[str], dict[str, Any]]]
 """Model, texts and the whole answer to a body and what its URL says."""
 
-_DIMENSIONS = 256
+_DIMENSIONS = 128
 
 
-def embed(text: str, dimensions: int = _DIMENSIONS) -> Vector:
-    """A unit vector that follows from the words of a text: texts that share words are near each other."""
-    vector = [0.0] * dimensions
-    for word in text.lower().split() or [""]:
-        digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=32).digest()
-        for number in struct.unpack("<8I", digest):
-            vector[number % dimensions] += 1.0 if number & (1 << 31) else -1.0
-    length = math.sqrt(sum(value * value for value in vector))
-    if not length:
-        vector[0], length = 1.0, 1.0
-    return [value / length for value in vector]
+def embed(texts: Sequence[str], dimensions: int) -> list[Vector]:
+    """The vectors that `MockEmbedder` gives for these texts in the program's own process."""
+    vectors: list[Vector] = _embedder(dimensions)(list(texts)).tolist()
+    return vectors
+
+
+@lru_cache(maxsize=16)
+def _embedder(dimensions: int) -> MockEmbedder:
+    return MockEmbedder(dimensions)
 
 
 def openai_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple[str, list[str], dict[str, Any]]:
@@ -38,7 +36,7 @@ def openai_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple
     as_text = body.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_text else vector}
-        for index, vector in enumerate(embed(text, dimensions) for text in texts)
+        for index, vector in enumerate(embed(texts, dimensions))
     ]
     tokens = _tokens(texts)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -51,7 +49,7 @@ def gemini_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple
     requests = [body] if single else objects(body, "requests", required=True)
     texts = ["\n".join(str(p.get("text")) for p in objects(r.get("content") or {}, "parts")) for r in requests]
     vectors = [
-        {"values": embed(text, _size(request.get("outputDimensionality")))}
+        {"values": embed([text], _size(request.get("outputDimensionality")))[0]}
         for text, request in zip(texts, requests, strict=True)
     ]
     return path["model"], texts, {"embedding": vectors[0]} if single else {"embeddings": vectors}
@@ -60,7 +58,7 @@ def gemini_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple
 def cohere_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple[str, list[str], dict[str, Any]]:
     """`POST …/v2/embed` and `…/v1/embed`."""
     model, texts = str(body.get("model")), _texts(body.get("texts"), "texts")
-    vectors = [embed(text, _size(body.get("output_dimension"))) for text in texts]
+    vectors = embed(texts, _size(body.get("output_dimension")))
     tokens = _tokens(texts)
     typed = bool(body.get("embedding_types")) or path["version"] == "v2"
     return (
@@ -81,14 +79,14 @@ def ollama_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple
     model = str(body.get("model"))
     if path["action"] == "embeddings":
         texts = _texts(body.get("prompt"), "prompt")
-        return model, texts, {"embedding": embed(texts[0])}
+        return model, texts, {"embedding": embed(texts, _DIMENSIONS)[0]}
     texts = _texts(body.get("input"), "input")
     return (
         model,
         texts,
         {
             "model": model,
-            "embeddings": [embed(text) for text in texts],
+            "embeddings": embed(texts, _DIMENSIONS),
             "total_duration": 1,
             "load_duration": 1,
             "prompt_eval_count": _tokens(texts),
