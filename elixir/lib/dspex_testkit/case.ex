@@ -14,13 +14,18 @@ defmodule DSPexTestkit.Case do
       end
 
   Each test gets `session` (`DSPexTestkit.Session`) and `session_id` in its context. When it ends, `cleanup_session`
-  removes the session's programs, LM, journal and script positions from the bridge; no other session is touched.
+  removes the session's programs, LM, journal and script positions from the bridge, and forgets a recording of a test
+  that failed; no other session is touched.
 
   ## `@tag lm: …`
 
   Configures the LM of the session (`@moduletag` for all tests of a module). Anything that
   `DSPexTestkit.MockLM.lm/1` reads: `:deterministic`, `:random`, `{:scripted, ["first", "second"]}`,
-  `{:deterministic, %{"question" => "answer"}}`, `"openai/gpt-4o"`, a config map.
+  `{:deterministic, %{"question" => "answer"}}`, `{:record, "openai/gpt-4o-mini"}`, `"openai/gpt-4o"`, a config map.
+
+  ## `@tag cassette: …`
+
+  Has the session play, or record, a cassette while the test runs; see `DSPexTestkit.Cassette`.
 
   ## `send:`
 
@@ -32,16 +37,17 @@ defmodule DSPexTestkit.Case do
   import ExUnit.Assertions, only: [flunk: 1]
   import ExUnit.Callbacks, only: [on_exit: 2]
 
-  alias DSPexTestkit.{Error, Session, SharedClient}
+  alias DSPexTestkit.{Cassette, Error, Session, SharedClient}
 
-  @doc "Takes `send:` and the options of `ExUnit.Case`; imports the assertions, aliases `MockLM` and `Session`."
+  @doc "Takes `send:` and the options of `ExUnit.Case`; imports the assertions, aliases `Cassette`, `MockLM` and `Session`."
   defmacro __using__(opts) do
     {send, case_opts} = Keyword.pop(opts, :send)
 
     quote do
       use ExUnit.Case, unquote(case_opts)
+      use DSPexTestkit.Cassette
       import DSPexTestkit.Assertions
-      alias DSPexTestkit.{MockLM, Session}
+      alias DSPexTestkit.{Cassette, MockLM, Session}
 
       setup context do
         DSPexTestkit.Case.begin_session(context, unquote(send))
@@ -50,7 +56,7 @@ defmodule DSPexTestkit.Case do
   end
 
   @doc """
-  Gives the test its session and LM, and removes both when it ends; what `use DSPexTestkit.Case` does in `setup`.
+  Gives the test its session, LM and cassette, and removes them when it ends; what `use DSPexTestkit.Case` does in `setup`.
 
   Call it from a `setup` of your own where another case template is in use.
   """
@@ -62,6 +68,7 @@ defmodule DSPexTestkit.Case do
     session = Session.new(session_id(context), send || default_sender())
     on_exit({__MODULE__, session.id}, fn -> clean_up(session) end)
     configure(session, context[:lm])
+    Cassette.insert_tagged(session, context)
     Session.put_current(session)
     %{session: session, session_id: session.id}
   end

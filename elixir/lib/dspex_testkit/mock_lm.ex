@@ -13,11 +13,11 @@ defmodule DSPexTestkit.MockLM do
   Switch that off with `config :dspex_testkit, define_dspex_mock_lm: false`.
   """
 
-  alias DSPexTestkit.MockLM.Sample
+  alias DSPexTestkit.MockLM.{Recorded, Sample}
   alias DSPexTestkit.Wire
 
   @typedoc "The modes of `configure_test_lm/2`."
-  @type mode :: :deterministic | :random | :scripted
+  @type mode :: :deterministic | :random | :scripted | Recorded.mode()
 
   @typedoc "A config as the bridge takes it: plain values under atom keys."
   @type config :: %{optional(atom) => Wire.plain()}
@@ -28,7 +28,7 @@ defmodule DSPexTestkit.MockLM do
   """
   @type lm :: mode | {mode, term} | String.t() | map | keyword
 
-  @modes [:deterministic, :random, :scripted]
+  @modes [:deterministic, :random, :scripted, :replay, :record]
   @seed_responses %{
     "What is the capital of France?" => "Paris",
     "default" => "mock response"
@@ -58,6 +58,10 @@ defmodule DSPexTestkit.MockLM do
       configure_test_lm(:random, 42)
       configure_test_lm(:scripted, ["first", %{answer: "second", confidence: 0.9}])
       configure_test_lm(:scripted, answers: ["ping", "pong"], on_exhausted: :cycle)
+      configure_test_lm(:record, "openai/gpt-4o-mini")
+      configure_test_lm(:replay, provider: :openai, model: "gpt-4o-mini", temperature: 0.7)
+
+  `:record` and `:replay` name an LM that a cassette answers for (`DSPexTestkit.MockLM.Recorded`).
 
   A keyword list gives options; the bridge checks their names and values. Random mocks take the seed of
   `mix test --seed` where none is given, so that a failing run can be repeated.
@@ -126,9 +130,30 @@ defmodule DSPexTestkit.MockLM do
     %{provider: :mock, mode: :scripted} |> Map.merge(opts) |> from_config()
   end
 
+  def configure_test_lm(mode, lm) when mode in [:replay, :record] do
+    mode |> Recorded.config(lm) |> from_config()
+  end
+
   def configure_test_lm(mode, _opts) do
     raise ArgumentError,
           "there is no mode #{inspect(mode)} of a test LM; write one of #{inspect(@modes)}"
+  end
+
+  @doc """
+  Several LMs that answer as one, as a config map like any other.
+
+      ensemble(:majority, ["openai/gpt-4o", {:deterministic, default: "Paris"}, "fast"], quorum: 2)
+
+  `strategy` is one of `:majority`, `:first_success`, `:best_of`, `:all`. A member is anything that `lm/1` reads, the
+  name of a defined LM, or another ensemble; so is `:judge`. The bridge checks strategy and options.
+  """
+  @spec ensemble(atom | String.t(), [lm], keyword | map) :: config
+  def ensemble(strategy, members, opts \\ []) when is_list(members) do
+    opts
+    |> Map.new()
+    |> replace_existing(:judge, &member/1)
+    |> Map.merge(%{kind: :ensemble, strategy: strategy, members: Enum.map(members, &member/1)})
+    |> from_config()
   end
 
   @doc "Reads an LM in any spelling of `t:lm/0`; what `@tag lm:` and `DSPexTestkit.Session` do."
@@ -142,6 +167,13 @@ defmodule DSPexTestkit.MockLM do
     raise ArgumentError,
           "expected an LM as a mode (#{inspect(@modes)}), {mode, options}, a model name or a config map, got: #{inspect(other)}"
   end
+
+  # A text may be a defined LM's name, which the bridge knows.
+  defp member(text) when is_binary(text), do: text
+  defp member(lm), do: lm(lm)
+
+  defp replace_existing(map, key, fun) when is_map_key(map, key), do: Map.update!(map, key, fun)
+  defp replace_existing(map, _key, _fun), do: map
 
   defp from_config(config) do
     unless is_map(config) or Keyword.keyword?(config) do
@@ -181,5 +213,7 @@ if Application.compile_env(:dspex_testkit, :define_dspex_mock_lm, true) and
 
     defdelegate configure_test_lm(mode_or_config), to: DSPexTestkit.MockLM
     defdelegate configure_test_lm(mode, options), to: DSPexTestkit.MockLM
+    defdelegate ensemble(strategy, members), to: DSPexTestkit.MockLM
+    defdelegate ensemble(strategy, members, options), to: DSPexTestkit.MockLM
   end
 end

@@ -8,8 +8,11 @@ defmodule DSPexTestkit.Session do
 
       fn command, args -> SessionPoolV2.execute_in_session(args[:session_id] || "anonymous", command, args) end
 
-  Everything that is sent through a session carries its `session_id`. Only `refute_leaked/2`, which has to look at all
-  sessions, asks without one.
+  Everything that is sent through a session carries its `session_id`, except what is asked about one program
+  (`set_budget/2`, `get_costs/2`) and by `refute_leaked/2`, which has to look at all sessions.
+
+  Named LMs and remembered answers belong to the whole bridge, not to a session, and outlive the test: give names that
+  no other test uses.
   """
 
   alias DSPexTestkit.{Error, MockLM, Wire}
@@ -38,8 +41,7 @@ defmodule DSPexTestkit.Session do
   """
   @spec call(t, atom, map | keyword) :: result
   def call(%__MODULE__{} = session, command, args \\ %{}) do
-    args = Map.new(args, fn {key, value} -> {top_key(key), Wire.plain!(value, [key])} end)
-    transmit(session.send, command, Map.put(args, :session_id, session.id))
+    transmit(session.send, command, args |> plain() |> Map.put(:session_id, session.id))
   end
 
   @doc "As `call/3`, but returns the result itself and raises the error."
@@ -68,6 +70,46 @@ defmodule DSPexTestkit.Session do
   """
   @spec configure_lm(t, MockLM.lm()) :: result
   def configure_lm(session, lm), do: call(session, :configure_lm, MockLM.lm(lm))
+
+  @doc """
+  Keeps an LM under a name, which then stands for it wherever an LM is written.
+
+      DSPexTestkit.Session.define_lm(session, "fast", provider: :openai, model: "gpt-4o-mini")
+      DSPexTestkit.Session.configure_lm(session, %{lm: "fast", temperature: 0})
+  """
+  @spec define_lm(t, String.t(), MockLM.lm()) :: result
+  def define_lm(session, name, lm) do
+    call(session, :define_lm, lm |> MockLM.lm() |> Map.put(:name, name))
+  end
+
+  @doc "Lets a name go; an error while a scope or another named LM refers to it."
+  @spec undefine_lm(t, String.t()) :: result
+  def undefine_lm(session, name), do: call(session, :undefine_lm, %{name: name})
+
+  @doc "The named LMs, and who refers to each."
+  @spec list_lms(t) :: result
+  def list_lms(session), do: call(session, :list_lms)
+
+  @doc """
+  Limits what the session, or with `:program_id` a program, may spend from now on: `:usd`, `:tokens`, `:calls`.
+
+  Without a limit the budget ends. Over it, executions fail with `"budget_exceeded"` before anything is sent. Write
+  money as text, `usd: "0.50"`.
+  """
+  @spec set_budget(t, map | keyword) :: result
+  def set_budget(session, limits), do: call_about(session, :set_budget, Map.new(limits))
+
+  @doc "What the LM calls of the session, or with `:program_id` of a program, came to; see `\"total\"`."
+  @spec get_costs(t, map | keyword) :: result
+  def get_costs(session, about \\ %{}), do: call_about(session, :get_costs, Map.new(about))
+
+  @doc "Hits, misses, entries and bytes of answers that the bridge remembers, by place."
+  @spec get_cache_stats(t) :: result
+  def get_cache_stats(session), do: call(session, :get_cache_stats)
+
+  @doc "Forgets remembered answers of the whole bridge: all, or those of one place, `mode: :memory` or `mode: :disk`."
+  @spec clear_cache(t, map | keyword) :: result
+  def clear_cache(session, args \\ %{}), do: call(session, :clear_cache, args)
 
   @doc "Creates a program in this session; an id is made up where the definition has none. Returns the id."
   @spec create_program(t, map | keyword) :: {:ok, String.t()} | {:error, Error.t()}
@@ -123,8 +165,18 @@ defmodule DSPexTestkit.Session do
     end
   end
 
+  # A budget and a sum are a session's or a program's; the bridge refuses to be told both.
+  defp call_about(session, command, %{program_id: _program} = args) do
+    transmit(session.send, command, plain(args))
+  end
+
+  defp call_about(session, command, args), do: call(session, command, args)
+
   defp travel_ready(%{lm_config: lm} = args), do: %{args | lm_config: MockLM.lm(lm)}
   defp travel_ready(args), do: args
+
+  defp plain(args),
+    do: Map.new(args, fn {key, value} -> {top_key(key), Wire.plain!(value, [key])} end)
 
   # DSPex's pools look for atom keys at the top, and add `:session_id` beside whatever is there.
   defp top_key(key) when is_atom(key), do: key

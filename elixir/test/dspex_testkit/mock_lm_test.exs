@@ -61,9 +61,9 @@ defmodule DSPexTestkit.MockLMTest do
       end
 
       assert_raise ArgumentError,
-                   ~r/no mode :replay .* \[:deterministic, :random, :scripted\]/,
+                   ~r/no mode :replayed .* \[:deterministic, :random, :scripted, :replay, :record\]/,
                    fn ->
-                     MockLM.configure_test_lm(:replay)
+                     MockLM.configure_test_lm(:replayed)
                    end
     end
   end
