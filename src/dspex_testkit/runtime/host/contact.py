@@ -141,11 +141,8 @@ def _listen(path: str) -> socket.socket:
     if os.path.lexists(path):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(mask)
+    os.fchmod(listener.fileno(), 0o600)  # the file is made with the mode that the socket has
+    listener.bind(path)
     listener.listen(_QUEUE)
     return listener
 

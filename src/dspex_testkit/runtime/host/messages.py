@@ -101,8 +101,6 @@ class HandOver:
         descriptors: "Sequence[int]",
     ) -> "HandOver":
         """What this process is, apart from what only its caller knows."""
-        umask = os.umask(0o077)
-        os.umask(umask)
         return cls(
             mode=mode,
             worker_id=worker_id,
@@ -111,7 +109,7 @@ class HandOver:
             argv=sys.argv,
             path=sys.path,
             cwd=current_folder(),
-            umask=umask,
+            umask=_umask(),
             environment=os.environ,
             started=started,
             answered=answered,
@@ -214,6 +212,12 @@ def current_folder() -> "str | None":
         return os.getcwd()
     except OSError:
         return None
+
+
+def _umask() -> int:
+    # The system call can only set it, for a moment also under other threads that create files.
+    with open("/proc/self/status", "rb") as status:
+        return next(int(line.split()[1], 8) for line in status if line.startswith(b"Umask:"))
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
