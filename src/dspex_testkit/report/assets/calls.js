@@ -27,19 +27,31 @@ function drawCalls() {
   let test;
   for (const entry of entries) {
     if (entry.test && entry.test !== test) {
-      bodies.push(el("tr", { class: "test-name" }, el("th", { colspan: columns.length + 1, scope: "rowgroup" }, ...testTitle(entry))));
+      bodies.push(
+        el(
+          "tr",
+          { class: "test-name" },
+          el("th", { colspan: columns.length + 1, scope: "rowgroup" }, ...testTitle(entry)),
+        ),
+      );
     }
     test = entry.test;
     const row = isCall(entry) ? callRow(entry, columns) : changeRow(entry, columns.length);
     bodies.push(row);
     if (opened.has(entry)) bodies.push(detailRow(entry, columns.length));
   }
-  const heads = columns.map(([title]) => el("th", { scope: "col", class: NUMBERS.has(title) ? "number" : null }, title));
+  const heads = columns.map(([title]) =>
+    el("th", { scope: "col", class: NUMBERS.has(title) ? "number" : null }, title),
+  );
   const head = el("tr", {}, el("th", { scope: "col" }, "#"), ...heads);
   $("calls").replaceChildren(
     entries.length
       ? el("table", { class: "calls", onkeydown: moveInCalls }, el("thead", {}, head), el("tbody", {}, ...bodies))
-      : el("p", { class: "empty" }, data.entries.length ? "No call matches the filters." : "No LM calls were recorded."),
+      : el(
+          "p",
+          { class: "empty" },
+          data.entries.length ? "No call matches the filters." : "No LM calls were recorded.",
+        ),
   );
   const first = rows.values().next().value;
   if (first) first.tabIndex = 0;
@@ -55,7 +67,12 @@ function testTitle({ test: name, outcome: told }) {
 function callRow(call, columns) {
   const cells = columns.map(([title, write]) => el("td", { class: NUMBERS.has(title) ? "number" : null }, write(call)));
   const kinds = [failed(call) && "failed", call.parent_id && "part"].filter(Boolean).join(" ");
-  return el("tr", { class: `call ${kinds}`, onclick: (event) => clickRow(event, call) }, opener(call, String(call.number), callLabel(call)), ...cells);
+  return el(
+    "tr",
+    { class: `call ${kinds}`, onclick: (event) => clickRow(event, call) },
+    opener(call, String(call.number), callLabel(call)),
+    ...cells,
+  );
 }
 
 function changeRow(change, count) {
@@ -65,25 +82,45 @@ function changeRow(change, count) {
 }
 
 function opener(entry, shown, label) {
-  const button = el("button", { type: "button", class: "opener", tabindex: -1, "aria-expanded": opened.has(entry), "aria-label": label }, shown);
+  const button = el(
+    "button",
+    { type: "button", class: "opener", tabindex: -1, "aria-expanded": opened.has(entry), "aria-label": label },
+    shown,
+  );
   rows.set(entry, button);
   return el("td", {}, button);
 }
 
 function lmLabel(call) {
   const { name } = data.lms[call.lm_index];
-  const mark = call.switched_from === null ? null : el("span", { class: "switch-note", title: `switched from ${data.lms[call.switched_from].name}` }, ` ⇄ from ${data.lms[call.switched_from].letter}`);
+  const mark =
+    call.switched_from === null
+      ? null
+      : el(
+          "span",
+          { class: "switch-note", title: `switched from ${data.lms[call.switched_from].name}` },
+          ` ⇄ from ${data.lms[call.switched_from].letter}`,
+        );
   return el("span", { class: "lm-label" }, swatch(call.lm_index), " ", name, mark);
 }
 
 function answer(call) {
-  if (failed(call)) return el("span", { class: "clip error-text" }, `${call.fault ? `${call.fault}: ` : ""}${oneLine({ error: call.error })}`);
+  if (failed(call))
+    return el(
+      "span",
+      { class: "clip error-text" },
+      `${call.fault ? `${call.fault}: ` : ""}${oneLine({ error: call.error })}`,
+    );
   const words = oneLine(call.outputs) || oneLine({ completion: call.completion || "" });
   return el("span", { class: "clip" }, call.fault ? `(${call.fault}) ${words}` : words);
 }
 
 function detailRow(entry, count) {
-  return el("tr", { class: "detail-row" }, el("td", { colspan: count + 1 }, isCall(entry) ? callDetails(entry) : changeDetails(entry)));
+  return el(
+    "tr",
+    { class: "detail-row" },
+    el("td", { colspan: count + 1 }, isCall(entry) ? callDetails(entry) : changeDetails(entry)),
+  );
 }
 
 function clickRow(event, entry) {

@@ -59,7 +59,11 @@ function changeDetails(change) {
 
 function factList(facts) {
   const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== NOT_SAID);
-  return el("dl", { class: "facts" }, ...known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)))));
+  return el(
+    "dl",
+    { class: "facts" },
+    ...known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)))),
+  );
 }
 
 function fields(title, values) {
@@ -69,5 +73,10 @@ function fields(title, values) {
 }
 
 function block(name, content, kind = "") {
-  return el("figure", { class: kind }, el("figcaption", {}, name), el("pre", { tabindex: 0, "aria-label": name }, content));
+  return el(
+    "figure",
+    { class: kind },
+    el("figcaption", {}, name),
+    el("pre", { tabindex: 0, "aria-label": name }, content),
+  );
 }

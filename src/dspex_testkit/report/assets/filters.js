@@ -13,7 +13,12 @@ function drawFilters() {
       else state.wanted[field] = values[Number(event.target.value)];
       refilter();
     };
-    const select = el("select", { id: `filter-${field}`, onchange: choose }, el("option", { value: ANY }, "all"), ...options);
+    const select = el(
+      "select",
+      { id: `filter-${field}`, onchange: choose },
+      el("option", { value: ANY }, "all"),
+      ...options,
+    );
     controls.push(el("label", {}, label, select));
   }
   controls.push(

@@ -11,24 +11,33 @@ function draw() {
 
 function drawHead() {
   const sum = sums(allCalls);
-  const parts = [plural(sum.calls, "LM call"), plural(data.lms.length, "LM"), plural(sum.switches, "switch", "switches")];
+  const parts = [
+    plural(sum.calls, "LM call"),
+    plural(data.lms.length, "LM"),
+    plural(sum.switches, "switch", "switches"),
+  ];
   if (sum.errors) parts.push(plural(sum.errors, "error"));
   if (sum.spent !== null) parts.push(`${dollars(sum.spent)} spent`);
   if (sum.avoided !== null) parts.push(`${dollars(sum.avoided)} avoided`);
   $("summary").textContent = parts.join(" · ");
-  $("meta").replaceChildren(...Object.entries(data.meta).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  $("meta").replaceChildren(
+    ...Object.entries(data.meta).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
 function drawCount() {
   const total = number(allCalls.length);
-  $("count").textContent = state.calls.length === allCalls.length ? `${total} calls` : `${number(state.calls.length)} of ${total} calls`;
+  $("count").textContent =
+    state.calls.length === allCalls.length ? `${total} calls` : `${number(state.calls.length)} of ${total} calls`;
   const pages = pageCount();
   $("turn").hidden = pages === 1;
   $("previous").disabled = state.page === 0;
   $("next").disabled = state.page === pages - 1;
-  $("page").replaceChildren(...Array.from({ length: pages }, (_, index) => el("option", { value: index }, `${index + 1} of ${pages}`)));
+  $("page").replaceChildren(
+    ...Array.from({ length: pages }, (_, index) => el("option", { value: index }, `${index + 1} of ${pages}`)),
+  );
   $("page").value = state.page;
 }
 

@@ -15,9 +15,21 @@ function drawTimeline() {
   if (changes.length) rows.push(laneRow(["LM changes"], entries, changes));
   const lanes = [...new Set(entries.filter(isCall).map((call) => call.lane))];
   for (const lane of lanes.sort((a, b) => laneName(a).localeCompare(laneName(b), "en", { numeric: true }))) {
-    rows.push(laneRow(laneLines(lane), entries, entries.filter((entry) => entry.lane === lane)));
+    rows.push(
+      laneRow(
+        laneLines(lane),
+        entries,
+        entries.filter((entry) => entry.lane === lane),
+      ),
+    );
   }
-  const grid = el("div", { role: "grid", class: "lanes", "aria-labelledby": "timeline-title", "aria-describedby": "timeline-hint", onkeydown: moveOnTimeline });
+  const grid = el("div", {
+    role: "grid",
+    class: "lanes",
+    "aria-labelledby": "timeline-title",
+    "aria-describedby": "timeline-hint",
+    onkeydown: moveOnTimeline,
+  });
   grid.append(axis(entries), ...rows);
   $("timeline").replaceChildren(grid);
   const first = grid.querySelector(".mark");
@@ -38,16 +50,37 @@ function laneRow(lines, entries, own) {
   for (const [index, entry] of entries.entries()) {
     if (index && entry.test !== entries[index - 1].test) track.append(border(index));
   }
-  return el("div", { role: "row", class: "lane" }, el("div", { role: "rowheader", class: "name", title: lines.join(" · ") }, ...lines.map((line) => el("div", {}, line))), track);
+  return el(
+    "div",
+    { role: "row", class: "lane" },
+    el(
+      "div",
+      { role: "rowheader", class: "name", title: lines.join(" · ") },
+      ...lines.map((line) => el("div", {}, line)),
+    ),
+    track,
+  );
 }
 
 function callMark(call) {
   const switched = call.switched_from !== null;
   const kinds = [lmClass(call.lm_index), switched && "switched", failed(call) && "failed", call.parent_id && "part"];
-  const box = el("span", { class: `box ${kinds.filter(Boolean).join(" ")}`, "aria-hidden": "true" }, data.lms[call.lm_index].letter);
-  const flag = switched && call.scope ? el("span", { class: "flag", "aria-hidden": "true" }, SCOPES[call.scope] ?? call.scope) : null;
+  const box = el(
+    "span",
+    { class: `box ${kinds.filter(Boolean).join(" ")}`, "aria-hidden": "true" },
+    data.lms[call.lm_index].letter,
+  );
+  const flag =
+    switched && call.scope
+      ? el("span", { class: "flag", "aria-hidden": "true" }, SCOPES[call.scope] ?? call.scope)
+      : null;
   const label = callLabel(call);
-  return el("div", { role: "gridcell", class: "mark", tabindex: -1, title: label, "aria-label": label, onclick: () => openCall(call) }, flag, box);
+  return el(
+    "div",
+    { role: "gridcell", class: "mark", tabindex: -1, title: label, "aria-label": label, onclick: () => openCall(call) },
+    flag,
+    box,
+  );
 }
 
 function callLabel(call) {
@@ -65,7 +98,19 @@ function changeMark(change) {
   const letter = change.lm_index === null ? "·" : data.lms[change.lm_index].letter;
   const box = el("span", { class: "box change", "aria-hidden": "true" }, letter);
   const flag = el("span", { class: "flag", "aria-hidden": "true" }, scope);
-  return el("div", { role: "gridcell", class: "mark", tabindex: -1, title: label, "aria-label": label, onclick: () => openCall(change) }, flag, box);
+  return el(
+    "div",
+    {
+      role: "gridcell",
+      class: "mark",
+      tabindex: -1,
+      title: label,
+      "aria-label": label,
+      onclick: () => openCall(change),
+    },
+    flag,
+    box,
+  );
 }
 
 function changeLabel(change) {
@@ -86,7 +131,7 @@ function axis(entries) {
     tick.style.left = `${index * COLUMN}px`;
     track.append(tick);
   }
-  for (let begin = 0; begin < entries.length; ) {
+  for (let begin = 0; begin < entries.length;) {
     const test = entries[begin].test;
     let end = begin;
     while (end < entries.length && entries[end].test === test) end += 1;
@@ -100,7 +145,12 @@ function axis(entries) {
     begin = end;
   }
   const tested = entries.some((entry) => entry.test);
-  return el("div", { class: `axis ${tested ? "with-tests" : ""}`, "aria-hidden": "true" }, el("div", { class: "name" }), track);
+  return el(
+    "div",
+    { class: `axis ${tested ? "with-tests" : ""}`, "aria-hidden": "true" },
+    el("div", { class: "name" }),
+    track,
+  );
 }
 
 function border(index) {
@@ -115,7 +165,10 @@ function moveOnTimeline(event) {
   const lanes = [...event.currentTarget.querySelectorAll(".lane")].map((lane) => [...lane.querySelectorAll(".mark")]);
   const row = lanes.findIndex((lane) => lane.includes(mark));
   const at = lanes[row].indexOf(mark);
-  const nearest = (lane) => lane.reduce((best, other) => (Math.abs(other.offsetLeft - mark.offsetLeft) < Math.abs(best.offsetLeft - mark.offsetLeft) ? other : best));
+  const nearest = (lane) =>
+    lane.reduce((best, other) =>
+      Math.abs(other.offsetLeft - mark.offsetLeft) < Math.abs(best.offsetLeft - mark.offsetLeft) ? other : best,
+    );
   const steps = {
     ArrowLeft: () => lanes[row][at - 1],
     ArrowRight: () => lanes[row][at + 1],

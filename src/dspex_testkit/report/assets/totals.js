@@ -18,9 +18,16 @@ function drawTotals() {
   }
   const rows = [...groups].sort(([a], [b]) => a - b).map(([lm, calls]) => totalsRow(lmCell(lm), sums(calls)));
   if (rows.length > 1) rows.push(totalsRow(el("th", { scope: "row" }, "All"), sums(state.calls), "all"));
-  const head = el("tr", {}, el("th", { scope: "col" }, "LM"), ...TOTALS.map(([name]) => el("th", { scope: "col", class: "number" }, name)));
+  const head = el(
+    "tr",
+    {},
+    el("th", { scope: "col" }, "LM"),
+    ...TOTALS.map(([name]) => el("th", { scope: "col", class: "number" }, name)),
+  );
   $("totals").replaceChildren(
-    rows.length ? el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)) : el("p", { class: "empty" }, "No LM calls."),
+    rows.length
+      ? el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows))
+      : el("p", { class: "empty" }, "No LM calls."),
   );
 }
 
@@ -31,5 +38,13 @@ function totalsRow(name, sum, kind) {
 function lmCell(lm) {
   const { name, mocked } = data.lms[lm];
   const note = mocked ? "mock" : "real provider";
-  return el("th", { scope: "row" }, swatch(lm), " ", name, " ", el("span", { class: mocked ? "note" : "note real" }, note));
+  return el(
+    "th",
+    { scope: "row" },
+    swatch(lm),
+    " ",
+    name,
+    " ",
+    el("span", { class: mocked ? "note" : "note real" }, note),
+  );
 }
