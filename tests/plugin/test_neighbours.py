@@ -63,6 +63,31 @@ def test_a_suite_that_does_not_use_the_kit_runs_as_without_it(pytester: pytest.P
     assert "property" not in (pytester.path / "with.xml").read_text(encoding="utf-8")
 
 
+def test_a_suite_may_have_fixtures_and_markers_of_the_same_names(pytester: pytest.Pytester) -> None:
+    """A `bridge` that is somebody else's, over a river or a network, is none of ours."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from dspex_testkit.runtime import network
+
+        @pytest.fixture
+        def bridge():
+            return "over a river"
+
+        @pytest.mark.bridge("stone")
+        def test_it(bridge):
+            assert bridge == "over a river"
+            assert network.put_guard(None) is None
+            assert 0
+        """
+    )
+
+    run = pytester.runpytest_inprocess("--bridge-mode=all")
+
+    run.assert_outcomes(failed=1)
+    run.stdout.no_fnmatch_line("*LM calls*")
+
+
 def test_markers_options_and_fixtures_are_documented(pytester: pytest.Pytester) -> None:
     """`--markers`, `--help` and `--fixtures` know all of them; every option begins with bridge or lm."""
     markers = pytester.runpytest_inprocess("--markers").stdout.str()

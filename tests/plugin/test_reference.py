@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.plugin import hookspecs, markers
+from dspex_testkit.plugin import fixtures, hookspecs, markers
 from dspex_testkit.plugin.journal import LMJournal
 
+OURS = {name for name, value in vars(fixtures).items() if name[0] != "_" and hasattr(value, "_get_wrapped_function")}
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
 
 
 def test_every_fixture_marker_hook_and_assertion_is_on_the_page() -> None:
     """And nothing is on it that is not there."""
-    assert {
-        *re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Fixtures")[2].partition("###")[0], re.M)
-    } == markers.FIXTURES
+    assert {*re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Fixtures")[2].partition("###")[0], re.M)} == OURS
     assert {*re.findall(r"^\| `(\w+)[(`]", PAGE.partition("## Markers")[2].partition("```")[0], re.M)} == {
         *markers.MARKERS
     }

@@ -26,6 +26,7 @@ import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import fixtures, hookspecs, markers, report_option
+from dspex_testkit.plugin.case import MAKE_CASE
 from dspex_testkit.plugin.options import OPTIONS, add_options, read_options
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[OPTIONS] = options
     manager = config.pluginmanager
     manager.register(fixtures, "dspex-testkit-fixtures")
-    manager.register(CaseHooks(options), "dspex-testkit-cases")
+    cases = CaseHooks(options)
+    config.stash[MAKE_CASE] = cases.make_case
+    manager.register(cases, "dspex-testkit-cases")
     manager.register(RepeatHooks(options), "dspex-testkit-repeats")
     manager.register(RunHooks(config, options), "dspex-testkit-run")
     report_option.configure(config)

@@ -186,20 +186,21 @@ def reset(client: BridgeClient) -> None:
     """
     if isinstance(client, BridgePool):
         client.sessions.clear()
-    for one in _each(client):
+    for one in each_of(client):
         one.call("reset_state", timeout=_RESET_TIMEOUT)
 
 
 def ask_each(client: BridgeClient, command: str) -> list[dict[str, Any]]:
     """What each process behind a client says; those that have ended say nothing."""
     said = []
-    for one in _each(client):
+    for one in each_of(client):
         with suppress(DSPexTestkitError):
             said.append(one.call(command, timeout=_RESET_TIMEOUT))
     return said
 
 
-def _each(client: BridgeClient) -> list[BridgeClient]:
+def each_of(client: BridgeClient) -> list[BridgeClient]:
+    """The processes behind a client, or the client itself where it is one bridge of this process."""
     return [*processes_of(client).values()] or [client]
 
 

@@ -1,7 +1,7 @@
 """One test as the plugin sees it: its bridges, its LMs, its calls, and what it may reach."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dspex_testkit.plugin.prompts import Prompt
 
 CASE: "pytest.StashKey[Case]" = pytest.StashKey()
+MAKE_CASE: "pytest.StashKey[Callable[[pytest.Item], Case]]" = pytest.StashKey()
+"""Where the run's config has what makes a test's case, when the first of our fixtures is asked for."""
 CALLS_ATTRIBUTE = "dspex_testkit_calls"
 """Where a report carries its test and its LM calls; pytest-xdist sends it along with the rest."""
 ARTIFACTS_ATTRIBUTE = "dspex_testkit_artifacts"
@@ -55,6 +57,8 @@ class Case:
         self.prompts: list[Prompt] = []
         self.clock: Any = None
         """The frozen clock, where the test has one."""
+        self.used = markers.concerns_lms(item)
+        """Whether the test itself asked for something of ours, and wants to hear of it."""
         self.live = is_live(item)
         self.policy: Policy | None = "live" if self.live else markers.policy_mark(item) or options.policy
         self._journal: Journal | None = None

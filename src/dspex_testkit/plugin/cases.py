@@ -54,19 +54,11 @@ class CaseHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Make the test's case, before its first fixture."""
-        if not (markers.uses_kit(item) or self._options.policy is not None or self._options.block_network):
-            return
+        """Make the test's case before its first fixture, where more than a fixture wants it."""
         if is_live(item) and not self._options.live:
             return  # it is about to be skipped
-        try:
-            markers.seeds_mark(item)
-            case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
-            item.stash[CASE] = case
-            item.stash[_FAILED] = False
-            case.start()
-        except UsageError as error:
-            pytest.fail(error.message, pytrace=False)
+        if markers.concerns_lms(item) or self._options.policy is not None or self._options.block_network:
+            self.make_case(item)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -77,14 +69,14 @@ class CaseHooks:
         case = item.stash.get(CASE, None)
         if case is None:
             return report
-        item.stash[_FAILED] = item.stash[_FAILED] or report.failed
+        item.stash[_FAILED] = report.failed or (report.when != "setup" and item.stash.get(_FAILED, False))
         # The last word on the calls is had before the test's fixtures, and with them its bridges, are gone.
         if report.when == "teardown" or (report.when == "setup" and report.passed):
             return report
         from dspex_testkit.plugin import reporting
 
         test = reporting.describe(case, report, process=process_of(item.config))
-        if markers.uses_kit(item) or test.calls:
+        if case.used or test.calls:
             reporting.add_properties(case, test)
             report.user_properties = item.user_properties
             setattr(report, CALLS_ATTRIBUTE, test.to_json())
@@ -105,7 +97,7 @@ class CaseHooks:
             case = item.stash.get(CASE, None)
             if case is not None:
                 del item.stash[CASE]
-                case.finish(passed=not item.stash[_FAILED], keep_bridges=self._options.reuse != "function")
+                case.finish(passed=not item.stash.get(_FAILED, False), keep_bridges=self._options.reuse != "function")
                 if self._options.reuse == "module" and _module_of(nextitem) != _module_of(item):
                     self._bridges().release()
 
@@ -118,6 +110,17 @@ class CaseHooks:
             if self._source is not None:
                 self._source.close()
                 self._source = None
+
+    def make_case(self, item: pytest.Item) -> Case:
+        """Begin a test's case; a marker written wrongly fails the test."""
+        try:
+            markers.seeds_mark(item)
+            case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
+            item.stash[CASE] = case
+            case.start()
+        except UsageError as error:
+            pytest.fail(error.message, pytrace=False)
+        return case
 
     def _bridges(self) -> Any:
         if self._source is None:

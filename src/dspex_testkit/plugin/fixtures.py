@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from dspex_testkit.plugin import markers
-from dspex_testkit.plugin.case import CASE, Case, Cell
+from dspex_testkit.plugin.case import CASE, MAKE_CASE, Case, Cell
 from dspex_testkit.plugin.options import Mode
 
 if TYPE_CHECKING:
@@ -33,7 +33,11 @@ class BridgeFactory(Protocol):
 
 
 def _case(request: pytest.FixtureRequest) -> Case:
-    case: Case = request.node.stash[CASE]
+    """The test's case, begun by the first of these fixtures; one of the same name in a suite of its own begins none."""
+    case: Case | None = request.node.stash.get(CASE, None)
+    if case is None:
+        case = request.config.stash[MAKE_CASE](request.node)
+    case.used = True
     return case
 
 
