@@ -23,8 +23,8 @@ defmodule DSPexTestkit.MockLM do
   @type config :: %{optional(atom) => Wire.plain()}
 
   @typedoc """
-  Every way to write an LM in a test: a mode, a mode with what belongs to it, a model name such as
-  `"openai/gpt-4o"`, or a config map, which may hold a `response_generator` function.
+  Every way to write an LM in a test: a mode, a mode with what belongs to it, a model such as `"openai/gpt-4o"`, the
+  name of an LM that `DSPexTestkit.Session.define_lm/3` defined, or a config map, which may hold a `response_generator` function.
   """
   @type lm :: mode | {mode, term} | String.t() | map | keyword
 
@@ -144,15 +144,15 @@ defmodule DSPexTestkit.MockLM do
 
       ensemble(:majority, ["openai/gpt-4o", {:deterministic, default: "Paris"}, "fast"], quorum: 2)
 
-  `strategy` is one of `:majority`, `:first_success`, `:best_of`, `:all`. A member is anything that `lm/1` reads, the
-  name of a defined LM, or another ensemble; so is `:judge`. The bridge checks strategy and options.
+  `strategy` is one of `:majority`, `:first_success`, `:best_of`, `:all`. A member is anything that `lm/1` reads, such
+  as another ensemble; so is `:judge`. The bridge checks strategy and options.
   """
   @spec ensemble(atom | String.t(), [lm], keyword | map) :: config
   def ensemble(strategy, members, opts \\ []) when is_list(members) do
     opts
     |> Map.new()
-    |> replace_existing(:judge, &member/1)
-    |> Map.merge(%{kind: :ensemble, strategy: strategy, members: Enum.map(members, &member/1)})
+    |> replace_existing(:judge, &lm/1)
+    |> Map.merge(%{kind: :ensemble, strategy: strategy, members: Enum.map(members, &lm/1)})
     |> from_config()
   end
 
@@ -160,17 +160,13 @@ defmodule DSPexTestkit.MockLM do
   @spec lm(lm) :: config
   def lm(mode) when is_atom(mode), do: configure_test_lm(mode)
   def lm({mode, opts}) when is_atom(mode), do: configure_test_lm(mode, opts)
-  def lm(model) when is_binary(model), do: from_config(%{model: model})
+  def lm(text) when is_binary(text), do: from_config(%{lm: text})
   def lm(config) when is_map(config) or is_list(config), do: from_config(config)
 
   def lm(other) do
     raise ArgumentError,
-          "expected an LM as a mode (#{inspect(@modes)}), {mode, options}, a model name or a config map, got: #{inspect(other)}"
+          "expected an LM as a mode (#{inspect(@modes)}), {mode, options}, a model, a defined LM's name or a config map, got: #{inspect(other)}"
   end
-
-  # A text may be a defined LM's name, which the bridge knows.
-  defp member(text) when is_binary(text), do: text
-  defp member(lm), do: lm(lm)
 
   defp replace_existing(map, key, fun) when is_map_key(map, key), do: Map.update!(map, key, fun)
   defp replace_existing(map, _key, _fun), do: map

@@ -39,9 +39,11 @@ defmodule DSPexTestkit.Pool do
   end
 
   @doc "Stops every worker (`DSPexTestkit.Client.stop/2`), then the pool; returns what each answered."
-  @spec stop(GenServer.server()) :: [{:exited, non_neg_integer} | :closed | {:error, Error.t()}]
-  def stop(pool) do
-    answers = GenServer.call(pool, :stop_workers, :infinity)
+  @spec stop(GenServer.server(), keyword) :: [
+          {:exited, non_neg_integer} | :closed | {:error, Error.t()}
+        ]
+  def stop(pool, opts \\ []) do
+    answers = GenServer.call(pool, {:stop_workers, opts}, :infinity)
     GenServer.stop(pool)
     answers
   end
@@ -73,9 +75,9 @@ defmodule DSPexTestkit.Pool do
     {:noreply, serve(%{state | waiting: :queue.in(from, state.waiting)})}
   end
 
-  def handle_call(:stop_workers, _from, state) do
+  def handle_call({:stop_workers, opts}, _from, state) do
     workers = :queue.to_list(state.idle) ++ Map.values(state.busy)
-    {:reply, Enum.map(workers, &Client.stop/1), %{state | stopping: true}}
+    {:reply, Enum.map(workers, &Client.stop(&1, opts)), %{state | stopping: true}}
   end
 
   @impl GenServer

@@ -63,6 +63,23 @@ defmodule DSPexTestkit.CassetteTest do
       raise "no"
     end
   end
+
+  defmodule Recorded.Template do
+    use ExUnit.CaseTemplate
+    using do: quote(do: use(DSPexTestkit.Cassette))
+    setup context, do: DSPexTestkit.Case.begin_session(context)
+  end
+
+  defmodule Recorded.TemplateTest do
+    use Recorded.Template, async: true
+
+    @tag lm: {:record, "gemini/gemini-2.0-flash"}, cassette: "template"
+    test "passes", %{session: session} do
+      {:ok, qa} = DSPexTestkit.Session.create_program(session, signature: "question -> answer")
+      assert {:ok, %{"answer" => "Rome"}} =
+               DSPexTestkit.Session.execute(session, qa, question: "Capital of Italy?")
+    end
+  end
   '''
 
   setup_all do
@@ -88,13 +105,14 @@ defmodule DSPexTestkit.CassetteTest do
       output: output,
       status: status
     } do
-      assert output =~ "8 tests, 5 failures"
+      assert output =~ "9 tests, 5 failures"
       assert status != 0
 
       assert Enum.sort(RecordedSuite.kept(folder)) == [
                "capitals/france",
                "capitals/twice",
-               "recorded/capitals_test/test_in_a_block_is_named_after_itself"
+               "recorded/capitals_test/test_in_a_block_is_named_after_itself",
+               "template"
              ]
     end
 
@@ -109,7 +127,7 @@ defmodule DSPexTestkit.CassetteTest do
 
     test "replays without a provider", %{folder: folder} do
       assert {output, 2} = RecordedSuite.replay(folder)
-      assert output =~ "8 tests, 5 failures"
+      assert output =~ "9 tests, 5 failures"
       assert output =~ ~s(@tag cassette: "fails/in_body" was refused: )
     end
   end

@@ -148,7 +148,7 @@ defmodule DSPexTestkit.ClientTest do
         client = start_supervised!({Client, mode: mode}, id: mode)
         os_pid = Client.info(client).os_pid
 
-        assert Client.stop(client) == {:exited, 0}
+        assert Client.stop(client, grace: 30_000) == {:exited, 0}
         Wait.until_gone(os_pid)
         refute Process.alive?(client)
       end

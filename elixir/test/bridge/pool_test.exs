@@ -153,7 +153,7 @@ defmodule DSPexTestkit.PoolTest do
 
   test "stop ends every worker with status 0", %{pool: pool} do
     os_pids = for _worker <- 1..2, do: Pool.run(pool, &Client.info(&1).os_pid)
-    assert Pool.stop(pool) == [{:exited, 0}, {:exited, 0}]
+    assert Pool.stop(pool, grace: 30_000) == [{:exited, 0}, {:exited, 0}]
     Enum.each(os_pids, &Wait.until_gone/1)
   end
 end

@@ -55,6 +55,44 @@ defmodule DSPexTestkit.MockLMTest do
                "cycle"
     end
 
+    test "an ensemble's members, and its judge, are LMs in any spelling" do
+      assert MockLM.ensemble(:best_of, ["fast", {:deterministic, default: "Paris"}, [model: "m"]],
+               judge: "openai/gpt-4o",
+               quorum: 2
+             ) == %{
+               kind: "ensemble",
+               strategy: "best_of",
+               members: [
+                 %{"lm" => "fast"},
+                 %{"provider" => "mock", "responses" => %{"default" => "Paris"}},
+                 %{"model" => "m"}
+               ],
+               judge: %{"lm" => "openai/gpt-4o"},
+               quorum: 2
+             }
+    end
+
+    test "record and replay name a real provider's LM" do
+      assert MockLM.configure_test_lm(:record, "openai/gpt-4o") == %{model: "openai/gpt-4o"}
+
+      assert MockLM.configure_test_lm(:replay,
+               provider: :openai,
+               model: "gpt-4o",
+               temperature: 0.7
+             ) ==
+               %{provider: "openai", model: "gpt-4o", temperature: 0.7, mode: "replay"}
+
+      assert MockLM.lm({:replay, "openai/gpt-4o"}) == %{model: "openai/gpt-4o", mode: "replay"}
+    end
+
+    test "record and replay without a real provider's LM are refused" do
+      for lm <- [nil, %{provider: :mock, model: "mock"}, [provider: :openai], 7] do
+        assert_raise ArgumentError, ~r/a real provider's model, which :replay has to name/, fn ->
+          MockLM.configure_test_lm(:replay, lm)
+        end
+      end
+    end
+
     test "an empty script and an unknown mode are refused" do
       assert_raise ArgumentError, ~r/a script needs a list of at least one answer/, fn ->
         MockLM.configure_test_lm(:scripted, [])
@@ -164,7 +202,7 @@ defmodule DSPexTestkit.MockLMTest do
     test "reads every spelling of an LM" do
       assert MockLM.lm(:deterministic) == MockLM.configure_test_lm(:deterministic)
       assert MockLM.lm({:scripted, ["a"]}) == MockLM.configure_test_lm(:scripted, ["a"])
-      assert MockLM.lm("openai/gpt-4o") == %{model: "openai/gpt-4o"}
+      assert MockLM.lm("openai/gpt-4o") == %{lm: "openai/gpt-4o"}
       assert MockLM.lm(provider: :mock) == %{provider: "mock"}
     end
 
