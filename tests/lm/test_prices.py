@@ -9,8 +9,10 @@ import pytest
 from dspy.clients.model_metadata import model_info
 
 from dspex_testkit.calls import Usage
+from dspex_testkit.calls.prices import _NAMESPACES, Rates
 from dspex_testkit.errors import UsageError
-from dspex_testkit.lm.prices import PriceTable, Rates
+from dspex_testkit.lm.prices import PriceTable
+from dspex_testkit.lm.providers import PROVIDERS
 
 LISTED = [("openai", "gpt-4o-mini"), ("google", "gemini-2.5-pro"), ("cohere", "command-r-08-2024"), ("xai", "grok-4.3")]
 
@@ -122,3 +124,11 @@ def test_a_table_that_is_not_there_is_explained(tmp_path: Path) -> None:
     """The error names it."""
     with pytest.raises(UsageError, match=r"nowhere\.json"):
         PriceTable.from_file(tmp_path / "nowhere.json")
+
+
+def test_the_list_is_asked_under_the_names_that_dspy_gives_providers() -> None:
+    """Two tables know providers by DSPy's prefix; they say the same."""
+    told = {name: namespaces[0] for name, namespaces in _NAMESPACES.items()}
+
+    assert told == {name: PROVIDERS[name].prefix for name in told}
+    assert [p.name for p in PROVIDERS.values() if p.prefix != p.name and p.name not in told] == []

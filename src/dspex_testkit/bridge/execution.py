@@ -18,9 +18,10 @@ def warm_up() -> None:
     """Import dspy and what the first execution would otherwise wait for."""
     import dspy  # noqa: F401
 
-    from dspex_testkit.mock_lm import MockLM
+    import dspex_testkit.mock_lm.lm  # noqa: F401
+    from dspex_testkit.calls.prices import load_price_list
 
-    assert MockLM is not None
+    load_price_list()
 
 
 def prepare(

@@ -99,7 +99,7 @@ class Answering:
         if answer.fault is not None:
             self._fault = answer.fault
             self._raise(answer.fault)
-        reply = reply_to(self.call, answer, self._engine.maker_for, self._engine.prices)
+        reply = reply_to(self.call, answer, self._engine.maker_for, self._engine.price)
         self._reply = reply if fault is None else spoil(reply, fault, self.call)
         self._latency = self._engine.timing.latency(self.call, answer)
 

@@ -5,11 +5,13 @@ Keeps the contract of `dspy.clients.engines.base`; retries, caching, `n` and his
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from dspy.lm15 import Request, Response
 
-from dspex_testkit.calls import Counters, Journal, LocalCounters
+from dspex_testkit.calls import Counters, Journal, LocalCounters, Usage
+from dspex_testkit.calls.prices import Rates, listed_rates, per_million
 from dspex_testkit.mock_lm.answering import Answering, caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.clock import Clock, RealClock
@@ -17,7 +19,6 @@ from dspex_testkit.mock_lm.completing import MakerFor
 from dspex_testkit.mock_lm.faults import FaultSchedule
 from dspex_testkit.mock_lm.made_up import RandomValues, derived_values
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.pricing import Prices, listed_prices, prices_per_million
 from dspex_testkit.mock_lm.sources import Source
 from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.streaming import stream_events
@@ -96,12 +97,13 @@ class MockEngine:
         """Read by DSPy's adapters."""
         return self.capabilities.params
 
-    @property
-    def prices(self) -> Prices | None:
-        """Given, or listed for the model that is impersonated."""
+    def price(self, usage: Usage) -> Decimal | None:
+        """What a call costs, at prices given or listed for the model that is impersonated; None where nobody knows."""
         if self.spec.prices is not None:
-            return prices_per_million(self.spec.prices.model_dump(exclude_none=True))
-        return listed_prices(self.provider, self.model)
+            rates: Rates | None = per_million(self.spec.prices.model_dump(exclude_none=True))
+        else:
+            rates = listed_rates(self.provider, self.model, usage.input_tokens or 0)
+        return None if rates is None else rates.cost(usage)
 
     def complete(self, request: Request) -> Response:
         """Answer in one piece."""

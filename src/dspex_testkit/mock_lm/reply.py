@@ -1,7 +1,7 @@
 """From a decided answer to the parts of a response, with the values that the journal keeps."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,6 @@ from dspex_testkit.mock_lm.answers import Answer
 from dspex_testkit.mock_lm.completing import MakerFor, complete
 from dspex_testkit.mock_lm.direct import direct_answer
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.pricing import Prices, cost_of
 from dspex_testkit.mock_lm.rendering import render
 from dspex_testkit.mock_lm.shape import shape_of
 from dspex_testkit.mock_lm.usage import estimate_usage
@@ -51,7 +50,7 @@ class Reply:
         )
 
 
-def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, prices: Prices | None) -> Reply:
+def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, price: Callable[[Usage], Decimal | None]) -> Reply:
     """Complete, type and render an answer, and count it.
 
     Raises:
@@ -63,8 +62,8 @@ def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, prices: Prices
     if answer.finish_reason is not None:
         reply = replace(reply, finish_reason=answer.finish_reason)
     cost = answer.cost
-    if cost is None and prices is not None:
-        cost = cost_of(reply.usage, prices)
+    if cost is None:
+        cost = price(reply.usage)
     return reply if cost is None else replace(reply, cost=cost)
 
 
