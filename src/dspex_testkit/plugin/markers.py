@@ -15,7 +15,6 @@ MARKERS = {
     "lm": "lm(model=None, /, **config): an LM config; the nearest is the default, all serve --lm-policy=mock.",
     "lm_faults": "lm_faults(kind, /, **schedule): what goes wrong with the LMs that the fixtures give.",
     "lm_policy": "lm_policy(policy): who answers for each dspy.LM in this test: mock, replay, record or live.",
-    "lm_cassette": "lm_cassette(path=None, record_mode=None, level='lm', **options): this test's recording.",
     "lm_live": "lm_live: this test asks real providers; it needs --lm-live, and may use the network.",
     "lm_seeds": "lm_seeds(n, min_pass=1.0): run the test with n seeds; so large a share of them has to pass.",
     "lm_matrix": "lm_matrix(*lms): run the test once per LM; those that are no mocks need --lm-live.",
