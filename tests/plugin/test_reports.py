@@ -203,3 +203,26 @@ def test_a_failing_setup_tells_what_was_called(pytester: pytest.Pytester) -> Non
     run.assert_outcomes(errors=1)
     run.stdout.fnmatch_lines(["*- LM calls -*", "*question='in setup'*"])
     assert len(read_journal(pytester.path / "calls.jsonl").calls) == 1
+
+
+def test_a_plain_assert_shows_what_differs(pytester: pytest.Pytester) -> None:
+    """Answers field by field, calls by their fields; beside pytest's own words, not instead of them."""
+    pytester.makepyfile(
+        test_compare="""
+        import pytest
+
+        @pytest.mark.lm("openai/gpt-4o", responses={"default": {"answer": "Paris", "why": "because"}})
+        def test_it(bridge, lm_journal):
+            answer = bridge.create_program("question -> answer, why")(question="?")
+            assert answer == {"answer": "Rome", "why": "because"}
+        """
+    )
+
+    run = pytester.runpytest_inprocess("test_compare.py")
+
+    run.stdout.fnmatch_lines(
+        [
+            "E * assert Answer(answer='Paris', why='because', lm='openai/gpt-4o', scope='default') == {*",
+            "*answer: 'Paris', expected 'Rome'",
+        ]
+    )
