@@ -50,8 +50,16 @@ class CassetteDeck:
         self._named: set[str | None] = set()
         self._lock = threading.RLock()
 
-    def use(self, session_id: str | None, name: str, mode: str | None = None) -> OpenCassette:
+    def use(
+        self, session_id: str | None, name: str, mode: str | None = None, *, options: CassetteOptions | None = None
+    ) -> OpenCassette:
         """Have a session play, or record, a named cassette.
+
+        Args:
+            session_id: The session; None for callers without one.
+            name: The cassette's.
+            mode: What to do; as the deck does by default if None.
+            options: How to do it; as the deck does by default if None.
 
         Raises:
             CassetteError: It cannot be opened, or the session has one already.
@@ -69,7 +77,7 @@ class CassetteDeck:
                     f"The session uses {self._open[session_id].path.name} already; eject it before it uses another",
                     details={"session_id": session_id, "cassette": str(self._open[session_id].path)},
                 )
-            cassette = OpenCassette(path, wanted, self._options)
+            cassette = OpenCassette(path, wanted, options or self._options)
             if (unnamed := self._open.pop(session_id, None)) is not None:
                 unnamed.discard()
             self._open[session_id] = cassette

@@ -17,6 +17,9 @@ of it.
     journal_files  calls as JSON
     report_option  calls as a page
     repeats        one test with many seeds
+    cassettes      a test's recordings, with `bridge_cassettes` for those of bridges; `cassette_settings` and
+                   `cassette_plans` say which, and what for, `cassette_run` what became of all of them
+    simulated      providers on this machine, for one test
 """
 
 from importlib import import_module
@@ -25,27 +28,31 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.plugin import fixtures, hookspecs, markers, report_option
+from dspex_testkit.plugin import cassette_settings, fixtures, hookspecs, markers, report_option
 from dspex_testkit.plugin.case import MAKE_CASE
 from dspex_testkit.plugin.options import OPTIONS, add_options, read_options
 
 if TYPE_CHECKING:
+    from dspex_testkit.plugin.cassettes import CassetteFixture
     from dspex_testkit.plugin.facade import Answer, AnsweredBy, BridgeFixture, Program, Session
     from dspex_testkit.plugin.fixtures import BridgeFactory
     from dspex_testkit.plugin.journal import LMJournal
     from dspex_testkit.plugin.journal_files import RunJournal, TestCalls
     from dspex_testkit.plugin.prompts import Prompt
+    from dspex_testkit.plugin.simulated import SimulatedProviders
 
 __all__ = [
     "Answer",
     "AnsweredBy",
     "BridgeFactory",
     "BridgeFixture",
+    "CassetteFixture",
     "LMJournal",
     "Program",
     "Prompt",
     "RunJournal",
     "Session",
+    "SimulatedProviders",
     "TestCalls",
 ]
 
@@ -54,11 +61,13 @@ _HOMES = {
     "AnsweredBy": "facade",
     "BridgeFactory": "fixtures",
     "BridgeFixture": "facade",
+    "CassetteFixture": "cassettes",
     "LMJournal": "journal",
     "Program": "facade",
     "Prompt": "prompts",
     "RunJournal": "journal_files",
     "Session": "facade",
+    "SimulatedProviders": "simulated",
     "TestCalls": "journal_files",
 }
 
@@ -72,6 +81,7 @@ def __getattr__(name: str) -> Any:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
     add_options(parser)
+    cassette_settings.add_options(parser)
     report_option.add_option(parser)
 
 
@@ -83,15 +93,18 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options and join the run."""
     from dspex_testkit.plugin.cases import CaseHooks
+    from dspex_testkit.plugin.cassette_run import CassetteRunHooks
     from dspex_testkit.plugin.repeats import RepeatHooks
     from dspex_testkit.plugin.run import RunHooks
 
     markers.declare(config)
     try:
         options = read_options(config)
+        recordings = cassette_settings.read_settings(config)
     except UsageError as error:
         raise pytest.UsageError(error.message) from None
     config.stash[OPTIONS] = options
+    config.stash[cassette_settings.CASSETTE_SETTINGS] = recordings
     manager = config.pluginmanager
     manager.register(fixtures, "dspex-testkit-fixtures")
     cases = CaseHooks(options)
@@ -99,6 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
     manager.register(cases, "dspex-testkit-cases")
     manager.register(RepeatHooks(options), "dspex-testkit-repeats")
     manager.register(RunHooks(config, options), "dspex-testkit-run")
+    manager.register(CassetteRunHooks(recordings), "dspex-testkit-cassettes")
     report_option.configure(config)
 
 

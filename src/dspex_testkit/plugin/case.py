@@ -1,22 +1,22 @@
 """One test as the plugin sees it: its bridges, its LMs, its calls, and what it may reach."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.cassette_settings import CASSETTE_SETTINGS
 from dspex_testkit.plugin.options import Mode, Options, Policy
 from dspex_testkit.runtime.network import Guard, put_guard
 
 if TYPE_CHECKING:
     from dspex_testkit.calls import Journal, LMCall, LMChange
     from dspex_testkit.plugin.bridges import BridgeSource
+    from dspex_testkit.plugin.cassettes import CaseCassettes
     from dspex_testkit.plugin.facade import BridgeFixture
     from dspex_testkit.plugin.policy import PolicyWatcher
     from dspex_testkit.plugin.prompts import Prompt
@@ -61,6 +61,10 @@ class Case:
         """Whether the test itself asked for something of ours, and wants to hear of it."""
         self.live = is_live(item)
         self.policy: Policy | None = "live" if self.live else markers.policy_mark(item) or options.policy
+        self.cassettes = _cassettes_of(item, self.policy)
+        """The test's recordings, where it has or makes any."""
+        if self.cassettes is not None:
+            self.policy = self.cassettes.plan.policy
         self._journal: Journal | None = None
         self._watcher: PolicyWatcher | None = None
         self._kept: list[LMCall | LMChange] = []
@@ -79,11 +83,18 @@ class Case:
 
     def start(self) -> None:
         """Guard the test's network, and see to it that its LMs are answered as it wants."""
-        if not self.live:
+        if not self.may_ask:
             guard = Guard(self.options.allow_hosts, lambda: f"test {self.item.nodeid}")
             self._stack.callback(put_guard, put_guard(guard))
         if self.policy is not None and not (self.live and self.policy == "live" and self.options.policy is None):
             self.use_dspy()
+        if self.cassettes is not None:
+            self.cassettes.start()
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether providers may be asked: in a live test, and to record."""
+        return self.live or (self.cassettes is not None and self.cassettes.plan.asks)
 
     def use_dspy(self) -> None:
         """Watch what DSPy asks in this process; needed before the test's first call here."""
@@ -99,7 +110,7 @@ class Case:
             seed=self.seed,
             journal=self.journal,
             saw=self.prompts.append,
-            cassette=self._cassette,
+            cassette=None if self.cassettes is None else self.cassettes.opened,
         )
         self._stack.enter_context(entered(self._watcher))
 
@@ -148,15 +159,19 @@ class Case:
             raise UsageError(f"frozen_lm_clock stops the clock of this process, but the bridge runs {mode}")
         mark = markers.bridge_mark(self.item)
         told: dict[str, Any] = {"offline_policy": self.policy or "mock", "seed": self.seed, "default_lm": default_lm}
-        if not self.live:
+        if not self.may_ask:
             told |= {"block_network": True, "allow_hosts": self.options.allow_hosts}
         told |= {**(mark.settings or {}), **(settings or {})}
         self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
         if mode == "inproc":
             self.use_dspy()
         count = workers or mark.workers or self.options.workers
+        if self.cassettes is not None:
+            told["cassettes"] = self.cassettes.plan.folder
+            # What several workers hear cannot be put in order, and callers without a session reach any of them.
+            count = 1 if self.cassettes.plan.asks else count
         client = self.source.lend(Plan(mode, count if mode == "pool" else 1, told))
-        bridge = BridgeFixture(client, mode, keep_calls=self.keep_calls)
+        bridge = BridgeFixture(client, mode, keep_calls=self.keep_calls, cassettes=self.cassettes)
         self.bridges.append(bridge)
         return bridge
 
@@ -209,8 +224,8 @@ class Case:
         """Give everything back."""
         self.keep_calls()
         try:
-            if self._watcher is not None:
-                self._watcher.finish(passed=passed)
+            if self.cassettes is not None:
+                self.cassettes.finish(passed=passed)
         finally:
             self._stack.close()
             self.source.take_back(keep=keep_bridges)
@@ -228,12 +243,6 @@ class Case:
                 yield from map(call_from_dict, said["calls"])
                 yield from map(change_from_dict, said.get("changes", ()))
 
-    def _cassette(self) -> Path:
-        """Where the test's recording lies: beside its module, as pytest-recording lays them."""
-        path = self.item.path
-        name = re.sub(r"[^\w.-]+", "-", self.item.name).strip("-")
-        return path.parent / "cassettes" / path.stem / f"{name}.lm.yaml"
-
 
 def cell_of(item: pytest.Item) -> Cell | None:
     """The LM of the matrix that this item stands for."""
@@ -246,6 +255,19 @@ def is_live(item: pytest.Item) -> bool:
     """Whether a test means to ask real providers."""
     cell = cell_of(item)
     return cell.live if cell is not None else item.get_closest_marker("lm_live") is not None
+
+
+def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | None":
+    # Recordings need an extra, which tests without them need not have.
+    if policy not in ("replay", "record") and not markers.wants_cassette(item):
+        return None
+    from dspex_testkit.plugin.cassette_plans import plan_of
+    from dspex_testkit.plugin.cassettes import CaseCassettes
+
+    plan = plan_of(item, item.config.stash[CASSETTE_SETTINGS], policy)
+    names = getattr(item, "fixturenames", ())
+    bridges = {"bridge", "bridge_pool", "bridge_factory"}
+    return None if plan is None else CaseCassettes(plan, uses_bridge=not bridges.isdisjoint(names))
 
 
 def process_of(config: pytest.Config) -> str | None:

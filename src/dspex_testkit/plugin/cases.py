@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dspex_testkit.errors import UsageError
+from dspex_testkit.errors import CassetteError, UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case import (
     ARTIFACTS_ATTRIBUTE,
@@ -22,6 +22,10 @@ from dspex_testkit.plugin.options import Mode, Options
 SEED = pytest.StashKey[int]()
 """The seed of this run of a test that runs with several."""
 _FAILED = pytest.StashKey[bool]()
+_PASSED = pytest.StashKey[bool]()
+"""Whether the test ran to its end and passed; one that was skipped did not."""
+_CASSETTES = pytest.StashKey[list[dict[str, Any]]]()
+"""What came of the test's cassettes, on its way into the report."""
 
 
 class CaseHooks:
@@ -66,9 +70,15 @@ class CaseHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Say what LMs were asked, where the test failed; and for the run, in any case."""
         report = yield
+        if report.when == "teardown" and (cassettes := item.stash.get(_CASSETTES, None)) is not None:
+            from dspex_testkit.plugin.cassette_run import add_reports
+
+            del item.stash[_CASSETTES]
+            add_reports(report, cassettes, failed=item.stash.get(_FAILED, False))
         case = item.stash.get(CASE, None)
         if case is None:
             return report
+        item.stash[_PASSED] = report.when == "call" and report.passed
         item.stash[_FAILED] = report.failed or (report.when != "setup" and item.stash.get(_FAILED, False))
         # The last word on the calls is had before the test's fixtures, and with them its bridges, are gone.
         if report.when == "teardown" or (report.when == "setup" and report.passed):
@@ -91,15 +101,26 @@ class CaseHooks:
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
         """Take the bridges back, once no fixture of the test needs them any more."""
+        done = False
         try:
-            return (yield)
+            result = yield
+            done = True
+            return result
         finally:
             case = item.stash.get(CASE, None)
             if case is not None:
                 del item.stash[CASE]
-                case.finish(passed=not item.stash.get(_FAILED, False), keep_bridges=self._options.reuse != "function")
-                if self._options.reuse == "module" and _module_of(nextitem) != _module_of(item):
-                    self._bridges().release()
+                try:
+                    case.finish(
+                        passed=item.stash.get(_PASSED, False) and done, keep_bridges=self._options.reuse != "function"
+                    )
+                except CassetteError as error:
+                    pytest.fail(error.message, pytrace=False)
+                finally:
+                    if case.cassettes is not None:
+                        item.stash[_CASSETTES] = case.cassettes.reports
+                    if self._options.reuse == "module" and _module_of(nextitem) != _module_of(item):
+                        self._bridges().release()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -118,7 +139,7 @@ class CaseHooks:
             case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
             item.stash[CASE] = case
             case.start()
-        except UsageError as error:
+        except (UsageError, CassetteError) as error:
             pytest.fail(error.message, pytrace=False)
         return case
 

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -110,7 +110,7 @@ def plan_of(item: pytest.Item, settings: CassetteSettings, policy: Policy | None
 def default_name(item: pytest.Item) -> str:
     """``<module>/<test>.yaml``: the same in every run, whatever else is parametrised by the plugin itself."""
     name = item.name
-    spec = getattr(item, "callspec", None)
+    spec: Any = getattr(item, "callspec", None)
     mode = None if spec is None else spec.params.get("_dspex_bridge_mode")
     if mode is not None and name.endswith(f"[{spec.id}]"):
         # Where its bridge runs changes nothing of what a test asks.
@@ -135,9 +135,7 @@ def _with_suffix(name: str) -> str:
 
 
 def _settled(plan: CassettePlan) -> CassettePlan:
-    """A plan of mode `once`, once it is known whether there is a recording."""
-    from dataclasses import replace
-
+    """A plan of mode `once`, when it is known whether there is a recording."""
     if plan.level == "lm" and plan.mode == "once" and recordings_of(plan):
         return replace(plan, mode="none")
     return plan

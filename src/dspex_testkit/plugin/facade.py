@@ -7,13 +7,16 @@ its own, or a pool of workers.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin.options import Mode
 from dspex_testkit.pool import BridgeClient, BridgePool
 from dspex_testkit.protocol import Response
+
+if TYPE_CHECKING:
+    from dspex_testkit.plugin.cassettes import CaseCassettes
 
 LM = str | Mapping[str, Any] | Any
 """An LM as tests name it: a model, a name, a config, or a `MockLM`."""
@@ -253,6 +256,7 @@ class Session:
         if self.session_id is None:
             raise UsageError("cleanup ends a session, and this is none; use bridge.session('…').cleanup()")
         self.bridge._keep_calls()
+        self.bridge._leave_cassettes(self.session_id)
         self.call("cleanup_session")
         if isinstance(self.bridge.client, BridgePool):
             # DSPex's pool remembers programs on its own, and would bring them back.
@@ -267,17 +271,17 @@ class Session:
             RemoteCommandError: It failed.
             PoolError: There is no answer.
         """
-        return self._client().call(command, self._named(args), timeout=timeout)
+        return self._client().call(command, self._named(command, args), timeout=timeout)
 
     async def acall(
         self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> dict[str, Any]:
         """`call` for an event loop."""
-        return await self._client().acall(command, self._named(args), timeout=timeout)
+        return await self._client().acall(command, self._named(command, args), timeout=timeout)
 
     def ask(self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Response:
         """The answer to any command, also where it failed."""
-        return self._client().ask(command, self._named(args), timeout=timeout)
+        return self._client().ask(command, self._named(command, args), timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<Session {self.session_id!r} of {self.bridge!r}>"
@@ -288,8 +292,10 @@ class Session:
             return client
         return client.anonymous() if self.session_id is None else client.session(self.session_id)
 
-    def _named(self, args: Mapping[str, Any] | None) -> dict[str, Any]:
-        return {**(args or {}), **({} if self.session_id is None else {"session_id": self.session_id})}
+    def _named(self, command: str, args: Mapping[str, Any] | None) -> dict[str, Any]:
+        named = {**(args or {}), **({} if self.session_id is None else {"session_id": self.session_id})}
+        self.bridge._enter_cassette(command, named.get("session_id"))
+        return named
 
 
 class BridgeFixture(Session):
@@ -299,12 +305,16 @@ class BridgeFixture(Session):
         client: Reaches the bridge.
         mode: Where it runs.
         keep_calls: Has the calls that the bridge is about to forget written down.
+        cassettes: The test's recordings.
     """
 
-    def __init__(self, client: BridgeClient, mode: Mode, *, keep_calls: Any = None) -> None:
+    def __init__(
+        self, client: BridgeClient, mode: Mode, *, keep_calls: Any = None, cassettes: "CaseCassettes | None" = None
+    ) -> None:
         self.client = client
         self.mode: Mode = mode
         self._keep = keep_calls
+        self._cassettes = cassettes
         self._numbers = count(1)
         super().__init__(self, None)
 
@@ -315,6 +325,7 @@ class BridgeFixture(Session):
     def reset(self) -> None:
         """Forget programs, LMs, sessions and counts; the test's journal keeps its calls."""
         self._keep_calls()
+        self._leave_cassettes(None, every=True)
         self.call("reset_state")
         if isinstance(self.client, BridgePool):
             self.client.sessions.clear()
@@ -338,6 +349,14 @@ class BridgeFixture(Session):
     def _keep_calls(self) -> None:
         if self._keep is not None:
             self._keep()
+
+    def _enter_cassette(self, command: str, session_id: str | None) -> None:
+        if self._cassettes is not None:
+            self._cassettes.enter(self, command, session_id)
+
+    def _leave_cassettes(self, session_id: str | None, *, every: bool = False) -> None:
+        if self._cassettes is not None:
+            self._cassettes.leave(self, session_id, every=every)
 
     def _next_program_id(self) -> str:
         return f"program_{next(self._numbers)}"

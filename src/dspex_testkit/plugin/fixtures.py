@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case import CASE, MAKE_CASE, Case, Cell
 from dspex_testkit.plugin.options import Mode
 
 if TYPE_CHECKING:
     from dspex_testkit.mock_lm import MockLM, VirtualClock
+    from dspex_testkit.plugin.cassettes import CassetteFixture
     from dspex_testkit.plugin.facade import BridgeFixture
     from dspex_testkit.plugin.journal import LMJournal
+    from dspex_testkit.plugin.simulated import SimulatedProviders
+    from dspex_testkit.simulator import ProviderSimulator
 
 
 class BridgeFactory(Protocol):
@@ -115,12 +119,14 @@ def mock_lm(request: pytest.FixtureRequest, lm_config: Any) -> "MockLM":
 @pytest.fixture
 def dspy_lm(request: pytest.FixtureRequest, lm_config: Any) -> Iterator[Any]:
     """DSPy's LM for the length of the test, in a `dspy.context`: a mock, or in a live test the real one."""
-    from dspex_testkit.plugin.lms import in_context, live_of, mock_of
+    from dspex_testkit.plugin.lms import in_context, live_of, mock_of, recorded_of
 
     case = _case(request)
     case.use_dspy()
     if case.live:
         lm = live_of(lm_config)
+    elif case.cassettes is not None and recorded_of(lm_config) is not None:
+        lm = recorded_of(lm_config)
     else:
         lm = mock_of(lm_config, markers.fault_marks(request.node), journal=case.journal, seed=case.seed)
     with in_context(lm, case.journal):
@@ -136,3 +142,32 @@ def frozen_lm_clock(request: pytest.FixtureRequest) -> Iterator["VirtualClock"]:
     with frozen_clock() as clock:
         case.clock = clock
         yield clock
+
+
+@pytest.fixture
+def lm_cassette(request: pytest.FixtureRequest) -> "CassetteFixture":
+    """The test's recording: all that its LMs are asked is answered from it, or recorded on it."""
+    from dspex_testkit.plugin.cassettes import CassetteFixture
+
+    cassettes = _case(request).cassettes
+    if cassettes is None:
+        raise UsageError("lm_cassette belongs to a test; a fixture that wants it has to have the scope 'function'")
+    return CassetteFixture(cassettes)
+
+
+@pytest.fixture(scope="session")
+def _dspex_simulator() -> "Iterator[ProviderSimulator]":
+    """The server; under pytest-xdist each process has its own."""
+    from dspex_testkit.simulator import ProviderSimulator
+
+    with ProviderSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def provider_sim(_dspex_simulator: "ProviderSimulator") -> "Iterator[SimulatedProviders]":
+    """Providers on this machine: `provider_sim.target("openai/gpt-4o-mini")` is what a client needs to reach one."""
+    from dspex_testkit.plugin.simulated import SimulatedProviders
+
+    yield SimulatedProviders(_dspex_simulator)
+    _dspex_simulator.reset()

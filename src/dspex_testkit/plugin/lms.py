@@ -1,13 +1,13 @@
 """The LMs that fixtures give."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dspy
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, Journal
-from dspex_testkit.errors import UsageError
+from dspex_testkit.errors import MissingKeyError, UsageError
 from dspex_testkit.lm.capabilities import capabilities_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.policy import OfflinePolicy
@@ -54,6 +54,26 @@ def live_of(config: Any) -> Any:
     read = _read(config)
     OfflinePolicy.LIVE.check(read)
     return LMFactory(OfflinePolicy.LIVE).take(read).lm
+
+
+def recorded_of(config: Any) -> Any:
+    """The LM of a provider that a config names, which a cassette answers for; None where it names none.
+
+    It needs no key to be replayed.
+    """
+    if config is None or (read := _read(config)).is_mock:
+        return None
+    from dspex_testkit.lm.keys import find_key
+
+    connection = {"api_base": read.api_base}
+    with suppress(MissingKeyError):
+        connection["api_key"] = find_key(read)
+    return dspy.LM(
+        read.dspy_model,
+        cache=False,
+        **{name: value for name, value in read.params.items() if name != "n"},
+        **{name: value for name, value in connection.items() if value is not None},
+    )
 
 
 @contextmanager

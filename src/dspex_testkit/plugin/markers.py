@@ -15,6 +15,7 @@ MARKERS = {
     "lm": "lm(model=None, /, **config): an LM config; the nearest is the default, all serve --lm-policy=mock.",
     "lm_faults": "lm_faults(kind, /, **schedule): what goes wrong with the LMs that the fixtures give.",
     "lm_policy": "lm_policy(policy): who answers for each dspy.LM in this test: mock, replay, record or live.",
+    "lm_cassette": "lm_cassette(path=None, record_mode=None, level='lm', **options): this test's recording.",
     "lm_live": "lm_live: this test asks real providers; it needs --lm-live, and may use the network.",
     "lm_seeds": "lm_seeds(n, min_pass=1.0): run the test with n seeds; so large a share of them has to pass.",
     "lm_matrix": "lm_matrix(*lms): run the test once per LM; those that are no mocks need --lm-live.",
@@ -33,6 +34,11 @@ def declare(config: pytest.Config) -> None:
 def concerns_lms(item: pytest.Item) -> bool:
     """Whether the markers of a test speak of its LMs, with or without a fixture of ours."""
     return any(item.get_closest_marker(name) is not None for name in _CONCERNING_ALL_LMS)
+
+
+def wants_cassette(item: pytest.Item) -> bool:
+    """Whether a test asks for a recording of its own."""
+    return item.get_closest_marker("lm_cassette") is not None or "lm_cassette" in getattr(item, "fixturenames", ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.errors import DSPexTestkitError
@@ -18,6 +18,9 @@ from dspex_testkit.mock_lm.spec import parse_mock_spec
 from dspex_testkit.plugin.options import Policy
 from dspex_testkit.plugin.prompts import Prompt, prompt_of
 
+if TYPE_CHECKING:
+    from dspex_testkit.cassettes import OpenCassette
+
 
 class PolicyWatcher:
     """Answers for LMs of real providers as the policy says, and writes down what real ones answer.
@@ -29,7 +32,7 @@ class PolicyWatcher:
         seed: The seed of mocks that name none.
         journal: Where calls are written.
         saw: Is given each prompt.
-        cassette: Gives the file of the test's recording.
+        cassette: Gives the test's recording; needed by `replay` and `record`.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class PolicyWatcher:
         seed: int,
         journal: Journal,
         saw: Callable[[Prompt], None],
-        cassette: Callable[[], Path],
+        cassette: "Callable[[], OpenCassette] | None" = None,
     ) -> None:
         self._policy = policy
         self._configs = [config for config in (_read(raw) for raw in configs) if config is not None]
@@ -49,9 +52,9 @@ class PolicyWatcher:
         self._seed = seed
         self._journal = journal
         self._saw = saw
-        self._cassette_file = cassette
+        self._cassette = cassette
         self._engines: dict[str, tuple[Any, Any]] = {}
-        self._cassette: Any = None
+        self._recorded: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
@@ -59,10 +62,14 @@ class PolicyWatcher:
         if self._policy in (None, "live"):
             return None
         with self._lock:
+            if self._policy != "mock":
+                if lm not in self._recorded:
+                    self._recorded[lm] = self._from_cassette(lm)
+                return self._recorded[lm]
             # LMs of one model share an engine, as copies of one LM have to.
             key = f"{lm.model_type} {lm.model}"
             if key not in self._engines:
-                self._engines[key] = self._mock(lm) if self._policy == "mock" else self._recorded(lm)
+                self._engines[key] = self._mock(lm)
             return self._engines[key]
 
     def asked(self, lm: Any, call: Any, capture: Capture | None) -> None:
@@ -92,19 +99,6 @@ class PolicyWatcher:
             )
         )
 
-    def finish(self, *, passed: bool) -> None:
-        """End the test's recording: kept where the test has passed.
-
-        Raises:
-            CassetteError: It cannot be written.
-        """
-        cassette, self._cassette = self._cassette, None
-        if cassette is not None:
-            if passed:
-                cassette.commit()
-            else:
-                cassette.discard()
-
     def _mock(self, lm: Any) -> tuple[Any, Any]:
         provider, model = _identity(lm)
         own = [each for each in self._configs if (each.provider, each.model) == (provider, model)]
@@ -127,14 +121,11 @@ class PolicyWatcher:
         )
         return engine, AsyncMockEngine(engine)
 
-    def _recorded(self, lm: Any) -> tuple[Any, Any]:
-        from dspex_testkit.cassettes import open_cassette
+    def _from_cassette(self, lm: Any) -> tuple[Any, Any]:
         from dspex_testkit.cassettes.engine import AsyncCassetteEngine
 
-        if self._cassette is None:
-            mode = "none" if self._policy == "replay" else "once"
-            self._cassette = open_cassette(self._cassette_file(), mode)
-        engine = self._cassette.lm_for(lm).engine
+        assert self._cassette is not None, "these policies come with a cassette"
+        engine = self._cassette().lm_for(lm).engine
         engine.journal = self._journal
         return engine, AsyncCassetteEngine(engine)
 

@@ -7,6 +7,27 @@ from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
+    from dspex_testkit.cassettes import CassetteOptions
+
+_OPTIONS = frozenset(
+    {
+        "match_on",
+        "params",
+        "ignore",
+        "ignore_patterns",
+        "on_exhausted",
+        "allow_playback_repeats",
+        "record_errors",
+        "max_age",
+        "on_stale",
+        "fail_on",
+        "secrets",
+        "redact",
+        "rerecord",
+        "realtime",
+    }
+)
+"""The options of cassettes that can be said in JSON."""
 
 
 def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
@@ -14,8 +35,22 @@ def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
     name = args.text("name")
     if name is None:
         raise InvalidArgsError("Missing argument 'name': use_cassette wants a cassette such as 'my_app/my_test'")
-    cassette = bridge.lms.cassettes.use(args.session_id, name, args.text("mode"))
+    cassette = bridge.lms.cassettes.use(args.session_id, name, args.text("mode"), options=_options(args))
     return {"status": "in_use", "session_id": args.session_id, **cassette.report().to_dict()}
+
+
+def _options(args: Args) -> "CassetteOptions | None":
+    given = args.mapping("options")
+    if not given:
+        return None
+    from dspex_testkit.cassettes import cassette_options
+
+    unknown = sorted(given.keys() - _OPTIONS)
+    if unknown:
+        raise InvalidArgsError(
+            f"use_cassette knows no option {unknown[0]!r}; the options are {', '.join(sorted(_OPTIONS))}"
+        )
+    return cassette_options(**given)
 
 
 def eject_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:

@@ -1,0 +1,141 @@
+"""The cassettes of a test's bridges: one per session, opened and ejected over the wire, wherever the bridge runs."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dspex_testkit.errors import CassetteError, DSPexTestkitError, NothingRecordedError, RemoteCommandError, UsageError
+from dspex_testkit.plugin.bridges import each_of
+from dspex_testkit.plugin.cassette_plans import CassettePlan
+
+if TYPE_CHECKING:
+    from dspex_testkit.plugin.facade import BridgeFixture
+
+
+class BridgeCassettes:
+    """Sessions of bridges with their cassettes.
+
+    Args:
+        plan: Of the test.
+    """
+
+    def __init__(self, plan: CassettePlan) -> None:
+        self._plan = plan
+        self._options = _sendable(plan)
+        self._in_use: list[tuple[BridgeFixture, str | None]] = []
+        self._left: set[str | None] = set()
+        self._before: dict[Path, bytes | None] = {}
+        self._errors: list[DSPexTestkitError] = []
+        self.reports: list[dict[str, Any]] = []
+
+    def enter(self, bridge: "BridgeFixture", session_id: str | None) -> None:
+        """Give a session its cassette, unless it has it.
+
+        Raises:
+            DSPexTestkitError: It cannot be opened.
+        """
+        if any(known is bridge and name == session_id for known, name in self._in_use):
+            return
+        plan = self._plan
+        path = self._path(session_id)
+        if not plan.asks and not path.exists():
+            # Perhaps mocks answer all that this session asks; a provider's LM will say that there is no recording.
+            return
+        self._before.setdefault(path, path.read_bytes() if path.exists() else None)
+        # What was recorded before the session was forgotten belongs to the same test, and is replayed in order.
+        mode = "new_episodes" if plan.asks and session_id in self._left and plan.mode != "verify" else plan.mode
+        args: dict[str, Any] = {"name": plan.name_for(session_id), "mode": mode, **_session(session_id)}
+        for client in each_of(bridge.client):
+            client.call("use_cassette", {**args, **self._options})
+        self._in_use.append((bridge, session_id))
+
+    def leave(self, bridge: "BridgeFixture", session_id: str | None, *, every: bool) -> None:
+        """End the use of a session's cassette, or of all, before the bridge forgets them.
+
+        Nobody knows yet whether the test passes: what was recorded is kept for now.
+        """
+        for known, name in list(self._in_use):
+            if known is bridge and (every or name == session_id):
+                self._eject(known, name, passed=True)
+                self._left.add(name)
+
+    def finish(self, *, passed: bool) -> None:
+        """End the use of all, and take back what a failed test had recorded already.
+
+        Raises:
+            DSPexTestkitError: A miss was swallowed, or a recording cannot be kept.
+        """
+        for bridge, session_id in list(self._in_use):
+            self._eject(bridge, session_id, passed=passed)
+        if not passed:
+            self._restore()
+            return
+        if self._errors:
+            grave = [error for error in self._errors if error.code != NothingRecordedError.code]
+            raise (grave or self._errors)[0]
+
+    def _eject(self, bridge: "BridgeFixture", session_id: str | None, *, passed: bool) -> None:
+        self._in_use.remove((bridge, session_id))
+        for client in each_of(bridge.client):
+            try:
+                said = client.call("eject_cassette", {"passed": passed, **_session(session_id)})
+            except RemoteCommandError as error:
+                self._errors.append(_as_cassette_error(error))
+                self.reports.append(self._failed(session_id, error))
+            except DSPexTestkitError as error:
+                # The process has ended, and with it what it recorded.
+                if passed and self._plan.asks:
+                    self._errors.append(error)
+            else:
+                record = {name: value for name, value in said.items() if name not in ("status", "session_id")}
+                record["level"] = "lm"
+                if record["mode"] == "all":
+                    record["unplayed"] = []
+                self.reports.append(record)
+
+    def _failed(self, session_id: str | None, error: RemoteCommandError) -> dict[str, Any]:
+        missed = error.remote_code == "no_matching_interaction"
+        counts: dict[str, Any] = {"interactions": 0, "played": 0, "recorded": 0, "committed": False}
+        lists: dict[str, Any] = {"unplayed": [], "drifts": [], "misses": [error.remote_message] if missed else []}
+        where = {"path": str(self._path(session_id)), "mode": self._plan.mode, "level": "lm", "stale": None}
+        return {**where, **counts, **lists}
+
+    def _restore(self) -> None:
+        from dspex_testkit.cassettes.files import write_atomically
+
+        for path, content in self._before.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            elif path.read_bytes() != content:
+                write_atomically(path, content)
+
+    def _path(self, session_id: str | None) -> Path:
+        from dspex_testkit.cassettes.files import resolve_inside
+
+        return resolve_inside(self._plan.folder, self._plan.name_for(session_id))
+
+
+def _session(session_id: str | None) -> dict[str, str]:
+    return {} if session_id is None else {"session_id": session_id}
+
+
+def _sendable(plan: CassettePlan) -> dict[str, Any]:
+    """The plan's options as arguments of the command.
+
+    Raises:
+        UsageError: One of them is an object or a function.
+    """
+    for name, value in plan.options.items():
+        try:
+            json.dumps(value)
+        except TypeError:
+            raise UsageError(
+                f"the marker lm_cassette: a bridge cannot be told {name}={value!r}; use texts, numbers and lists"
+            ) from None
+    return {"options": {**plan.options, "rerecord": plan.rerecord}}
+
+
+def _as_cassette_error(error: RemoteCommandError) -> DSPexTestkitError:
+    if error.remote_code == NothingRecordedError.code:
+        return NothingRecordedError(error.remote_message)
+    return CassetteError(error.remote_message)

@@ -1,0 +1,109 @@
+"""The run's recordings as a whole: what was not played, what is old, and whether anything was recorded at all."""
+
+import json
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspex_testkit.plugin.case import process_of
+from dspex_testkit.plugin.cassette_settings import CassetteSettings
+
+CASSETTES_ATTRIBUTE = "dspex_testkit_cassettes"
+"""Where the report of a test's teardown carries what came of its cassettes, as JSON."""
+SECTION = "LM cassette (teardown)"
+"""pytest shows sections of a passed teardown where the test itself has failed, and this word is in the title."""
+
+
+def add_reports(report: pytest.TestReport, reports: Sequence[dict[str, Any]], *, failed: bool) -> None:
+    """Have a test's report carry what came of its cassettes; where the test failed, also for people to read."""
+    setattr(report, CASSETTES_ATTRIBUTE, json.dumps([{**each, "test": report.nodeid} for each in reports]))
+    misses = [miss for each in reports for miss in each["misses"]]
+    if failed and misses:
+        report.sections.append((SECTION, "\n\n".join(dict.fromkeys(misses))))
+
+
+class CassetteRunHooks:
+    """Collects what the reports carry; with pytest-xdist in the process that controls the others.
+
+    Args:
+        settings: What was said for the run.
+    """
+
+    def __init__(self, settings: CassetteSettings) -> None:
+        self._settings = settings
+        self._reports: list[dict[str, Any]] = []
+        self._problems: list[str] = []
+        self._ran = False
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what came of a test's cassettes."""
+        self._ran = self._ran or (report.when == "call" and not report.skipped)
+        self._reports += json.loads(getattr(report, CASSETTES_ATTRIBUTE, "[]"))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write the report, and fail a run that left recordings unplayed or recorded nothing where it was to."""
+        result = yield
+        if process_of(session.config) is not None:
+            return result
+        mode = self._settings.forced_mode
+        if mode not in (None, "none") and self._ran and not any(r["played"] or r["recorded"] for r in self._reports):
+            self._problems.append(
+                f"--lm-record-mode={mode}: nothing was recorded; no test that ran asked an LM through a cassette "
+                "(the marker lm_cassette, or --lm-policy=record, gives it one)"
+            )
+        if self._settings.unplayed == "fail" and self.unplayed:
+            self._problems.append("--lm-unplayed=fail: not all recordings were played")
+        if self._settings.report is not None:
+            self._write(self._settings.report)
+        if self._problems:
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        return result
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
+        """Say what was played and recorded, and what there is to be done."""
+        if not self._reports and not self._problems:
+            return
+        terminalreporter.section("LM cassettes")
+        played, recorded = (sum(each[name] for each in self._reports) for name in ("played", "recorded"))
+        files = len({each["path"] for each in self._reports})
+        line = terminalreporter.write_line
+        line(f"{files} {'cassette' if files == 1 else 'cassettes'}: {played} played, {recorded} recorded")
+        for path, positions in self.unplayed.items():
+            line(f"not played: {_short(path, config)}: {', '.join(map(str, positions))}", yellow=True)
+        for text in dict.fromkeys(each["stale"] for each in self._reports if each["stale"]):
+            line(f"old: {text}", yellow=True)
+        for text in dict.fromkeys(text for each in self._reports for text in each["drifts"]):
+            line(f"drift: {text}", yellow=True)
+        for problem in self._problems:
+            line(problem, red=True)
+
+    @property
+    def unplayed(self) -> dict[str, list[int]]:
+        """Positions of interactions that no test played, by file; a test that failed may have stopped before them."""
+        left: dict[str, set[int]] = {}
+        for each in self._reports:
+            mine = set(each["unplayed"]) if each["passed"] else set()
+            left[each["path"]] = left.get(each["path"], mine) & mine
+        return {path: sorted(positions) for path, positions in left.items() if positions}
+
+    def _write(self, file: Path) -> None:
+        reports = [
+            # What a failed test would have played nobody knows; and HTTP traffic is not pruned.
+            {**each, "unplayed": each["unplayed"] if each["passed"] and each["level"] == "lm" else []}
+            for each in self._reports
+        ]
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            self._problems.append(f"--lm-cassette-report: {file} cannot be written: {error.strerror}")
+
+
+def _short(path: str, config: pytest.Config) -> str:
+    place = Path(path)
+    return str(place.relative_to(config.rootpath)) if place.is_relative_to(config.rootpath) else path
