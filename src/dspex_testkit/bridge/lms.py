@@ -25,6 +25,9 @@ from dspex_testkit.lm.scoring import check_import
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.deck import CassetteDeck
 
+_MOST_LEARNED = 4096
+"""Digests of configs whose keys are known already."""
+
 
 class LMScopes:
     """Assigns configs to scopes and resolves the LM of an execution.
@@ -52,6 +55,7 @@ class LMScopes:
         self._ledger = Ledger(store, prices)
         self._gate = self._ledger.admit
         self._deck: CassetteDeck | None = None
+        self._learned: set[str] = set()
         self.factory = LMFactory(
             self._policy,
             seed=settings.seed,
@@ -199,11 +203,16 @@ class LMScopes:
 
     def _learn_keys(self, config: LMConfig) -> None:
         """Keep the keys of a config out of whatever is shown; refuses a config that the policy cannot serve."""
+        if config.digest in self._learned:
+            return
         for leaf in config.leaves:
             if leaf.api_key is not None:
                 self._secrets.add(leaf.api_key.get_secret_value())
         for key in self._policy.check(config):
             self._secrets.add(key)
+        if len(self._learned) >= _MOST_LEARNED:
+            self._learned.clear()
+        self._learned.add(config.digest)
 
     def is_mocked(self, resolved: ResolvedLM) -> bool:
         """Whether a mock will answer."""

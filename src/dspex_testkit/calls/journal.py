@@ -47,11 +47,11 @@ class Journal:
 
     def record(self, call: LMCall) -> LMCall:
         """Append a call; returns it as kept, with its sequence number and long texts clipped."""
-        inputs = self._clip_values(call.inputs)
-        outputs = None if call.outputs is None else self._clip_values(call.outputs)
-        completion = self._clip(call.completion)
+        kept = call if call.seq == 0 and self._is_short(call) else self._clipped(call)
         with self._lock:
-            kept = replace(call, seq=next(self._numbers), inputs=inputs, outputs=outputs, completion=completion)
+            # A call is a value as soon as it has its number. Copying thirty fields to give it one would cost every
+            # mocked call a fiftieth of its time.
+            object.__setattr__(kept, "seq", next(self._numbers))
             self._calls.append(kept)
         return kept
 
@@ -141,6 +141,22 @@ class Journal:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Journal":
         return self
+
+    def _is_short(self, call: LMCall) -> bool:
+        """Whether nothing has to be cut, as far as one look at each value tells."""
+        values = (call.completion, *call.inputs.values(), *(call.outputs or {}).values())
+        most = self._max_chars
+        return all(
+            len(value) <= most if isinstance(value, str) else not isinstance(value, dict | list) for value in values
+        )
+
+    def _clipped(self, call: LMCall) -> LMCall:
+        return replace(
+            call,
+            inputs=self._clip_values(call.inputs),
+            outputs=None if call.outputs is None else self._clip_values(call.outputs),
+            completion=self._clip(call.completion),
+        )
 
     def _clip_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._clip(value) for name, value in values.items()}
