@@ -390,3 +390,24 @@ def test_sessions_stay_apart_while_they_ask_at_once(pytester: pytest.Pytester) -
     )
 
     pytester.runpytest_inprocess("--bridge-mode=all").assert_outcomes(passed=3)
+
+
+def test_the_journal_may_be_read_while_others_ask(pytester: pytest.Pytester) -> None:
+    """Reading it takes no worker away from anybody, and no answer."""
+    pytester.makepyfile(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        def test_reading(bridge_pool, lm_journal):
+            bridge_pool.configure_lm("mock", latency_ms=20, responses={"default": "yes"})
+            qa = bridge_pool.create_program("question -> answer")
+            with ThreadPoolExecutor(3) as threads:
+                asking = [threads.submit(qa, question=str(number)) for number in range(20)]
+                seen = [len(lm_journal) for _ in range(10)]
+                assert [asked.result().answer for asked in asking] == ["yes"] * 20
+            assert seen == sorted(seen)
+            lm_journal.assert_call_count(20)
+        """
+    )
+
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)

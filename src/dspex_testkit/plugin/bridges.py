@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dspex_testkit.errors import DSPexTestkitError, UsageError
+from dspex_testkit.errors import DSPexTestkitError, PoolError, UsageError
 from dspex_testkit.plugin.options import Mode
 from dspex_testkit.pool import BridgeClient, BridgePool, BridgeProcess, InProcessBridge, Launch, Spawner, Starter
 from dspex_testkit.pool.starting import StartedProcess
@@ -191,12 +191,23 @@ def reset(client: BridgeClient) -> None:
 
 
 def ask_each(client: BridgeClient, command: str) -> list[dict[str, Any]]:
-    """What each process behind a client says; those that have ended say nothing."""
+    """What each process behind a client says; those that have ended, or work for somebody else, say nothing."""
     said = []
-    for one in each_of(client):
-        with suppress(DSPexTestkitError):
-            said.append(one.call(command, timeout=_RESET_TIMEOUT))
+    with ExitStack() as leases:
+        for one in _free(client, leases):
+            with suppress(DSPexTestkitError):
+                said.append(one.call(command, timeout=_RESET_TIMEOUT))
     return said
+
+
+def _free(client: BridgeClient, leases: ExitStack) -> Iterator[BridgeClient]:
+    """The workers of a pool that nobody uses, lent so that nobody does; at least one, which may take a moment."""
+    if not isinstance(client, BridgePool):
+        yield client
+        return
+    for _ in range(max(1, client.status().count("idle"))):
+        with suppress(PoolError):
+            yield leases.enter_context(client.checkout(timeout=_RESET_TIMEOUT))
 
 
 def each_of(client: BridgeClient) -> list[BridgeClient]:
