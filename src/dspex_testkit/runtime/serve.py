@@ -186,7 +186,8 @@ class Server:
         """Keep a request until the bridge is there; gives the bridge if it has come in between."""
         self._load()
         with self._gate:
-            if self._bridge is None and len(self._backlog) < self._most_executions:
+            # The first one may have been answered already; what is one too many is refused when it is dispatched.
+            if self._bridge is None and len(self._backlog) <= self._most_executions:
                 self._backlog.append(request)
                 return None
             if self._bridge is not None:
