@@ -1,13 +1,12 @@
 """Recordings in a test run: who is recorded, when it is kept, and what is said of it afterwards."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dspex_testkit.cli import main
 from dspex_testkit.simulator import ProviderSimulator, Target
 
 pytest_plugins = ["pytester"]
@@ -16,6 +15,7 @@ INI = """
 [pytest]
 asyncio_default_fixture_loop_scope = function
 filterwarnings =
+    default::dspex_testkit.cassettes.age.StaleCassetteWarning
     ignore::ResourceWarning
     ignore::pytest.PytestUnraisableExceptionWarning
 """
@@ -30,7 +30,8 @@ CONFTEST = """
     qa = dspy.Predict("question -> answer")
 
     def build(model="openai/gpt-4o-mini", **params):
-        return dspy.LM(model, api_base=os.environ.get("SIM_BASE"), api_key="sk-simulated-planted", num_retries=0, **params)
+        connection = {"api_base": os.environ.get("SIM_BASE"), "api_key": "sk-simulated-planted"}
+        return dspy.LM(model, num_retries=0, **connection, **params)
 
     @pytest.fixture
     def ask():
@@ -40,7 +41,8 @@ CONFTEST = """
 
     @pytest.fixture
     def provider():
-        return {"provider": "openai", "model": "gpt-4o-mini", "api_base": os.environ.get("SIM_BASE"), "api_key": "sk-1234567890"}
+        connection = {"api_base": os.environ.get("SIM_BASE"), "api_key": "sk-1234567890"}
+        return {"provider": "openai", "model": "gpt-4o-mini", **connection}
 """
 
 ADDS = {"responses": {"2+2": "4", "2+3": "5", "3+3": "6"}}
@@ -402,18 +404,7 @@ def test_what_is_not_played_is_reported_or_fails_and_can_be_pruned(pytester: pyt
     failed.stdout.fnmatch_lines(["--lm-unplayed=fail: *"])
     reports = json.loads((pytester.path / "played.json").read_text(encoding="utf-8"))
     assert [report["test"] for report in reports] == ["test_it.py::test_one", "test_it.py::test_two"]
-    command = [
-        sys.executable,
-        "-m",
-        "dspex_testkit",
-        "cassettes",
-        "prune",
-        "cassettes",
-        "--report",
-        "played.json",
-        "--yes",
-    ]
-    subprocess.run(command, cwd=pytester.path, check=True, capture_output=True)
+    assert main(["cassettes", "prune", "cassettes", "--report", "played.json", "--yes"]) == 0
     assert pytester.runpytest_inprocess("--lm-unplayed=fail").ret == pytest.ExitCode.OK
 
 
@@ -498,7 +489,8 @@ SUITE = """
         with dspy.context(lm=lm):
             return [value for value in program(question=question) if isinstance(value, dspy.Prediction)][0].answer
 
-    every = pytest.mark.parametrize("stack", ["lm15", "litellm"]), pytest.mark.parametrize("ask", [sync, asynchronous, streamed])
+    ways = [sync, asynchronous, streamed]
+    every = pytest.mark.parametrize("stack", ["lm15", "litellm"]), pytest.mark.parametrize("ask", ways)
 
     @every[0]
     @every[1]

@@ -199,7 +199,7 @@ def test_recordings_are_made_once_and_replayed(pytester: pytest.Pytester) -> Non
     )
 
     pytester.runpytest_inprocess("--lm-policy=record").assert_outcomes(passed=1)
-    recorded = list(Path(pytester.path).rglob("*.lm.yaml"))
+    recorded = list(Path(pytester.path).rglob("*.yaml"))
     pytester.runpytest_inprocess("--lm-policy=replay").assert_outcomes(passed=1)
 
     assert [path.parent.name for path in recorded] == ["test_recordings_are_made_once_and_replayed"]

@@ -165,9 +165,12 @@ def _dspex_simulator() -> "Iterator[ProviderSimulator]":
 
 
 @pytest.fixture
-def provider_sim(_dspex_simulator: "ProviderSimulator") -> "Iterator[SimulatedProviders]":
+def provider_sim(
+    request: pytest.FixtureRequest, _dspex_simulator: "ProviderSimulator"
+) -> "Iterator[SimulatedProviders]":
     """Providers on this machine: `provider_sim.target("openai/gpt-4o-mini")` is what a client needs to reach one."""
     from dspex_testkit.plugin.simulated import SimulatedProviders
 
+    _case(request).use_dspy()
     yield SimulatedProviders(_dspex_simulator)
     _dspex_simulator.reset()

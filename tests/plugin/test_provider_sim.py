@@ -1,0 +1,120 @@
+"""The fixture `provider_sim`: providers on this machine, apart for each test."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+INI = """
+[pytest]
+asyncio_default_fixture_loop_scope = function
+filterwarnings =
+    ignore::ResourceWarning
+    ignore::pytest.PytestUnraisableExceptionWarning
+"""
+
+
+@pytest.fixture(autouse=True)
+def _suite(pytester: pytest.Pytester) -> None:
+    pytester.makeini(INI)
+
+
+def test_lms_of_any_provider_reach_it_on_both_stacks(pytester: pytest.Pytester) -> None:
+    """A target has what a client needs, and its own answers; the network guard lets it be reached."""
+    pytester.makepyfile(
+        """
+        import dspy
+        import pytest
+
+        qa = dspy.Predict("question -> answer")
+
+        @pytest.mark.parametrize("engine", ["lm15", "litellm"])
+        @pytest.mark.parametrize("model", ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"])
+        def test_it(provider_sim, lm_journal, model, engine):
+            target = provider_sim.target(model, spec={"responses": {"2+2": "4"}})
+            assert qa(question="2+2", lm=target.lm(engine=engine)).answer == "4"
+            assert [call.model for call in provider_sim.calls] == [model.partition("/")[2]]
+            lm_journal.assert_call_count(1)
+        """
+    )
+
+    # What litellm imports does not survive that pytester forgets it.
+    pytester.runpytest_subprocess().assert_outcomes(passed=6)
+
+
+def test_tests_share_a_server_and_nothing_else(pytester: pytest.Pytester) -> None:
+    """One server per process of the run; scripts, faults and calls are the test's own, whatever the others do."""
+    pytester.makepyfile(
+        """
+        import dspy
+        import pytest
+
+        @pytest.mark.parametrize("number", range(8))
+        def test_it(provider_sim, number, tmp_path):
+            assert provider_sim.calls == []
+            lm = provider_sim.target("openai/gpt-4o-mini", spec={"script": [f"first {number}", "second"]}).lm()
+            other = provider_sim.target("openai/gpt-4o-mini", spec={"default": "other"}).lm()
+            assert [lm("?")[0], other("?")[0], lm("?")[0]] == [f"first {number}", "other", "second"]
+            assert len(provider_sim.calls) == 3
+            (tmp_path.parent / f"{provider_sim.simulator.port}.port").touch()
+        """
+    )
+
+    base = pytester.path / "base"
+    pytester.runpytest_subprocess("-n2", f"--basetemp={base}").assert_outcomes(passed=8)
+
+    assert len(list(Path(base).rglob("*.port"))) == 2
+
+
+def test_a_provider_fails_as_it_is_told(pytester: pytest.Pytester) -> None:
+    """Faults are of HTTP, so DSPy's own client meets them as it would a provider's."""
+    pytester.makepyfile(
+        """
+        import dspy
+        import pytest
+
+        def test_it(provider_sim):
+            target = provider_sim.target("openai/gpt-4o-mini", faults=[{"kind": "rate_limit", "calls": [1]}])
+            lm = target.lm()
+            with pytest.raises(dspy.LMRateLimitError):
+                lm("?")
+            assert lm("?")
+        """
+    )
+
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_a_test_can_be_recorded_from_it(pytester: pytest.Pytester) -> None:
+    """A recording without a key, from the first run on."""
+    pytester.makepyfile(
+        """
+        import dspy
+        import pytest
+
+        @pytest.mark.lm_cassette(record_mode="once")
+        def test_it(provider_sim, lm_cassette):
+            lm = provider_sim.target("openai/gpt-4o-mini", spec={"default": "said"}).lm()
+            assert dspy.Predict("question -> answer")(question="?", lm=lm).answer == "said"
+            assert len(provider_sim.calls) == (lm_cassette.mode == "once")
+        """
+    )
+
+    for _ in range(2):
+        pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_the_simulator_does_not_start_where_nobody_asks_for_it(pytester: pytest.Pytester) -> None:
+    """Its server is not even imported."""
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_it():
+            assert "aiohttp" not in sys.modules
+            assert "dspex_testkit.simulator" not in sys.modules
+        """
+    )
+
+    pytester.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)
