@@ -348,6 +348,36 @@ def test_recording_nothing_where_recording_was_asked_fails(pytester: pytest.Pyte
     assert two.ret == pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.mark.parametrize("mode", ["inproc", "standalone"])
+def test_recordings_are_compared_with_the_provider(pytester: pytest.Pytester, target: Target, mode: str) -> None:
+    """`verify` asks again, changes nothing, and fails where the answers have drifted."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.lm_cassette
+        def test_it(ask):
+            ask("2+2")
+
+        @pytest.mark.lm_cassette
+        def test_bridge(bridge, provider):
+            bridge.create_program("question -> answer", lm=provider)(question="2+2")
+        """
+    )
+    options = ("--lm-record-mode=verify", f"--bridge-mode={mode}")
+    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(passed=2)
+
+    same = pytester.runpytest_inprocess(*options)
+    target.configure(spec={"responses": {"2+2": "four"}})
+    drifted = pytester.runpytest_inprocess(*options)
+
+    same.assert_outcomes(passed=2)
+    same.stdout.fnmatch_lines(["2 cassettes: 0 played, 0 recorded, 2 verified"])
+    drifted.assert_outcomes(passed=2, errors=2)
+    drifted.stdout.fnmatch_lines(["*test_it.yaml no longer says what the provider says*", "drift: *wording differs*"])
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+
 def test_old_recordings_warn_or_fail(pytester: pytest.Pytester, target: Target) -> None:
     """As `--lm-stale` says, and the run's summary names them."""
     pytester.makepyfile(

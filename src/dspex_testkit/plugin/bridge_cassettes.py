@@ -4,9 +4,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.errors import CassetteError, DSPexTestkitError, NothingRecordedError, RemoteCommandError, UsageError
+from dspex_testkit.errors import (
+    CassetteDriftError,
+    CassetteError,
+    DSPexTestkitError,
+    NoMatchingInteractionError,
+    NothingRecordedError,
+    RemoteCommandError,
+    UsageError,
+)
 from dspex_testkit.plugin.bridges import each_of
-from dspex_testkit.plugin.cassette_plans import CassettePlan
+from dspex_testkit.plugin.cassette_plans import CassettePlan, report_of
 
 if TYPE_CHECKING:
     from dspex_testkit.plugin.facade import BridgeFixture
@@ -87,18 +95,20 @@ class BridgeCassettes:
                 if passed and self._plan.asks:
                     self._errors.append(error)
             else:
-                record = {name: value for name, value in said.items() if name not in ("status", "session_id")}
-                record["level"] = "lm"
-                if record["mode"] == "all":
-                    record["unplayed"] = []
-                self.reports.append(record)
+                self.reports.append(report_of(said, level="lm"))
 
     def _failed(self, session_id: str | None, error: RemoteCommandError) -> dict[str, Any]:
-        missed = error.remote_code == "no_matching_interaction"
-        counts: dict[str, Any] = {"interactions": 0, "played": 0, "recorded": 0, "committed": False}
-        lists: dict[str, Any] = {"unplayed": [], "drifts": [], "misses": [error.remote_message] if missed else []}
-        where = {"path": str(self._path(session_id)), "mode": self._plan.mode, "level": "lm", "stale": None}
-        return {**where, **counts, **lists}
+        """What is known of a cassette that could not be ended well."""
+        codes = {"misses": NoMatchingInteractionError.code, "drifts": CassetteDriftError.code}
+        lists = {name: [error.remote_message] if error.remote_code == code else [] for name, code in codes.items()}
+        counts = dict.fromkeys(("interactions", "played", "recorded", "committed"), 0)
+        where: dict[str, Any] = {
+            "path": str(self._path(session_id)),
+            "mode": self._plan.mode,
+            "stale": None,
+            "unplayed": [],
+        }
+        return report_of({**where, **counts, **lists}, level="lm")
 
     def _restore(self) -> None:
         from dspex_testkit.cassettes.files import write_atomically

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dspex_testkit.errors import CassetteError, UsageError
+from dspex_testkit.errors import CassetteError, MissingExtraError, UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case import (
     ARTIFACTS_ATTRIBUTE,
@@ -115,7 +115,7 @@ class CaseHooks:
                         passed=item.stash.get(_PASSED, False) and done, keep_bridges=self._options.reuse != "function"
                     )
                 except CassetteError as error:
-                    pytest.fail(error.message, pytrace=False)
+                    raise pytest.fail.Exception(error.message, pytrace=False) from None
                 finally:
                     if case.cassettes is not None:
                         item.stash[_CASSETTES] = case.cassettes.reports
@@ -139,7 +139,7 @@ class CaseHooks:
             case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
             item.stash[CASE] = case
             case.start()
-        except (UsageError, CassetteError) as error:
+        except (UsageError, CassetteError, MissingExtraError) as error:
             pytest.fail(error.message, pytrace=False)
         return case
 

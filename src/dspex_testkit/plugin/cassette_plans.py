@@ -152,9 +152,25 @@ def _is_session_of(path: Path, main: Path) -> bool:
     return path.suffix == ".yaml" and path.name.startswith(f"{main.stem}.") and path != main
 
 
+def report_of(said: Mapping[str, Any], *, level: Level) -> dict[str, Any]:
+    """What came of a cassette, from a `CassetteReport` as JSON, in the form in which the run collects it."""
+    mode, unplayed = said["mode"], list(said["unplayed"])
+    return {
+        **{name: value for name, value in said.items() if name not in ("status", "session_id")},
+        "level": level,
+        "verified": said["interactions"] - len(unplayed) if mode == "verify" else 0,
+        # Whatever was asked was asked anew; that tells nothing about the rest of the file.
+        "unplayed": [] if mode == "all" else unplayed,
+    }
+
+
+def was_used(report: Mapping[str, Any]) -> bool:
+    """Whether anything was asked through a cassette."""
+    return any(report[name] for name in ("played", "recorded", "verified", "misses", "drifts"))
+
+
 def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
-    from dspex_testkit.cassettes.api import cassette_options
-    from dspex_testkit.cassettes.http import http_cassette
+    from dspex_testkit.cassettes import cassette_options, http_cassette
 
     given = dict(mark.kwargs)
     if len(mark.args) > 1 or (mark.args and "path" in given):

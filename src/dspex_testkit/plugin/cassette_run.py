@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dspex_testkit.plugin.case import process_of
+from dspex_testkit.plugin.cassette_plans import was_used
 from dspex_testkit.plugin.cassette_settings import CassetteSettings
 
 CASSETTES_ATTRIBUTE = "dspex_testkit_cassettes"
@@ -50,7 +51,7 @@ class CassetteRunHooks:
         if process_of(session.config) is not None:
             return result
         mode = self._settings.forced_mode
-        if mode not in (None, "none") and self._ran and not any(r["played"] or r["recorded"] for r in self._reports):
+        if mode not in (None, "none") and self._ran and not any(map(was_used, self._reports)):
             self._problems.append(
                 f"--lm-record-mode={mode}: nothing was recorded; no test that ran asked an LM through a cassette "
                 "(the marker lm_cassette, or --lm-policy=record, gives it one)"
@@ -69,10 +70,11 @@ class CassetteRunHooks:
         if not self._reports and not self._problems:
             return
         terminalreporter.section("LM cassettes")
-        played, recorded = (sum(each[name] for each in self._reports) for name in ("played", "recorded"))
+        counts = {name: sum(each[name] for each in self._reports) for name in ("played", "recorded", "verified")}
+        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name != "verified")
         files = len({each["path"] for each in self._reports})
         line = terminalreporter.write_line
-        line(f"{files} {'cassette' if files == 1 else 'cassettes'}: {played} played, {recorded} recorded")
+        line(f"{files} {'cassette' if files == 1 else 'cassettes'}: {told}")
         for path, positions in self.unplayed.items():
             line(f"not played: {_short(path, config)}: {', '.join(map(str, positions))}", yellow=True)
         for text in dict.fromkeys(each["stale"] for each in self._reports if each["stale"]):

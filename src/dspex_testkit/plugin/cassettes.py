@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import ANONYMOUS
 from dspex_testkit.errors import CassetteError, DSPexTestkitError, NothingRecordedError, UsageError
-from dspex_testkit.plugin.cassette_plans import CassettePlan, recordings_of
+from dspex_testkit.plugin.cassette_plans import CassettePlan, recordings_of, report_of, was_used
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import CassetteReport, HTTPCassette, OpenCassette
@@ -175,9 +175,7 @@ class CaseCassettes:
 
     def _lacks(self, refused: bool) -> bool:
         """Whether a recording was asked for and nothing came of it."""
-        if not self.plan.asked_for or not self.plan.asks or any(report["recorded"] for report in self.reports):
-            return False
-        if any(report["played"] for report in self.reports):
+        if not self.plan.asked_for or not self.plan.asks or any(map(was_used, self.reports)):
             return False
         return refused or self.plan.mode != "new_episodes" or not recordings_of(self.plan)
 
@@ -242,11 +240,7 @@ class CaseCassettes:
                 self.reports += self._bridges.reports
 
     def _add(self, report: "CassetteReport") -> None:
-        record = {**report.to_dict(), "level": self.plan.level}
-        if record["mode"] == "all":
-            # Whatever was asked was asked anew; that tells nothing about the rest of the file.
-            record["unplayed"] = []
-        self.reports.append(record)
+        self.reports.append(report_of(report.to_dict(), level=self.plan.level))
 
 
 class _TestFailedError(Exception):
