@@ -1,9 +1,9 @@
 """When there is a host and when not; without one a bridge works all the same, and says what is missing."""
 
 import os
-import tempfile
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
