@@ -102,6 +102,20 @@ def test_sessions_without_a_named_cassette_have_one_each(tmp_path: Path, simulat
     assert "2+3" in str(missed.message)
 
 
+def test_a_test_says_how_its_cassette_is_used(tmp_path: Path, simulator: ProviderSimulator) -> None:
+    """`options` are those of the library, as far as JSON can say them."""
+    recorder = prepared(bridge(tmp_path, "record"), live(simulator), "s")
+    recorder.call("use_cassette", {"session_id": "s", "name": "adds", "mode": "once"})
+    ask(recorder, "2+2", "s")
+    recorder.call("eject_cassette", {"session_id": "s", "passed": True})
+
+    player = prepared(bridge(tmp_path, "replay"), {**OPENAI, "temperature": 0.1}, "s")
+    options = {"ignore": ["config.temperature"], "on_exhausted": "cycle"}
+    player.call("use_cassette", {"session_id": "s", "name": "adds", "options": options})
+
+    assert [ask(player, "2+2", "s")["answer"] for _ in range(2)] == ["4", "4"]
+
+
 def test_a_missing_recording_is_an_error_with_a_code(tmp_path: Path) -> None:
     """Without a cassette the execution says how to make one."""
     player = prepared(bridge(tmp_path, "replay"), OPENAI)
@@ -117,6 +131,9 @@ def test_a_missing_recording_is_an_error_with_a_code(tmp_path: Path) -> None:
         ("use_cassette", {"name": "x", "mode": "sometimes"}, "usage_error"),
         ("use_cassette", {"name": "x", "mode": "rewrite"}, "usage_error"),
         ("use_cassette", {"name": "missing"}, "cassette_not_found"),
+        ("use_cassette", {"name": "x", "options": {"ignored": []}}, "invalid_args"),
+        ("use_cassette", {"name": "x", "options": {"ignore": 5}}, "invalid_args"),
+        ("use_cassette", {"name": "x", "options": {"match_on": ["body"]}}, "usage_error"),
         ("eject_cassette", {"passed": True}, "cassette_error"),
         ("eject_cassette", {}, "invalid_args"),
     ],

@@ -457,6 +457,120 @@ def test_any_lm_can_be_recorded_through_the_fixture(pytester: pytest.Pytester) -
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
+def test_the_policies_give_every_test_a_recording(pytester: pytest.Pytester, target: Target) -> None:
+    """Without a marker: tests that ask nobody need none, and a record mode on the command line wins over `replay`."""
+    pytester.makepyfile(
+        test_it="""
+        def test_it(ask):
+            assert ask("2+2") == "4"
+
+        def test_bridge(bridge, provider, lm_journal):
+            qa = bridge.create_program("question -> answer", lm=provider)
+            assert qa(question="2+2").answer == "4"
+            bridge.reset()
+            bridge.configure_lm("mock", responses={"default": "mocked"})
+            assert bridge.create_program("question -> answer")(question="2+2").answer == "mocked"
+
+        def test_mock(bridge):
+            assert bridge.create_program("question -> answer", lm="mock")(question="?").answer
+
+        def test_nothing():
+            pass
+        """
+    )
+
+    pytester.runpytest_inprocess("--lm-policy=record").assert_outcomes(passed=4)
+    pytester.runpytest_inprocess("--lm-policy=replay", "--bridge-mode=pool").assert_outcomes(passed=4)
+    pytester.runpytest_inprocess("--lm-policy=replay", "--lm-record-mode=all").assert_outcomes(passed=4)
+
+    assert files(pytester) == ["test_it/test_bridge.yaml", "test_it/test_it.yaml"]
+    (pytester.path / "cassettes/test_it/test_it.yaml").unlink()
+    pytester.runpytest_inprocess("--lm-policy=replay").assert_outcomes(passed=3, failed=1)
+
+
+def test_fixtures_that_give_lms_are_recorded_too(pytester: pytest.Pytester, target: Target) -> None:
+    """`dspy_lm` is the provider's LM in a test with a cassette; replayed it needs no key."""
+    pytester.makeconftest(
+        CONFTEST
+        + """
+    @pytest.fixture
+    def lm_config(provider):
+        if os.environ.get("SIM_BASE"):
+            return provider
+        return {"provider": "openai", "model": "gpt-4o-mini"}
+    """
+    )
+    pytester.makepyfile(
+        test_it="""
+        import dspy
+        import pytest
+
+        @pytest.mark.lm_cassette
+        def test_it(dspy_lm):
+            assert dspy.Predict("question -> answer")(question="2+2").answer == "4"
+
+        @pytest.mark.lm_cassette(ignore=["config.seed"], on_exhausted="cycle")
+        def test_bridge(bridge):
+            qa = bridge.create_program("question -> answer")
+            assert qa(question="2+2").answer == "4"
+        """
+    )
+
+    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(passed=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SIM_BASE")
+        pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+
+def test_http_traffic_is_kept_and_missed_by_the_same_rules(pytester: pytest.Pytester, target: Target) -> None:
+    """A failed test keeps nothing; a miss is shown at teardown; what is not played is told; other bridges refuse."""
+    suite = """
+        import pytest
+
+        pytestmark = pytest.mark.lm_cassette(level="http")
+
+        def test_fails(ask):
+            assert ask("2+2") == "5"
+
+        def test_swallows(ask):
+            ask("2+2")
+            try:
+                ask({second!r})
+            except Exception:
+                pass
+
+        def test_asks_less(ask):
+            for question in {questions}:
+                ask(question)
+
+        def test_asks_nobody():
+            pass
+    """
+    pytester.makepyfile(test_it=suite.format(second="2+3", questions=["2+2", "2+3"]))
+    first = pytester.runpytest_inprocess("--lm-record-mode=once")
+    pytester.makepyfile(test_it=suite.format(second="3+3", questions=["2+2"]))
+    second = pytester.runpytest_inprocess("-k", "not fails")
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.lm_cassette(level="http", record_mode="once")
+        @pytest.mark.bridge(mode="standalone")
+        def test_bridge(bridge, provider):
+            bridge.create_program("question -> answer", lm=provider)(question="2+2")
+        """
+    )
+    elsewhere = pytester.runpytest_inprocess()
+
+    first.assert_outcomes(passed=3, failed=1)
+    assert files(pytester) == ["test_it/test_asks_less.yaml", "test_it/test_swallows.yaml"]
+    second.assert_outcomes(passed=3, errors=1, deselected=1)
+    second.stdout.fnmatch_lines(["*test_swallows.yaml has no recording that answers POST *"])
+    second.stdout.fnmatch_lines(["not played: cassettes/test_it/test_asks_less.yaml: 1"])
+    elsewhere.assert_outcomes(failed=1)
+    elsewhere.stdout.fnmatch_lines(["*level='http' records this process, and the bridge runs standalone*"])
+
+
 @pytest.mark.parametrize(
     ("marker", "said"),
     [

@@ -1,5 +1,6 @@
 """Commands about cassettes: a test names the one that its session plays or records, and says whether it passed."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
@@ -50,7 +51,10 @@ def _options(args: Args) -> "CassetteOptions | None":
         raise InvalidArgsError(
             f"use_cassette knows no option {unknown[0]!r}; the options are {', '.join(sorted(_OPTIONS))}"
         )
-    return cassette_options(**given)
+    try:
+        return cassette_options(**given)
+    except (TypeError, re.error) as error:
+        raise InvalidArgsError(f"The options of use_cassette cannot be used: {error}") from None
 
 
 def eject_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
