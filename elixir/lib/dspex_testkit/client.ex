@@ -211,7 +211,7 @@ defmodule DSPexTestkit.Client do
 
   defp init_ping(port, launch, json, timeout) do
     args = Launch.ping_args(launch)
-    Port.command(port, Packet.encode_request(@init_ping_id, "ping", args, json))
+    write(port, Packet.encode_request(@init_ping_id, "ping", args, json))
 
     receive do
       {^port, {:data, packet}} ->
@@ -237,11 +237,18 @@ defmodule DSPexTestkit.Client do
   end
 
   defp send_request(%{next_id: id} = state, command, args) do
-    Port.command(state.port, Packet.encode_request(id, command, args, state.json))
-    {:ok, id, %{state | next_id: id + 1}}
+    case write(state.port, Packet.encode_request(id, command, args, state.json)) do
+      :ok -> {:ok, id, %{state | next_id: id + 1}}
+      :closed -> {:error, Error.new("bridge_exited", "the port to the bridge is closed")}
+    end
+  end
+
+  defp write(port, packet) do
+    Port.command(port, packet)
+    :ok
   rescue
     # The port closed, and its exit status is still in our mailbox.
-    ArgumentError -> {:error, Error.new("bridge_exited", "the port to the bridge is closed")}
+    ArgumentError -> :closed
   end
 
   defp answer(state, id, outcome) do
