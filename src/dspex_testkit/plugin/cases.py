@@ -140,7 +140,7 @@ class CaseHooks:
             item.stash[CASE] = case
             case.start()
         except (UsageError, CassetteError, MissingExtraError) as error:
-            pytest.fail(error.message, pytrace=False)
+            raise pytest.fail.Exception(error.message, pytrace=False) from None
         return case
 
     def _bridges(self) -> Any:

@@ -170,7 +170,7 @@ def was_used(report: Mapping[str, Any]) -> bool:
 
 
 def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
-    from dspex_testkit.cassettes import cassette_options, http_cassette
+    from dspex_testkit.cassettes import cassette_options
 
     given = dict(mark.kwargs)
     if len(mark.args) > 1 or (mark.args and "path" in given):
@@ -185,6 +185,8 @@ def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
         raise UsageError(f"the marker {MARKER}: record_mode is one of {', '.join(RECORD_MODES)}, got {mode!r}")
     known = {*inspect.signature(cassette_options).parameters} - {"rerecord"} | {"path", "level", "record_mode"}
     if level == "http":
+        from dspex_testkit.cassettes import http_cassette
+
         known |= {name for name in inspect.signature(http_cassette).parameters if name != "options"}
     for name in given:
         if name not in known:
