@@ -239,3 +239,14 @@ def test_a_script_moves_on_for_its_own_session_only(bridge: Client) -> None:
     assert heard == ["one", "two", "one"]
     assert exhausted.code == "script_exhausted"
     assert answer(bridge, session_id="alice")[0] == "one"
+
+
+def test_a_defined_name_in_the_place_of_a_model_is_explained(bridge: Client) -> None:
+    """A name stands under `lm`; under `model` it would be a model that nobody serves."""
+    bridge.call("define_lm", {"name": "fast", "provider": "openai", "model": "gpt-4o-mini"})
+
+    response = bridge.ask("configure_lm", {"model": "fast"})
+
+    assert response.code == "invalid_lm_config"
+    assert "write {'lm': 'fast'}" in str(response.message)
+    assert bridge.call("configure_lm", {"lm": "fast"})["scope"] == "global"

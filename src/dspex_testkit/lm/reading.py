@@ -165,6 +165,11 @@ def _identity(flat: Mapping[str, Any], names: Collection[str]) -> tuple[Provider
         if provider is None:
             if model.lower().startswith("dspy."):
                 get_provider(model)  # explains what became of DSPy's own classes
+            if model in names:
+                raise InvalidLMConfigError(
+                    f"{model!r} is the name of a defined LM, not of a model; write {{'lm': {model!r}}}",
+                    details={"name": model},
+                )
             raise InvalidLMConfigError(
                 f"Which provider serves the model {model!r}? Write 'provider' beside it, or 'provider/{model}', "
                 f"or define an LM of that name with define_lm{nearest(model, frozenset(names))}",
