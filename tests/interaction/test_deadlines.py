@@ -28,9 +28,7 @@ def bridge(connect: Connect) -> Client:
 
 def run(bridge: Client, lm: Any, question: str = "?", **args: Any) -> Any:
     """One execution's response."""
-    return bridge.ask(
-        "execute_program", {"program_id": "p", "inputs": {"question": question}, "lm_config": lm, **args}
-    )
+    return bridge.ask("execute_program", {"program_id": "p", "inputs": {"question": question}, "lm_config": lm, **args})
 
 
 @pytest.mark.parametrize("place", ["argument", "options"])

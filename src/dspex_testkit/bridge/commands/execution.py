@@ -55,9 +55,7 @@ def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
     ):
         mock, _ = bridge.lms.assign(Scope.EXECUTION, "mock")
         overrides = [mock] if mock else []
-    return prepare(
-        bridge, record, inputs, overrides=overrides, session_id=args.session_id, timeout_ms=time_limit(args)
-    )
+    return prepare(bridge, record, inputs, overrides=overrides, session_id=args.session_id, timeout_ms=time_limit(args))
 
 
 def time_limit(args: Args) -> int | None:

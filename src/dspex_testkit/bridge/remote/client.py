@@ -213,9 +213,7 @@ class RemoteStore:
         return method
 
 
-def _message(
-    wait: bool, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[Any]:
+def _message(wait: bool, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     # When it was said decides its place among what other workers say.
     content = [time.monotonic_ns(), wait, path, method, [pack(arg) for arg in args]]
     if kwargs:
