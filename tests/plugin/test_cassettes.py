@@ -522,6 +522,41 @@ def test_fixtures_that_give_lms_are_recorded_too(pytester: pytest.Pytester, targ
         pytester.runpytest_inprocess().assert_outcomes(passed=2)
 
 
+def test_threads_event_loops_and_seeds_share_a_recording(pytester: pytest.Pytester, target: Target) -> None:
+    """However a test asks, and however often it runs, it is recorded once."""
+    pytester.makepyfile(
+        test_it="""
+        import dspy
+        import pytest
+        from conftest import build, qa
+
+        pytestmark = pytest.mark.lm_cassette
+
+        def test_threads(lm_cassette):
+            questions = ["2+2", "2+3", "3+3"] * 3
+            with dspy.context(lm=build()):
+                answers = dspy.Parallel(num_threads=3)([(qa, {"question": question}) for question in questions])
+            assert [each.answer for each in answers] == ["4", "5", "6"] * 3
+
+        @pytest.mark.asyncio
+        async def test_bridge_in_a_loop(bridge, provider):
+            program = bridge.create_program("question -> answer", lm=provider)
+            assert (await program.acall(question="2+2")).answer == "4"
+
+        @pytest.mark.lm_seeds(3)
+        def test_seeds(ask):
+            assert ask("2+2") == "4"
+        """
+    )
+
+    recorded = pytester.runpytest_inprocess("--lm-record-mode=once")
+    replayed = pytester.runpytest_inprocess("--bridge-mode=all", "--lm-unplayed=fail")
+
+    recorded.assert_outcomes(passed=3)
+    assert files(pytester) == [f"test_it/test_{name}.yaml" for name in ("bridge_in_a_loop", "seeds", "threads")]
+    replayed.assert_outcomes(passed=5)
+
+
 def test_http_traffic_is_kept_and_missed_by_the_same_rules(pytester: pytest.Pytester, target: Target) -> None:
     """A failed test keeps nothing; a miss is shown at teardown; what is not played is told; other bridges refuse."""
     suite = """
@@ -669,7 +704,7 @@ def test_a_recorded_suite_replays_on_four_workers_without_a_network(
     def refuse(*args, **kwargs):
         raise AssertionError("a replayed suite asked the network")
 
-    socket.create_connection = socket.getaddrinfo = refuse
+    socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
     """
     pytester.makeconftest(CONFTEST + refuse)
     replayed = pytester.runpytest_subprocess("-n4", "--lm-unplayed=fail")
