@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import cassettes, concurrency, host, mock_engine, pipe, startup
+from benchmarks import cassettes, concurrency, harness, host, mock_engine, pipe, simulator, startup
 from benchmarks.measure import Figure
 from dspex_testkit.runtime.install import install
 
@@ -42,6 +42,8 @@ def take(*, scale: float) -> Iterator[Figure]:
     yield from mock_engine.figures(scale=scale)
     yield from mock_engine.rule_figures(scale=scale)
     yield from cassettes.figures(scale=scale)
+    yield from simulator.figures(scale=scale)
+    yield from harness.figures(scale=scale)
 
 
 def machine() -> str:

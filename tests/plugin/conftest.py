@@ -21,6 +21,12 @@ PLUGINS = "dspex_testkit.plugin,pytest_asyncio.plugin,anyio.pytest_plugin,xdist.
 
 
 @pytest.fixture(autouse=True)
+def _without_the_garbage_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What earlier tests left to the garbage collector, litellm's clients above all, is no small suite's business."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
 def _only_what_is_needed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Load few plugins into the small suites, for most of their time goes into that; neighbours are another matter."""
     if request.path.stem != "test_neighbours":

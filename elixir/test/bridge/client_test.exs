@@ -129,12 +129,14 @@ defmodule DSPexTestkit.ClientTest do
     end
 
     test "a call that takes too long is an error for its caller only", %{client: client} do
-      Client.call!(client, :configure_lm, mock("slow", "late"))
+      slow = Map.put(mock("slow", "late"), :latency_ms, 300)
+      Client.call!(client, :configure_lm, slow)
       Client.call!(client, :create_program, qa())
 
-      assert {:error, %Error{code: "timeout", details: %{timeout: 0}}} =
+      # The answer cannot be there before it is waited for no longer.
+      assert {:error, %Error{code: "timeout", details: %{timeout: 1}}} =
                Client.call(client, :execute_program, [program_id: "qa", inputs: %{question: "?"}],
-                 timeout: 0
+                 timeout: 1
                )
 
       assert {:ok, %{"answer" => "late"}} =

@@ -53,10 +53,8 @@ class _LoopThread:
         self.loop.set_default_executor(helpers)
         threading.Thread(target=self._run, name="loop", daemon=True).start()
 
-    def start(self, work: Work) -> "_Running":
-        running = _Running(self.loop)
+    def begin(self, running: "_Running", work: Work) -> None:
         self.loop.call_soon_threadsafe(running.begin, work, context=contextvars.copy_context())
-        return running
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -76,13 +74,21 @@ class _Running:
         self.ended: Future[Any] = Future()
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
 
     def begin(self, work: Work) -> None:
         self._task = self._loop.create_task(work())
         self._task.add_done_callback(self._end)
+        if self._cancelled:
+            self._task.cancel()
 
     def cancel(self) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._task.cancel() if self._task else None)
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
 
     def _end(self, task: "asyncio.Task[Any]") -> None:
         if task.cancelled():
@@ -131,9 +137,11 @@ class Loops:
         """
         self.check()
         loop = self._borrow()
-        running = loop.start(work)
+        running = _Running(loop.loop)
+        # Known before it begins, so that whoever cancels everything misses nothing that has begun.
         with self._lock:
             self._running.add(running)
+        loop.begin(running, work)
         try:
             return running.ended.result(timeout)
         except FutureTimeoutError:
