@@ -311,10 +311,30 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(show: Show, bro
         chrome.refresh()
         return luminance(report, "background-color", "html") > 0.9
 
-    # Chromium writes the choice down on its own time.
+    # Chromium makes what one page wrote known to the next one on its own time.
     WebDriverWait(browser, 20).until(light_again)
+    assert report.one("#theme").get_attribute("value") == "light"
     Select(report.one("#theme")).select_by_value("")
     assert luminance(report, "background-color", "html") < 0.1
+
+
+def test_a_page_writes_down_what_somebody_chose_and_nothing_else(show: Show, browser: Chrome) -> None:
+    """What it reads may be out of date, so a page that is only opened never overwrites the choice."""
+    spy = """
+        const { setItem, removeItem } = Storage.prototype;
+        window.written = [];
+        Storage.prototype.setItem = function (...args) { written.push(args[1]); setItem.apply(this, args); };
+        Storage.prototype.removeItem = function (...args) { written.push(null); removeItem.apply(this, args); };
+    """
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": spy})
+    try:
+        report = show(RUN)
+        assert report.run("return window.written") == []
+        for theme in ("dark", ""):
+            Select(report.one("#theme")).select_by_value(theme)
+        assert report.run("return window.written") == ["dark", None]
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -46,13 +46,19 @@ function turnTo(page) {
   draw();
 }
 
-// A page opened from a file may have no storage; then the choice lasts as long as the page.
-function setTheme(theme) {
+function applyTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
   $("theme").value = theme;
+}
+
+// Only a choice is written down, never what was read: a page that is loaded again at once may not see the choice yet,
+// and would wipe it out. A page opened from a file may have no storage; then the choice lasts as long as the page.
+function chooseTheme(theme) {
+  applyTheme(theme);
   try {
-    localStorage.setItem(THEME, theme);
+    if (theme) localStorage.setItem(THEME, theme);
+    else localStorage.removeItem(THEME);
   } catch {
     return;
   }
@@ -67,8 +73,8 @@ function storedTheme() {
   }
 }
 
-setTheme(storedTheme());
-$("theme").addEventListener("change", (event) => setTheme(event.target.value));
+applyTheme(storedTheme());
+$("theme").addEventListener("change", (event) => chooseTheme(event.target.value));
 $("previous").addEventListener("click", () => turnTo(state.page - 1));
 $("next").addEventListener("click", () => turnTo(state.page + 1));
 $("page").addEventListener("change", (event) => turnTo(Number(event.target.value)));
