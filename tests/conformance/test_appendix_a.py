@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +16,11 @@ import psutil
 import pytest
 
 from dspex_testkit.protocol import Request, encode_frame
-from dspex_testkit.runtime.install import install
+from tests.conformance.conftest import Launch
 from tests.support.bridges import PATIENCE, Process
-from tests.support.hosts import forget_shared_state
 
 QA = {"name": "QA", "inputs": [{"name": "question"}], "outputs": [{"name": "answer", "type": "string"}]}
 ASK = {"question": "Who?"}
-MODES = ("standalone", "pool-worker")
-
-Launch = Callable[..., Process]
-
-
-@pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `dspy_bridge.py` as `dspex-testkit install` writes it."""
-    folder = tmp_path_factory.mktemp("priv") / "python"
-    install(folder)
-    return folder / "dspy_bridge.py"
-
-
-@pytest.fixture
-def launch(script: Path, tmp_path: Path) -> Iterator[Launch]:
-    """Starts bridges through the launcher, from a working directory that has nothing to do with it."""
-    forget_shared_state()
-    started: list[Process] = []
-
-    def launch(mode: str = "standalone", **options: Any) -> Process:
-        worker_id = "worker_7_42" if mode == "pool-worker" else None
-        process = Process(argv=[str(script)], mode=mode, worker_id=worker_id, cwd=tmp_path, **options)
-        started.append(process)
-        return process
-
-    yield launch
-    for process in started:
-        process.close()
-
-
-@pytest.fixture(params=MODES)
-def bridge(request: pytest.FixtureRequest, launch: Launch) -> Process:
-    """A bridge on which a mock answers, in each mode."""
-    process = launch(request.param, env={"DSPEX_TESTKIT_DEFAULT_LM": "mock"})
-    process.mode = request.param  # type: ignore[attr-defined]
-    return process
 
 
 def test_row_1_the_file_passes_the_text_checks_and_is_one_visible_process(script: Path, bridge: Process) -> None:

@@ -1,5 +1,6 @@
 """Programs: created, executed, listed, shown and deleted as DSPex's adapters do it."""
 
+import time
 from typing import Any
 
 import pytest
@@ -45,6 +46,15 @@ def test_an_execution_answers_nested_and_flat(bridge: Client) -> None:
     assert isinstance(result["execution_time"], float)
 
 
+def test_execution_time_is_what_the_execution_took(bridge: Client) -> None:
+    """Seconds from its beginning to its end, no time of day."""
+    bridge.call("create_program", {"id": "qa", "signature": QA})
+    begun = time.monotonic()
+    took = bridge.call("execute_program", {"program_id": "qa", "inputs": ASK})["execution_time"]
+
+    assert 0 < took <= time.monotonic() - begun
+
+
 def test_an_output_named_like_a_result_key_stays_nested(bridge: Client) -> None:
     """The keys that adapters rely on are not overwritten by a field of the same name."""
     outputs = [{"name": name, "type": "string"} for name in ("program_id", "outputs", "lm")]
@@ -79,6 +89,19 @@ def test_program_data_alone_is_enough_on_a_fresh_worker(connect: Connect, defini
     assert result["answer"] == "own answer"
     assert result["lm"]["scope"] == "program"
     assert fresh.call("get_program_info", {"program_id": "qa"})["program_type"] == created["program_type"]
+
+
+def test_executions_from_program_data_are_counted(connect: Connect) -> None:
+    """Beside the program that was rebuilt, whatever count came with it."""
+    data = connect(BridgeSettings(default_lm=MOCK)).call("create_program", {"id": "qa", "signature": QA})
+    fresh = connect(BridgeSettings(default_lm=MOCK))
+    for _ in range(2):
+        fresh.call(
+            "execute_program", {"program_id": "qa", "inputs": ASK, "program_data": {**data, "execution_count": 0}}
+        )
+
+    assert fresh.call("get_program_info", {"program_id": "qa"})["execution_count"] == 2
+    assert fresh.call("get_stats")["execution_count"] == 2
 
 
 def test_program_data_does_not_bring_back_what_was_deleted(bridge: Client) -> None:

@@ -104,6 +104,43 @@ def test_cleanup_removes_programs_only(bridge: Client) -> None:
     assert bridge.call("cleanup") == {"status": "cleaned", "programs_removed": 1}
 
 
+def test_an_anonymous_caller_cleans_up_after_anonymous_callers_only(bridge: Client) -> None:
+    """The programs of named sessions stay."""
+    for session in ({}, {"session_id": "anonymous"}, {"session_id": "alice"}):
+        bridge.call("create_program", {"id": f"of {session}", "signature": QA, **session})
+
+    assert bridge.call("cleanup", {"session_id": "anonymous"})["programs_removed"] == 2
+    assert ids(bridge) == ids(bridge, "alice") == ["of {'session_id': 'alice'}"]
+
+
+def test_counts_of_a_session_are_its_own(bridge: Client) -> None:
+    """Programs, executions and LM calls; without a name, everybody's."""
+    for session_id, times in (("alice", 2), ("bob", 1)):
+        bridge.call("create_program", {"id": "p", "signature": QA, "session_id": session_id})
+        for _ in range(times):
+            bridge.call("execute_program", {"program_id": "p", "inputs": ASK, "session_id": session_id})
+
+    def counts(**args: str) -> list[int]:
+        stats = bridge.call("get_stats", args)
+        return [stats[f"{what}_count"] for what in ("programs", "execution", "lm_call")]
+
+    assert (counts(session_id="alice"), counts(session_id="bob"), counts()) == ([1, 2, 2], [1, 1, 1], [2, 3, 3])
+
+
+def test_an_execution_in_a_session_asks_once_and_configures_nothing(bridge: Client) -> None:
+    """No trial call, no change of any LM, whoever was asked before."""
+    for session_id in ("alice", "bob"):
+        bridge.call("create_program", {"id": "p", "signature": QA, "session_id": session_id})
+        bridge.call("configure_lm", {"provider": "mock", "model": session_id, "session_id": session_id})
+    configured = bridge.call("get_journal")["changes"]
+    for session_id in ("alice", "bob", "alice"):
+        bridge.call("execute_program", {"program_id": "p", "inputs": ASK, "session_id": session_id})
+
+    journal = bridge.call("get_journal")
+    assert [call["model"] for call in journal["calls"]] == ["alice", "bob", "alice"]
+    assert journal["changes"] == configured
+
+
 def test_session_data_is_kept_and_changed(bridge: Client) -> None:
     """Set, merge, delete and clear, each on the session's own map."""
 

@@ -47,6 +47,24 @@ def test_stats_count_commands_errors_and_programs(bridge: Client) -> None:
     assert stats["memory_usage"]["peak_rss_mb"] > 0
 
 
+def test_every_failed_command_counts_once(bridge: Client) -> None:
+    """Whatever failed: the command, a config, a program, an LM. What succeeds counts as nothing."""
+    bridge.call("create_program", {"id": "p", "signature": "question -> answer"})
+    run = {"program_id": "p", "inputs": {"question": "Who?"}}
+    failures = [
+        bridge.ask("no_such_command"),
+        bridge.ask("configure_lm", {"provider": "nobody", "model": "m"}),
+        bridge.ask("execute_program", {"program_id": "q", "inputs": {}}),
+        bridge.ask("execute_program", run),
+        bridge.ask("execute_program", {**run, "lm_config": {"provider": "mock", "faults": ["server_error"]}}),
+        bridge.ask("create_program", {"id": "q"}),
+    ]
+    bridge.call("execute_program", {**run, "lm_config": "mock"})
+
+    assert not any(failure.success for failure in failures)
+    assert bridge.call("get_stats")["error_count"] == len(failures)
+
+
 @pytest.mark.parametrize("command", ["invalid_command", "unknown_command", "crash_worker", "simulate_error", ""])
 def test_an_unknown_command_is_an_error_and_no_more(bridge: Client, command: str) -> None:
     """The text is the contract's and the next request works."""
