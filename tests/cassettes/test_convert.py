@@ -1,8 +1,12 @@
-"""Plain vcrpy cassettes of providers' traffic become LM cassettes."""
+"""Plain vcrpy cassettes of providers' traffic become LM cassettes, whichever client spoke and however it was kept."""
 
 import asyncio
+import base64
+import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dspy
 import pytest
@@ -10,91 +14,293 @@ import vcr
 import yaml
 
 from dspex_testkit import cassettes
-from dspex_testkit.cassettes.convert import convert
+from dspex_testkit.cassettes.convert import Conversion, convert
 from dspex_testkit.cassettes.saving import save
 from dspex_testkit.errors import CassetteFormatError
 from dspex_testkit.mock_lm import MockLM
 from dspex_testkit.simulator import ProviderSimulator
+from tests.support.programs_of_all_kinds import PROGRAMS, conversation, schema, several, text, thoughts, tools
 
-Ask = Callable[..., str]
-MODELS = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.0-flash"]
+Program = Callable[[Any], str]
+MODELS = [
+    "openai/gpt-4o-mini",
+    "openai/gpt-5",
+    "anthropic/claude-sonnet-4-5",
+    "anthropic/claude-3-5-sonnet-20241022",
+    "gemini/gemini-2.5-flash",
+]
+WITHOUT_TOOLS = [each for each in PROGRAMS if each not in (tools, conversation)]
+"""litellm needs another package for tools."""
+BY_LITELLM = [
+    *(("openai/gpt-4o-mini", each) for each in WITHOUT_TOOLS if each is not thoughts),
+    ("openai/gpt-5", thoughts),
+    *(("anthropic/claude-sonnet-4-5", each) for each in WITHOUT_TOOLS if each is not several),
+    ("anthropic/claude-3-5-sonnet-20241022", schema),  # which litellm asks for by a tool
+    *(("gemini/gemini-2.5-flash", each) for each in WITHOUT_TOOLS),
+]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*instance is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*messages=.*:DeprecationWarning"),
     pytest.mark.usefixtures("collected"),
 ]
 
 
-def stream(lm: dspy.LM, question: str) -> str:
-    """Ask for a stream and take its result."""
-    program = dspy.streamify(dspy.Predict("question -> answer"), async_streaming=False)
+def run(program: Program, lm: Any) -> str:
+    """What a program makes of an LM."""
     with dspy.context(lm=lm):
-        predictions = [value for value in program(question=question) if isinstance(value, dspy.Prediction)]
-    return str(predictions[0].answer)
+        return program(lm)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_traffic_recorded_by_vcrpy_replays_as_lm_calls(tmp_path: Path, ask: Ask, model: str) -> None:
-    """Calls and streams that vcrpy alone recorded over litellm replay a program at the LM seam."""
-    raw, converted = tmp_path / "raw.yaml", tmp_path / "lm.yaml"
-    with ProviderSimulator() as simulator:
-        target = simulator.target(model, spec={"responses": {"2+2": "4", "stream": "one two three"}})
-        with vcr.use_cassette(str(raw), record_mode="once", match_on=["method", "path", "body"]):
-            ask(target.lm(engine="litellm"), "2+2")
-            stream(target.lm(engine="litellm"), "stream")
-    conversion = convert(raw)
-    assert conversion.skipped == ()
-    save(converted, conversion.document, secrets={})
-    lm = cassettes.replay(converted)
-    assert lm.model == model
-    assert [ask(lm, "2+2"), stream(lm, "stream")] == ["4", "one two three"]
-    assert lm.journal[0].usage.input_tokens
+def replayed(program: Program, conversion: Conversion, path: Path) -> str:
+    """What the program makes of the converted recording."""
+    save(path, conversion.document, secrets={})
+    return run(program, cassettes.replay(path))
 
 
-def test_http_cassettes_of_ours_convert_too(tmp_path: Path, ask: Ask) -> None:
-    """Traffic of DSPy's own client, recorded at the HTTP level, becomes LM calls as well."""
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("model", [*MODELS, "responses"])
+def test_traffic_of_dspys_own_client_replays_as_lm_calls(tmp_path: Path, model: str, program: Program) -> None:
+    """Text, streams, pictures, schemas, several answers, thoughts and tools, with the server gone."""
+    options = {"model_type": "responses"} if model == "responses" else {}
     raw = tmp_path / "raw.yaml"
     with ProviderSimulator() as simulator:
-        target = simulator.target("openai/gpt-4o-mini", spec={"responses": {"2+2": "4"}})
+        target = simulator.target("openai/gpt-5-mini" if options else model, spec={"mode": "random", "seed": 1})
         with cassettes.http_cassette(raw, record_mode="once"):
-            ask(target.lm(), "2+2")
-    save(tmp_path / "lm.yaml", convert(raw).document, secrets={})
-    assert ask(cassettes.replay(tmp_path / "lm.yaml"), "2+2") == "4"
+            recorded = run(program, target.lm(**options))
+    conversion = convert(raw)
+    assert conversion.skipped == ()
+    assert replayed(program, conversion, tmp_path / "lm.yaml") == recorded
 
 
-def interaction(uri: str, body: str, status: int = 200, answer: str = "{}") -> dict[str, object]:
+@pytest.mark.parametrize(("model", "program"), BY_LITELLM)
+def test_traffic_of_litellm_replays_as_lm_calls(tmp_path: Path, model: str, program: Program) -> None:
+    """What vcrpy alone recorded of litellm, with the server gone."""
+    raw = tmp_path / "raw.yaml"
+    with ProviderSimulator() as simulator:
+        target = simulator.target(model, spec={"mode": "random", "seed": 1})
+        with vcr.use_cassette(str(raw), record_mode="once", match_on=["method", "path", "body"]):
+            recorded = run(program, target.lm(engine="litellm"))
+    conversion = convert(raw)
+    assert conversion.skipped == ()
+    assert replayed(program, conversion, tmp_path / "lm.yaml") == recorded
+
+
+def test_tokens_prices_and_parameters_come_along(tmp_path: Path) -> None:
+    """A converted call costs what the recorded one did, and its LM has the parameters that all its calls share."""
+    raw = tmp_path / "raw.yaml"
+    with ProviderSimulator() as simulator:
+        target = simulator.target("anthropic/claude-sonnet-4-5", spec={"mode": "random"})
+        with cassettes.http_cassette(raw, record_mode="once"):
+            run(text, target.lm(temperature=0.5, max_tokens=77))
+    replayed(text, convert(raw), tmp_path / "lm.yaml")
+    lm = cassettes.replay(tmp_path / "lm.yaml")
+    assert (lm.kwargs["temperature"], lm.kwargs["max_tokens"]) == (0.5, 77)
+    run(text, lm)
+    assert lm.journal[0].usage.input_tokens
+    assert lm.journal[0].cost
+
+
+CHAT = "https://api.openai.com/v1/chat/completions"
+ANTHROPIC = "https://api.anthropic.com/v1/messages"
+GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.0-flash"
+HI: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+HELLO: dict[str, Any] = {
+    "model": "gpt-4o-mini-2024",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+}
+
+
+def interaction(uri: str, body: Any, answer: Any, status: int = 200, **headers: str) -> dict[str, Any]:
     """A vcrpy interaction."""
     return {
-        "request": {"method": "POST", "uri": uri, "headers": {}, "body": body},
-        "response": {"status": {"code": status, "message": ""}, "headers": {}, "body": {"string": answer}},
+        "request": {"method": "POST", "uri": uri, "headers": {}, "body": json.dumps(body)},
+        "response": {
+            "status": {"code": status, "message": ""},
+            "headers": {name.replace("_", "-"): [value] for name, value in headers.items()},
+            "body": {"string": answer if isinstance(answer, str | bytes) else json.dumps(answer)},
+        },
     }
 
 
-def test_failures_are_converted_and_strangers_left_out(tmp_path: Path) -> None:
-    """An error status becomes a canonical error; what is no LM call is named and skipped."""
-    raw = tmp_path / "raw.yaml"
-    asked = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
-    slow = '{"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}'
-    items = [
-        interaction("https://api.openai.com/v1/chat/completions", asked, 429, slow),
-        interaction("https://example.test/weather", "{}"),
+def converted(path: Path, *items: dict[str, Any]) -> Conversion:
+    """A file of these interactions, read."""
+    path.write_text(yaml.safe_dump({"version": 1, "interactions": list(items)}))
+    return convert(path)
+
+
+def answers(conversion: Conversion) -> list[str]:
+    """The answers' texts, or errors."""
+    return [each.text for each in conversion.document.interactions]
+
+
+def old_httpx(item: dict[str, Any]) -> dict[str, Any]:
+    """The form in which vcrpy kept httpx's responses before its version 6."""
+    body = item["response"]["body"]["string"]
+    return {**item, "response": {"status_code": 200, "http_version": "HTTP/1.1", "headers": {}, "content": body}}
+
+
+def in_base64(item: dict[str, Any]) -> dict[str, Any]:
+    """A body as vcrpy kept binary ones in JSON."""
+    body = base64.b64encode(item["response"]["body"]["string"].encode()).decode()
+    return {**item, "response": {**item["response"], "body": {"base64_string": body}}}
+
+
+def zipped(item: dict[str, Any]) -> dict[str, Any]:
+    """A body as it came over the wire."""
+    body = gzip.compress(item["response"]["body"]["string"].encode())
+    return {**item, "response": {**item["response"], "headers": {"Content-Encoding": "gzip"}, "body": {"string": body}}}
+
+
+def in_bytes(item: dict[str, Any]) -> dict[str, Any]:
+    """A request's body as clients hand it over."""
+    return {**item, "request": {**item["request"], "body": item["request"]["body"].encode()}}
+
+
+@pytest.mark.parametrize("form", [old_httpx, in_base64, zipped, in_bytes])
+def test_bodies_are_read_however_they_were_kept(tmp_path: Path, form: Any) -> None:
+    """Compressed, in base64, as bytes, and in the forms of older versions of vcrpy."""
+    conversion = converted(tmp_path / "raw.yaml", form(interaction(CHAT, HI, HELLO)))
+    assert (answers(conversion), conversion.skipped) == (["hello"], ())
+
+
+def test_json_cassettes_are_read(tmp_path: Path) -> None:
+    """Vcrpy's other serializer, with what YAML would read otherwise: tabs, and characters beyond 16 bits."""
+    raw = tmp_path / "raw.json"
+    said = {**HELLO, "choices": [{**HELLO["choices"][0], "message": {"content": "a 😀"}}]}
+    raw.write_text(json.dumps({"version": 1, "interactions": [interaction(CHAT, HI, json.dumps(said))]}, indent="\t"))
+    assert answers(convert(raw)) == ["a 😀"]
+
+
+ENDS: list[tuple[str, dict[str, str]]] = [("hel", {}), ("lo", {"finishReason": "STOP"})]
+
+
+def test_gemini_streams_as_one_json_array_too(tmp_path: Path) -> None:
+    """Without alt=sse the stream is an array."""
+    pieces: list[dict[str, Any]] = [
+        {"candidates": [{"content": {"parts": [{"text": piece}], "role": "model"}, "index": 0, **end}]}
+        for piece, end in ENDS
     ]
-    raw.write_text(yaml.safe_dump({"version": 1, "interactions": items}))
-    conversion = convert(raw)
-    assert "/weather" in conversion.skipped[0]
+    asked = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    conversion = converted(tmp_path / "raw.yaml", interaction(f"{GEMINI}:streamGenerateContent", asked, pieces))
+    assert answers(conversion) == ["hello"]
+    assert len(conversion.document.interactions[0].chunks or ()) > 2
+
+
+def test_several_answers_in_one_stream_are_told_apart(tmp_path: Path) -> None:
+    """Their pieces come mixed; what they cost is counted once."""
+    events: list[dict[str, Any]] = []
+    events += [{"choices": [{"index": i, "delta": {"content": f"{word}{i} "}}]} for word in "ab" for i in (0, 1)]
+    events += [{"choices": [{"index": i, "delta": {}, "finish_reason": "stop"}]} for i in (0, 1)]
+    events += [{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    conversion = converted(tmp_path / "raw.yaml", interaction(CHAT, {**HI, "n": 2, "stream": True}, body))
+    assert answers(conversion) == ["a0 b0 ", "a1 b1 "]
+    usages = [(each.response or {}).get("usage") or {} for each in conversion.document.interactions]
+    assert [usage.get("input_tokens") for usage in usages] == [3, None]
+
+
+def test_failures_become_the_recorded_errors(tmp_path: Path) -> None:
+    """Status, body and the wish to wait come out of the replay as DSPy's own error."""
+    slow = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+    conversion = converted(tmp_path / "raw.yaml", interaction(CHAT, HI, slow, 429, retry_after="7"))
     save(tmp_path / "lm.yaml", conversion.document, secrets={})
     with pytest.raises(dspy.LMRateLimitError, match="slow down"):
         cassettes.replay(tmp_path / "lm.yaml")("hi")
+    assert (conversion.document.interactions[0].error or {})["retry_after"] == 7.0
+
+
+def test_a_stream_that_failed_becomes_its_error(tmp_path: Path) -> None:
+    """An error among the events of a stream is what the program met."""
+    broken = 'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}\n\n'
+    asked = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": HI["messages"], "stream": True}
+    assert "busy" in answers(converted(tmp_path / "raw.yaml", interaction(ANTHROPIC, asked, broken)))[0]
+
+
+def test_the_host_tells_whose_model_it_is(tmp_path: Path) -> None:
+    """Providers that speak OpenAI's format keep their prefix."""
+    conversion = converted(
+        tmp_path / "raw.yaml", interaction("https://api.groq.com/openai/v1/chat/completions", HI, HELLO)
+    )
+    assert conversion.document.interactions[0].model == "groq/gpt-4o-mini"
+
+
+STRANGERS = [
+    ("https://example.test/weather", {}, "/weather is no path of an LM"),
+    (CHAT, {**HI, "audio": {"voice": "alloy"}}, "audio"),
+    (CHAT, {"model": "gpt-4o"}, "lacks 'messages'"),
+    (CHAT, [], "no JSON object"),
+    (
+        ANTHROPIC,
+        {"model": "claude", "max_tokens": 9, "messages": [], "tools": [{"type": "web_search_20250305", "name": "w"}]},
+        r"tools\[0\]: .*runs at the provider",
+    ),
+    (
+        ANTHROPIC,
+        {
+            "model": "claude",
+            "max_tokens": 9,
+            "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True}]}],
+        },
+        r"messages\[0\]\.content\[0\]\.is_error",
+    ),
+    (f"{GEMINI}:generateContent", {"contents": [{"parts": [{"executableCode": {}}]}]}, r"contents\[0\]\.parts\[0\]"),
+    (f"{GEMINI}:generateContent", {"contents": [{"parts": [{"text": "x"}]}], "cachedContent": "c"}, "cachedContent"),
+]
+
+
+@pytest.mark.parametrize(("uri", "body", "reason"), STRANGERS)
+def test_what_cannot_be_converted_is_named_and_the_rest_goes_through(
+    tmp_path: Path, uri: str, body: Any, reason: str
+) -> None:
+    """File, position and reason of each; the calls beside it are there."""
+    raw = tmp_path / "raw.yaml"
+    conversion = converted(raw, interaction(uri, body, HELLO), interaction(CHAT, HI, HELLO))
+    assert answers(conversion) == ["hello"]
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(conversion.skipped[0])
+    assert conversion.skipped[0].startswith(f"{raw}: interactions[0]: ")
+
+
+@pytest.mark.parametrize("broken", [None, 7, {}, {"request": {}}, {"request": {"method": "POST"}, "response": []}])
+def test_what_is_no_interaction_is_named_too(tmp_path: Path, broken: Any) -> None:
+    """Hand-edited nonsense takes nothing else down."""
+    conversion = converted(tmp_path / "raw.yaml", broken, interaction(CHAT, HI, HELLO))
+    assert answers(conversion) == ["hello"]
+    assert "interactions[0]: it is no request" in conversion.skipped[0]
+
+
+@pytest.mark.parametrize(("encoding", "reason"), [("gzip", "no text"), ("zstd", "needs another package")])
+def test_bodies_that_cannot_be_decompressed_are_named(tmp_path: Path, encoding: str, reason: str) -> None:
+    """A body that was cut short, or compressed otherwise, does not stop the others."""
+    item = zipped(interaction(CHAT, HI, HELLO))
+    item["response"]["body"]["string"] = item["response"]["body"]["string"][:-9]
+    item["response"]["headers"] = {"content-encoding": [encoding]}
+    assert reason in converted(tmp_path / "raw.yaml", item, interaction(CHAT, HI, HELLO)).skipped[0]
 
 
 def test_nothing_to_convert_is_an_error(tmp_path: Path, sums: MockLM, path: Path) -> None:
     """A file of strangers only, and one of LM calls, say so."""
-    raw = tmp_path / "raw.yaml"
-    raw.write_text(yaml.safe_dump({"version": 1, "interactions": [interaction("https://example.test/x", "{}")]}))
     with pytest.raises(CassetteFormatError, match="no call of OpenAI"):
-        convert(raw)
+        converted(tmp_path / "raw.yaml", interaction("https://example.test/x", {}, {}))
     with cassettes.record(sums, path) as lm:
         asyncio.run(lm.acall("2+2"))
     with pytest.raises(CassetteFormatError, match="already"):
         convert(path)
+
+
+def test_keys_in_traffic_do_not_come_along(tmp_path: Path) -> None:
+    """Redaction sees what is converted as it sees what is recorded, pieces of streams included."""
+    key = "sk-" + "a1B2" * 6
+    pieces = [key[:9], key[9:]]
+    events: list[dict[str, Any]] = []
+    events += [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"my key is {key}"}]}
+    conversion = converted(tmp_path / "raw.yaml", interaction(CHAT, asked, body))
+    save(tmp_path / "lm.yaml", conversion.document, secrets={"key": key})
+    assert key[:9] not in (tmp_path / "lm.yaml").read_text()

@@ -1,5 +1,7 @@
 """`Document`: what a file of LM interactions holds."""
 
+import contextlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,7 @@ def parse_record(content: bytes, path: object) -> dict[str, Any]:
         raise CassetteFormatError(f"{path} is not text in UTF-8: {error}", details=details) from error
     if not text.strip():
         raise CassetteFormatError(f"{path} is empty; delete it to record it again", details=details)
-    record = yaml_text.load(text, path=path)
+    record = _loaded(text, path)
     if not isinstance(record, dict) or "interactions" not in record:
         raise CassetteFormatError(f"{path} is no cassette: it has no 'interactions'", details=details)
     if record.get("version") != VERSION:
@@ -133,6 +135,14 @@ def parse_record(content: bytes, path: object) -> dict[str, Any]:
     if not isinstance(record["interactions"], list):
         raise CassetteFormatError(f"{path}: 'interactions' must be a list", details=details)
     return record
+
+
+def _loaded(text: str, path: object) -> Any:
+    """The values of YAML or JSON. YAML reads most of JSON, and some of it otherwise: pairs of escaped surrogates."""
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return yaml_text.load(text, path=path)
 
 
 def level_of(record: Any) -> str:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from dspy._vendor.lm15.errors import canonical_error_code, error_class_for_code
-from dspy._vendor.lm15.providers.base import HttpResponse
 from dspy._vendor.lm15.serde import (
     request_from_dict,
     request_to_dict,
@@ -18,7 +17,7 @@ from dspy._vendor.lm15.serde import (
     stream_event_from_dict,
     stream_event_to_dict,
 )
-from dspy._vendor.lm15.sse import SSEEvent
+from dspy._vendor.lm15.sse import parse_sse
 from dspy._vendor.lm15.transports import (
     AsyncTransportResponse,
     StdlibAsyncTransport,
@@ -34,8 +33,6 @@ from dspy.lm15 import Request, Response
 __all__ = [
     "CLIENT_KEYS",
     "AsyncTransportResponse",
-    "HttpResponse",
-    "SSEEvent",
     "StdlibAsyncTransport",
     "StdlibTransport",
     "TransportRequest",
@@ -44,9 +41,12 @@ __all__ = [
     "cost_of",
     "engine_for",
     "error_class_for_code",
+    "event_record",
+    "parse_sse",
     "request_from_dict",
     "request_to_dict",
     "response_from_dict",
+    "response_record",
     "response_to_dict",
     "stream_event_from_dict",
     "stream_event_to_dict",
@@ -60,9 +60,24 @@ def engine_for(lm: Any, request: Request, *, asynchronous: bool) -> Any:
     return engine
 
 
-def cost_of(lm: Any, request: Request, response: Response) -> Decimal | None:
-    """What the answer cost in US dollars by the prices that DSPy ships; None where they do not tell."""
-    provider, slash, model = str(lm.model).partition("/")
+def response_record(response: Response) -> dict[str, Any]:
+    """A response as it is kept, without its id: that tells providers apart who asked, and nothing to a program."""
+    record: dict[str, Any] = response_to_dict(response)
+    record.pop("id", None)
+    return record
+
+
+def event_record(event: Any) -> dict[str, Any]:
+    """An event of a stream as it is kept, without what only its provider understands."""
+    record: dict[str, Any] = stream_event_to_dict(event)
+    record.pop("provider_data", None)
+    record.pop("id", None)
+    return record
+
+
+def cost_of(wanted: str, request: Request, response: Response) -> Decimal | None:
+    """What a model's answer cost in US dollars by the prices that DSPy ships; None where they do not tell."""
+    provider, slash, model = wanted.partition("/")
     if not slash:
         return None
     cost, _ = estimate_cost(response, provider=provider, requested_model=model, request=request)

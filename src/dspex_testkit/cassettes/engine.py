@@ -19,11 +19,11 @@ from dspex_testkit.cassettes import asking
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.dspy_wire import (
     cost_of,
+    event_record,
     request_to_dict,
     response_from_dict,
-    response_to_dict,
+    response_record,
     stream_event_from_dict,
-    stream_event_to_dict,
 )
 from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
@@ -256,13 +256,11 @@ class _Call:
             self._journal(error=error.message.splitlines()[0] if error.message else type(error).__name__, live=True)
 
     def _keep(self, response: Response, chunks: list[tuple[float, Any]] | None) -> None:
-        cost = cost_of(self._engine.lm, self._request, response)
-        record = response_to_dict(response)
-        record.pop("id", None)  # tells providers apart who asked, and nothing to a program
+        cost = cost_of(str(self._engine.lm.model), self._request, response)
         pieces = None
         if chunks is not None:
-            pieces = tuple({"at_ms": round(at, 1), "event": _event_to_dict(event)} for at, event in chunks)
-        self._put(Interaction(self.asked, response=record, chunks=pieces, cost=cost))
+            pieces = tuple({"at_ms": round(at, 1), "event": event_record(event)} for at, event in chunks)
+        self._put(Interaction(self.asked, response=response_record(response), chunks=pieces, cost=cost))
         if not self._engine.journaled_elsewhere:
             count = None if chunks is None else sum(event.type == "delta" for _, event in chunks)
             self._journal(response=response, chunks=count, cost=cost, live=True)
@@ -351,10 +349,3 @@ class _Call:
 def _usage(response: Response) -> Usage:
     usage = response.usage
     return Usage(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cache_read_tokens)
-
-
-def _event_to_dict(event: Any) -> dict[str, Any]:
-    record: dict[str, Any] = stream_event_to_dict(event)
-    record.pop("provider_data", None)
-    record.pop("id", None)
-    return record

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
+from dspex_testkit.cassettes.schemas import comparable_schema
 from dspex_testkit.errors import UsageError
 
 FIELDS = ("model", "messages", "tools", "response_format", "params")
@@ -84,7 +85,7 @@ class MatchRules:
             found["tools"] = self._normal(request["tools"])
         response_format = config.pop("response_format", None)
         if "response_format" in self.on and response_format:
-            found["response_format"] = self._normal(response_format)
+            found["response_format"] = self._normal(_format(response_format))
         if "params" in self.on:
             extensions = config.pop("extensions", None) or {}
             given = {**config, **extensions}
@@ -118,6 +119,12 @@ class MatchRules:
         if isinstance(value, float) and value.is_integer():
             return int(value)
         return value
+
+
+def _format(response_format: Any) -> Any:
+    if isinstance(response_format, dict) and "schema" in response_format:
+        return {**response_format, "schema": comparable_schema(response_format["schema"])}
+    return response_format
 
 
 def _remove(value: Any, path: list[str]) -> None:

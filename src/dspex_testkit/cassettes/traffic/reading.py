@@ -1,0 +1,122 @@
+"""Which provider was asked, and what an exchange with it says as LM calls."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dspy.lm15 import (
+    AnthropicLM,
+    GeminiLM,
+    LM15Error,
+    OpenAIChatLM,
+    OpenAILM,
+    Request,
+    request_from_openai_chat,
+)
+
+from dspex_testkit.cassettes.dspy_wire import cost_of, request_to_dict
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.traffic.answers import AnswerFormat
+from dspex_testkit.cassettes.traffic.anthropic import SCHEMA_TOOL, chat_of_anthropic
+from dspex_testkit.cassettes.traffic.chat_form import with_names
+from dspex_testkit.cassettes.traffic.exchange import Exchange
+from dspex_testkit.cassettes.traffic.gemini import chat_of_gemini
+from dspex_testkit.cassettes.traffic.openai_chat import chat_of_openai
+from dspex_testkit.cassettes.traffic.openai_responses import chat_of_responses
+from dspex_testkit.errors import CassetteFormatError
+
+_HOSTS = {
+    "api.groq.com": "groq",
+    "openrouter.ai": "openrouter",
+    "api.deepseek.com": "deepseek",
+    "api.x.ai": "xai",
+    "api.mistral.ai": "mistral",
+    "api.together.xyz": "together_ai",
+    "api.fireworks.ai": "fireworks_ai",
+}
+"""How DSPy calls those who speak as OpenAI does."""
+_NOT_PARAMETERS = frozenset({"model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """One provider's format for one kind of request."""
+
+    path: re.Pattern[str]
+    provider: str
+    chat: Callable[[Mapping[str, Any], str], dict[str, Any]]
+    """The request's body in chat form, under the model's name as DSPy spells it."""
+    answers: AnswerFormat
+    model_type: str = "chat"
+
+
+_WIRES = (
+    _Wire(
+        re.compile(r"/chat/completions$"),
+        "openai",
+        chat_of_openai,
+        AnswerFormat(client=OpenAIChatLM, choices="choices"),
+    ),
+    _Wire(re.compile(r"/responses$"), "openai", chat_of_responses, AnswerFormat(client=OpenAILM), "responses"),
+    _Wire(
+        re.compile(r"/messages$"),
+        "anthropic",
+        chat_of_anthropic,
+        AnswerFormat(client=AnthropicLM, schema_tool=SCHEMA_TOOL),
+    ),
+    _Wire(
+        re.compile(r"/models/(?P<model>[^/]+):(?:generateContent|streamGenerateContent)$"),
+        "gemini",
+        chat_of_gemini,
+        AnswerFormat(client=GeminiLM, choices="candidates", usage="usageMetadata"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An exchange at the LM seam."""
+
+    interactions: tuple[Interaction, ...]
+    """One per answer; they share the request."""
+    model: str
+    model_type: str
+    params: dict[str, Any] = field(default_factory=dict)
+    """Parameters in the words of `dspy.LM`."""
+
+
+def read_exchange(exchange: Exchange) -> Reading:
+    """What an exchange says.
+
+    Raises:
+        CassetteFormatError: It is no LM call of a provider that is known here, or says what an LM call cannot.
+    """
+    wire, found = _wire_of(exchange.path)
+    body = exchange.body()
+    try:
+        name = str(found.groupdict().get("model") or body["model"])
+        model = f"{_HOSTS.get(exchange.host, wire.provider)}/{name}"
+        chat = wire.chat(body, model)
+        request = request_from_openai_chat({**chat, "messages": with_names(chat["messages"])})
+        answers = tuple(_interactions(wire, request, exchange, name))
+    except KeyError as error:
+        raise CassetteFormatError(f"the request lacks {error}") from error
+    except (LM15Error, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CassetteFormatError(str(error) or repr(error)) from error
+    params = {key: value for key, value in chat.items() if key not in _NOT_PARAMETERS}
+    return Reading(answers, model, wire.model_type, params)
+
+
+def _wire_of(path: str) -> tuple[_Wire, re.Match[str]]:
+    for wire in _WIRES:
+        if found := wire.path.search(path):
+            return wire, found
+    raise CassetteFormatError(f"{path} is no path of an LM that is known here")
+
+
+def _interactions(wire: _Wire, request: Request, exchange: Exchange, name: str) -> Iterator[Interaction]:
+    asked = request_to_dict(request)
+    for answer in wire.answers.read(exchange, name):
+        cost = None if answer.response is None else cost_of(request.model, request, answer.response)
+        yield Interaction(asked, cost=cost, **answer.record())
