@@ -1,6 +1,6 @@
 """What a bridge remembers of a program."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dspex_testkit.lm.resolution import Assignment
@@ -40,10 +40,29 @@ class ProgramRecord:
 
 
 @dataclass(slots=True)
+class KeptProgram:
+    """A program in a store, with what changes at each execution; that is not worth a new record each time."""
+
+    record: ProgramRecord
+    """As it was created."""
+    executions: int = 0
+    last_executed: float | None = None
+
+    def count(self, now: float) -> None:
+        """Note an execution that ended now, in seconds since the epoch."""
+        self.executions += 1
+        self.last_executed = now
+
+    def counted(self) -> ProgramRecord:
+        """The record as it stands, executions included."""
+        return replace(self.record, execution_count=self.executions, last_executed=self.last_executed)
+
+
+@dataclass(slots=True)
 class SessionState:
     """What a bridge remembers of a session; callers without a session share one that never expires."""
 
-    programs: dict[str, ProgramRecord] = field(default_factory=dict)
+    programs: dict[str, KeptProgram] = field(default_factory=dict)
     lm: Assignment | None = None
     data: dict[str, Any] = field(default_factory=dict)
     last_used: float = 0.0

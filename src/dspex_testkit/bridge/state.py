@@ -8,10 +8,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from dspex_testkit.bridge.records import ProgramRecord, SessionState
+from dspex_testkit.bridge.records import KeptProgram, ProgramRecord, SessionState
 from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal, LocalCounters
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.lm.naming import Definition
@@ -163,7 +162,7 @@ class InProcessStore:
         with self._lock:
             programs = self._open(record.session_id).programs
             self._forget_counters(programs.pop(record.program_id, None))
-            programs[record.program_id] = record
+            programs[record.program_id] = KeptProgram(record)
             self._deleted.pop(record.key, None)
 
     def get_program(self, program_id: str, session_id: str | None) -> ProgramRecord | None:
@@ -171,13 +170,14 @@ class InProcessStore:
         with self._lock:
             session = self._find(session_id)
             own = session.programs.get(program_id) if session else None
-            return own or self._shared.programs.get(program_id)
+            kept = own or self._shared.programs.get(program_id)
+            return kept.record if kept else None
 
     def programs(self, session: SessionFilter = ANY_SESSION) -> list[ProgramRecord]:
         """Programs in order of creation."""
         with self._lock:
             self._expire()
-            records = [record for state in self._states(session) for record in state.programs.values()]
+            records = [kept.counted() for state in self._states(session) for kept in state.programs.values()]
         return sorted(records, key=lambda record: record.created_at)
 
     def delete_program(self, record: ProgramRecord) -> None:
@@ -199,9 +199,7 @@ class InProcessStore:
         with self._lock:
             session = self._find(session_id)
             if session is not None and (kept := session.programs.get(program_id)) is not None:
-                session.programs[program_id] = replace(
-                    kept, execution_count=kept.execution_count + 1, last_executed=time.time()
-                )
+                kept.count(time.time())
 
     def settle(self) -> None:
         """Nothing is ever late in one process."""
@@ -255,9 +253,9 @@ class InProcessStore:
             sessions += [(f"session {session_id!r}", state) for session_id, state in self._sessions.items()]
             held = [(holder, state.lm) for holder, state in sessions]
             held += [
-                (f"program {record.program_id!r}", record.lm)
+                (f"program {kept.record.program_id!r}", kept.record.lm)
                 for _, state in sessions
-                for record in state.programs.values()
+                for kept in state.programs.values()
             ]
         return [(holder, lm) for holder, lm in held if lm is not None]
 
@@ -368,10 +366,10 @@ class InProcessStore:
 
     def _drop_programs(self, session: SessionState) -> int:
         dropped, session.programs = session.programs, {}
-        for record in dropped.values():
-            self._forget_counters(record)
+        for kept in dropped.values():
+            self._forget_counters(kept)
         return len(dropped)
 
-    def _forget_counters(self, record: ProgramRecord | None) -> None:
-        if record is not None and record.lm is not None:
-            self._counters.pop(record.lm.lm_id, None)
+    def _forget_counters(self, gone: KeptProgram | None) -> None:
+        if gone is not None and gone.record.lm is not None:
+            self._counters.pop(gone.record.lm.lm_id, None)
