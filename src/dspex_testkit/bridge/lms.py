@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
@@ -167,27 +167,26 @@ class LMScopes:
         assigned = [self.assign(Scope.EXECUTION, layer)[0] for layer in layers if layer]
         return [assignment for assignment in assigned if assignment is not None]
 
-    def scopes(
+    def held(
         self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None
-    ) -> list[tuple[Scope, Assignment | None]]:
-        """Every scope with what it holds, narrowest first."""
-        given: list[Assignment | None] = [*overrides] or [None]
-        return [
-            *[(Scope.EXECUTION, override) for override in given],
-            (Scope.PROGRAM, program.lm if program else None),
-            (Scope.SESSION, self._store.get_lm(session_id) if session_id is not None else None),
-            (Scope.GLOBAL, self._store.get_lm(None)),
-            (Scope.DEFAULT, self._default),
-        ]
+    ) -> tuple[Assignment | None, ...]:
+        """What the scopes hold, narrowest first; None for one that holds nothing."""
+        return (
+            *overrides,
+            program.lm if program else None,
+            self._store.get_lm(session_id) if session_id is not None else None,
+            self._store.get_lm(None),
+            self._default,
+        )
 
-    def choose(self, scopes: list[tuple[Scope, Assignment | None]]) -> ResolvedLM:
+    def choose(self, held: Iterable[Assignment | None]) -> ResolvedLM:
         """The LM that the narrowest of these names.
 
         Raises:
             NoLMConfiguredError: None of them names one.
             UnknownLMError: The deciding one refers to a name that is gone.
         """
-        return resolve([assignment for _, assignment in scopes], self._store.find_lm)
+        return resolve(held, self._store.find_lm)
 
     def resolve(self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None) -> ResolvedLM:
         """The LM of an execution.
@@ -196,7 +195,7 @@ class LMScopes:
             NoLMConfiguredError: No scope names one.
             UnknownLMError: The deciding scope refers to a name that is gone.
         """
-        resolved = self.choose(self.scopes(overrides, program, session_id))
+        resolved = self.choose(self.held(overrides, program, session_id))
         # Another worker of the pool may have been told; what a provider says of a key goes through this one.
         self._learn_keys(resolved.config)
         return resolved

@@ -87,7 +87,7 @@ def resolve(assignments: Iterable[Assignment | None], lookup: Lookup = _nothing_
             config,
             assignment.scope,
             defined_id or assignment.lm_id,
-            tuple(patch.scope for patch in patches),
+            tuple([patch.scope for patch in patches]),
             value.name if isinstance(value, LMReference) else None,
         )
     raise NoLMConfiguredError("No LM is loaded.")

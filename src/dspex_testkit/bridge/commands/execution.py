@@ -50,9 +50,8 @@ def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
     record, _ = define_program(bridge, probe, new_program_id())
     inputs = {"input": _as_text(args.get("input")), **args.mapping("inputs")}
     overrides = bridge.lms.overrides(args)
-    if bridge.settings.offline_policy is OfflinePolicy.MOCK and not any(
-        assignment for _, assignment in bridge.lms.scopes(overrides, record, args.session_id)
-    ):
+    nobody = not any(bridge.lms.held(overrides, record, args.session_id))
+    if nobody and bridge.settings.offline_policy is OfflinePolicy.MOCK:
         mock, _ = bridge.lms.assign(Scope.EXECUTION, "mock")
         overrides = [mock] if mock else []
     return prepare(bridge, record, inputs, overrides=overrides, session_id=args.session_id, timeout_ms=time_limit(args))

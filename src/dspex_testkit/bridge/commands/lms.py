@@ -7,6 +7,7 @@ from dspex_testkit.bridge import named_lms
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.bridge.verification import verify
+from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidArgsError, NoLMConfiguredError, UnknownLMError
 from dspex_testkit.lm.config import LMPatch, LMReference, LMValue
 from dspex_testkit.lm.naming import expand
@@ -50,16 +51,15 @@ def get_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
     """What would answer an execution with these arguments, which scope says so, and what the others hold."""
     session_id = args.session_id
     record = find_program(bridge, args) if "program_id" in args else None
-    scopes = bridge.lms.scopes(bridge.lms.overrides(args), record, session_id)
-    held: dict[str, Any] = {}
-    for scope, assignment in scopes:
-        if held.get(str(scope)) is None:
-            held[str(scope)] = _describe(bridge, assignment.value) if assignment else None
+    held = bridge.lms.held(bridge.lms.overrides(args), record, session_id)
+    scopes: dict[str, Any] = {str(scope): None for scope in Scope}
+    for assignment in filter(None, reversed(held)):
+        scopes[str(assignment.scope)] = _describe(bridge, assignment.value)
     try:
-        resolved = bridge.lms.choose(scopes)
+        resolved = bridge.lms.choose(held)
     except NoLMConfiguredError:
-        return {"lm": None, "scopes": held}
-    return {"lm": {**resolved.public(), "mocked": bridge.lms.is_mocked(resolved)}, "scopes": held}
+        return {"lm": None, "scopes": scopes}
+    return {"lm": {**resolved.public(), "mocked": bridge.lms.is_mocked(resolved)}, "scopes": scopes}
 
 
 def define_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
