@@ -74,20 +74,22 @@ def per_million(prices: Mapping[str, Decimal]) -> Rates:
 
 def listed_rates(provider: str, model: str, input_tokens: int = 0) -> Rates | None:
     """DSPy's rates for a call of that many input tokens, or None where it does not list the model."""
-    tiers = _tiers(provider, model)
-    return next((rates for above, rates in reversed(tiers) if input_tokens > above or above == 0), None)
+    for above, rates in _tiers(provider, model):
+        if input_tokens > above or above == 0:
+            return rates
+    return None
 
 
 @lru_cache(maxsize=512)
 def _tiers(provider: str, model: str) -> tuple[tuple[int, Rates], ...]:
-    """DSPy's rates for a model: pairs of the input tokens above which they hold, rising, and the rates."""
+    """DSPy's rates for a model: pairs of the input tokens above which they hold, falling, and the rates."""
     entry = _entry(provider, model)
     ordinary = _rates(entry, "")
     if ordinary is None:
         return ()
-    thresholds = sorted(int(found[1]) for key in entry if (found := _LONG_CONTEXT.fullmatch(key)))
+    thresholds = sorted((int(found[1]) for key in entry if (found := _LONG_CONTEXT.fullmatch(key))), reverse=True)
     tiers = [(k * 1000, _rates(entry, f"_above_{k}k_tokens")) for k in thresholds]
-    return ((0, ordinary), *((above, rates) for above, rates in tiers if rates is not None))
+    return (*((above, rates) for above, rates in tiers if rates is not None), (0, ordinary))
 
 
 def _entry(provider: str, model: str) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ class MockCall:
         """The signature as the module declared it, or None."""
         return None if self.capture is None else self.capture.full_signature
 
-    @cached_property
+    @property
     def shape(self) -> Shape:
         """What the full signature asks for; only for a call with a signature."""
         return shape_of(self.full_signature)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -41,13 +42,21 @@ class Reply:
             model=model,
             message=Message(role="assistant", parts=self.parts),
             finish_reason=self.finish_reason,
-            usage=WireUsage(
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
-                cache_read_tokens=usage.cached_tokens,
-            ),
+            usage=_on_the_wire(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cached_tokens),
         )
+
+
+@lru_cache(maxsize=1024)
+def _on_the_wire(
+    input_tokens: int | None, output_tokens: int | None, reasoning_tokens: int | None, cached_tokens: int | None
+) -> WireUsage:
+    """The counts as DSPy takes them; it checks each of eight, and the same question costs the same again."""
+    return WireUsage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
+        cache_read_tokens=cached_tokens,
+    )
 
 
 def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, price: Callable[[Usage], Decimal | None]) -> Reply:
