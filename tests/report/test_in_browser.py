@@ -357,6 +357,48 @@ def test_text_stands_out_from_its_ground(show: Show, theme: str) -> None:
         assert contrast(luminance(report, "color", selector), luminance(report, "background-color", selector)) >= 4.5
 
 
+LONG = [
+    call(
+        f"openrouter/{'a-very-long-name-of-a-model-' * 4}{number % 2}",
+        worker_id=f"worker_{number % 2}_179538376363647{number % 2}",
+        session_id=f"a-session-whose-name-is-long-{number % 4}",
+        program_id="a_program_whose_name_is_long",
+        inputs={"question": "Why? " * 200, "context": "x" * 3000},
+        cost="0.000030",
+        latency_ms=12.0,
+        time=float(number),
+        test="tests/a_folder/test_a_module.py::test_with_a_name_that_is_as_long_as_a_sentence",
+    )
+    for number in range(60)
+]
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_long_names_and_texts_stay_in_the_window(show: Show, browser: Chrome, width: int) -> None:
+    """Nothing but tables and timeline scrolls sideways, and on a usual screen the table of calls need not either."""
+    report = show(LONG)
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        report.one("#calls .opener").click()
+        hidden = "const e = document.querySelector(arguments[0]); return e.scrollWidth - e.clientWidth"
+        assert report.run(hidden, "html") == 0
+        assert width < 1400 or report.run(hidden, "#calls") == 0
+        details = report.run("return document.querySelector('.details').getBoundingClientRect().right")
+        assert details <= width
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_workers_are_named_as_briefly_as_they_can_be(show: Show) -> None:
+    """By their number; by their whole id where two of them have that number."""
+    workers = ("worker_1_1795383763636470", "worker_2_1795383763636480", "worker_2_1795383763636490", "w3")
+    report = show([call(worker_id=worker) for worker in workers])
+
+    assert report.texts(".lane .name div:first-child") == ["w3", "worker_1", *workers[1:3]]
+    assert report.one("#calls .clip.id").get_attribute("title") == workers[0]
+
+
 def test_five_thousand_calls_are_shown_page_by_page(show: Show) -> None:
     """The document stays small, the sums are of all, and every page can be reached."""
     calls = [

@@ -3,17 +3,17 @@
 const COLUMNS = [
   ["LM", (call) => lmLabel(call)],
   ["Scope", (call) => call.scope ?? NOT_SAID],
-  ["Worker", (call) => idCell(call.worker_id), (call) => call.worker_id],
+  ["Worker", (call) => idCell(call.worker_id, workerNames.get(call.worker_id)), (call) => call.worker_id],
   ["Session", (call) => idCell(call.session_id), (call) => call.session_id],
   ["Program", (call) => idCell(call.program_id), (call) => call.program_id],
-  ["Asked", (call) => el("span", { class: "clip" }, oneLine(call.inputs))],
+  ["Asked", (call) => oneLine(call.inputs)],
   ["Answered", (call) => answer(call)],
   ["Tokens", (call) => tokens(call)],
   ["Cost", (call) => dollars(call.cost), (call) => call.cost],
   ["Time", (call) => duration(call.latency_ms)],
 ];
-const idCell = (id) => el("span", { class: "clip id", title: id }, id ?? NOT_SAID);
-const NUMBERS = new Set(["Tokens", "Cost", "Time"]);
+const idCell = (id, name = id) => el("span", { class: "clip id", title: id }, name ?? NOT_SAID);
+const KINDS = { Asked: "words", Answered: "words", Tokens: "number", Cost: "number", Time: "number" };
 
 let rows = new Map();
 const opened = new Set();
@@ -41,7 +41,7 @@ function drawCalls() {
     if (opened.has(entry)) bodies.push(detailRow(entry, columns.length));
   }
   const heads = columns.map(([title]) =>
-    el("th", { scope: "col", class: NUMBERS.has(title) ? "number" : null }, title),
+    el("th", { scope: "col", class: KINDS[title] }, title),
   );
   const head = el("tr", {}, el("th", { scope: "col" }, "#"), ...heads);
   $("calls").replaceChildren(
@@ -65,7 +65,7 @@ function testTitle({ test: name, outcome: told }) {
 }
 
 function callRow(call, columns) {
-  const cells = columns.map(([title, write]) => el("td", { class: NUMBERS.has(title) ? "number" : null }, write(call)));
+  const cells = columns.map(([title, write]) => el("td", { class: KINDS[title] }, write(call)));
   const kinds = [failed(call) && "failed", call.parent_id && "part"].filter(Boolean).join(" ");
   return el(
     "tr",
@@ -101,18 +101,25 @@ function lmLabel(call) {
           { class: "switch-note", title: `switched from ${data.lms[call.switched_from].name}` },
           ` ⇄ from ${data.lms[call.switched_from].letter}`,
         );
-  return el("span", { class: "lm-label" }, swatch(call.lm_index), " ", name, mark);
+  return el(
+    "span",
+    { class: "lm-label" },
+    swatch(call.lm_index),
+    " ",
+    el("span", { class: "clip", title: name }, name),
+    mark,
+  );
 }
 
 function answer(call) {
   if (failed(call))
     return el(
       "span",
-      { class: "clip error-text" },
+      { class: "error-text" },
       `${call.fault ? `${call.fault}: ` : ""}${oneLine({ error: call.error })}`,
     );
   const words = oneLine(call.outputs) || oneLine({ completion: call.completion || "" });
-  return el("span", { class: "clip" }, call.fault ? `(${call.fault}) ${words}` : words);
+  return call.fault ? `(${call.fault}) ${words}` : words;
 }
 
 function detailRow(entry, count) {

@@ -37,11 +37,18 @@ function oneLine(fields) {
   return line.length > 140 ? `${line.slice(0, 140)}…` : line;
 }
 
+// DSPex names a worker worker_<number>_<microseconds>. The number says which one it is, unless two workers have it.
+function shortened(workers) {
+  const short = (worker) => worker.replace(/(\d)_\d{13,}$/, "$1");
+  const shared = (name) => workers.filter((worker) => short(worker) === name).length > 1;
+  return new Map(workers.map((worker) => [worker, shared(short(worker)) ? worker : short(worker)]));
+}
+
 // A worker and a session, one per line; where nobody names a worker there is only one.
 function laneLines(lane) {
   const { worker, session } = data.lanes[lane];
   const who = session === null ? "no session" : `session ${session}`;
-  return worker === null ? [who] : [worker, who];
+  return worker === null ? [who] : [workerNames.get(worker), who];
 }
 
 const laneName = (lane) => laneLines(lane).join(" · ");

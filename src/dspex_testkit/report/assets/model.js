@@ -7,6 +7,8 @@ const isCall = (entry) => entry.number !== undefined;
 const failed = (call) => call.error !== null && call.error !== undefined;
 const allCalls = data.entries.filter(isCall);
 
+const workerNames = shortened([...new Set(data.entries.map((entry) => entry.worker_id).filter(Boolean))]);
+
 // What an entry can be narrowed by. A change belongs to no program; its worker and session are its own.
 const FIELDS = {
   lm: { label: "LM", of: (entry) => (isCall(entry) ? data.lms[entry.lm_index].name : entry.lm_name) },

@@ -1,6 +1,6 @@
 // The swim lanes: a column per entry in order, a row per worker and session.
 
-const COLUMN = 28;
+const COLUMN = 32;
 let marks = new Map();
 
 function drawTimeline() {

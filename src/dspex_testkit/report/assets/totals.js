@@ -43,7 +43,7 @@ function lmCell(lm) {
     { scope: "row" },
     swatch(lm),
     " ",
-    name,
+    el("span", { class: "lm-name" }, name),
     " ",
     el("span", { class: mocked ? "note" : "note real" }, note),
   );
