@@ -5,7 +5,7 @@ defmodule DSPexTestkit.Application do
 
   @impl Application
   def start(_type, _args) do
-    children = [{DynamicSupervisor, name: DSPexTestkit.Supervisor, strategy: :one_for_one}]
+    children = [{DynamicSupervisor, name: DSPexTestkit.ClientSupervisor, strategy: :one_for_one}]
     Supervisor.start_link(children, strategy: :one_for_one)
   end
 end

@@ -32,7 +32,8 @@ defmodule DSPexTestkit.Cassette do
 
   Tests of a case template that is not `DSPexTestkit.Case` need `use DSPexTestkit.Cassette` after `use ExUnit.Case`.
 
-  A cassette is in use in one bridge process. A pool that plays or records cassettes by name has one worker.
+  A session's cassette is in use on every worker of its pool, by way of the warm host. Where there is none (another
+  system than Linux, or `DSPEX_TESTKIT_HOST=off`) a pool that plays or records cassettes has one worker.
   """
 
   import ExUnit.Assertions, only: [flunk: 1]

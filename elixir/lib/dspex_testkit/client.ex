@@ -61,17 +61,17 @@ defmodule DSPexTestkit.Client do
   Sends a command and waits for its answer.
 
   Raises an `ArgumentError` in the caller, before anything is sent, where `args` hold what cannot travel.
-  `:timeout` is in milliseconds, default #{@timeout}.
+  `:timeout` is in milliseconds, or `:infinity`; default #{@timeout}.
   """
-  @spec call(client, command, map | keyword, keyword) :: result
+  @spec call(client, command, map | keyword, timeout: timeout) :: result
   def call(client, command, args \\ %{}, opts \\ []) do
     plain = args |> Map.new() |> Wire.plain!()
-    timeout = Keyword.get(opts, :timeout, @timeout)
+    timeout = opts |> Keyword.get(:timeout, @timeout) |> timeout!()
     request(client, {:call, to_string(command), plain, timeout})
   end
 
   @doc "As `call/4`, but returns the result itself and raises the error."
-  @spec call!(client, command, map | keyword, keyword) :: map
+  @spec call!(client, command, map | keyword, timeout: timeout) :: map
   def call!(client, command, args \\ %{}, opts \\ []) do
     case call(client, command, args, opts) do
       {:ok, result} -> result
@@ -82,7 +82,7 @@ defmodule DSPexTestkit.Client do
   @doc "The launch, the OS process id and the answer to the init ping."
   @spec info(client) :: %{
           launch: Launch.t(),
-          os_pid: non_neg_integer,
+          os_pid: non_neg_integer | nil,
           worker_id: String.t() | nil,
           ping: map
         }
@@ -94,9 +94,17 @@ defmodule DSPexTestkit.Client do
 
   Returns `{:exited, status}`, or `:closed` where the bridge had to be told by end of file.
   """
-  @spec stop(client, keyword) :: {:exited, non_neg_integer} | :closed | {:error, Error.t()}
+  @spec stop(client, grace: timeout) :: {:exited, non_neg_integer} | :closed | {:error, Error.t()}
   def stop(client, opts \\ []) do
-    request(client, {:stop, Keyword.get(opts, :grace, @grace)})
+    request(client, {:stop, opts |> Keyword.get(:grace, @grace) |> timeout!()})
+  end
+
+  # A wrong timeout is the caller's mistake; found in the client, it would end the bridge of everybody.
+  defp timeout!(:infinity), do: :infinity
+  defp timeout!(timeout) when is_integer(timeout) and timeout >= 0, do: timeout
+
+  defp timeout!(other) do
+    raise ArgumentError, "expected a number of milliseconds or :infinity, got: #{inspect(other)}"
   end
 
   defp request(client, message) do
@@ -125,7 +133,7 @@ defmodule DSPexTestkit.Client do
          json: json,
          pending: %{},
          next_id: @init_ping_id + 1,
-         stopping: nil
+         stopping: []
        }}
     else
       {:error, error} -> {:stop, error}
@@ -136,7 +144,7 @@ defmodule DSPexTestkit.Client do
   def handle_call({:call, command, args, timeout}, from, state) do
     case send_request(state, command, args) do
       {:ok, id, state} ->
-        timer = Process.send_after(self(), {:timed_out, id}, timeout)
+        timer = start_timer({:timed_out, id}, timeout)
         entry = %{from: from, timer: timer, command: command, timeout: timeout}
         {:noreply, put_in(state.pending[id], entry)}
 
@@ -153,8 +161,8 @@ defmodule DSPexTestkit.Client do
   def handle_call({:stop, grace}, from, state) do
     case send_request(state, "shutdown", %{"worker_id" => state.launch.worker_id}) do
       {:ok, _id, state} ->
-        timer = Process.send_after(self(), :grace_over, grace)
-        {:noreply, %{state | stopping: %{from: from, timer: timer}}}
+        start_timer(:grace_over, grace)
+        {:noreply, %{state | stopping: [from | state.stopping]}}
 
       {:error, _port_closed} ->
         {:stop, :normal, :closed, state}
@@ -174,12 +182,13 @@ defmodule DSPexTestkit.Client do
   end
 
   def handle_info({port, {:exit_status, status}}, %{port: port} = state) do
-    if state.stopping, do: GenServer.reply(state.stopping.from, {:exited, status})
+    for from <- state.stopping, do: GenServer.reply(from, {:exited, status})
     {:stop, exit_reason(state, status), fail_pending(state, exited(status))}
   end
 
   def handle_info({:EXIT, port, reason}, %{port: port} = state) do
-    {:stop, {:shutdown, {:port_closed, reason}}, state}
+    closed = Error.new("bridge_exited", "the port to the bridge was closed: #{inspect(reason)}")
+    {:stop, {:shutdown, {:port_closed, reason}}, fail_pending(state, closed)}
   end
 
   def handle_info({:timed_out, id}, state) do
@@ -193,8 +202,8 @@ defmodule DSPexTestkit.Client do
     end
   end
 
-  def handle_info(:grace_over, %{stopping: %{from: from}} = state) do
-    GenServer.reply(from, :closed)
+  def handle_info(:grace_over, state) do
+    for from <- state.stopping, do: GenServer.reply(from, :closed)
     {:stop, :normal, state}
   end
 
@@ -251,13 +260,16 @@ defmodule DSPexTestkit.Client do
     ArgumentError -> :closed
   end
 
+  defp start_timer(_message, :infinity), do: nil
+  defp start_timer(message, timeout), do: Process.send_after(self(), message, timeout)
+
   defp answer(state, id, outcome) do
     case Map.pop(state.pending, id) do
       {nil, _pending} ->
         state
 
       {entry, pending} ->
-        Process.cancel_timer(entry.timer)
+        if entry.timer, do: Process.cancel_timer(entry.timer)
         GenServer.reply(entry.from, outcome)
         %{state | pending: pending}
     end
@@ -268,7 +280,7 @@ defmodule DSPexTestkit.Client do
     %{state | pending: %{}}
   end
 
-  defp exit_reason(%{stopping: nil}, status), do: {:shutdown, {:bridge_exited, status}}
+  defp exit_reason(%{stopping: []}, status), do: {:shutdown, {:bridge_exited, status}}
   defp exit_reason(_stopping, _status), do: :normal
 
   defp exited(status) do

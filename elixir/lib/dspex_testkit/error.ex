@@ -37,6 +37,9 @@ defmodule DSPexTestkit.Error do
   @spec from(term) :: t
   def from(%__MODULE__{} = error), do: error
 
+  # What DSPex's single bridge tells callers that were waiting.
+  def from("Python process died" = text), do: new("bridge_exited", text)
+
   def from(text) when is_binary(text) do
     code =
       case Regex.run(~r/\[([a-z][a-z0-9_]*)\]\s*$/, text) do
@@ -57,6 +60,16 @@ defmodule DSPexTestkit.Error do
   def from(:timeout), do: new("timeout", "the bridge did not answer in time")
   def from(:bridge_not_running), do: new("not_running", "the bridge is not running")
   def from(other), do: new(nil, inspect(other))
+
+  @doc "Reads the reason of an exit that a sender's `GenServer.call/3` ended in."
+  @spec from_exit(term) :: t
+  def from_exit({:timeout, _call}), do: from(:timeout)
+
+  def from_exit({reason, {module, :call, _args}}) when is_atom(module) do
+    new("not_running", "the process that the sender calls is not there: #{inspect(reason)}")
+  end
+
+  def from_exit(reason), do: new("not_running", "the sender exited: #{inspect(reason)}")
 
   @doc "Whether the process behind the sender is gone, and its state with it."
   @spec gone?(t) :: boolean

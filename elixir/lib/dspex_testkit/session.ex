@@ -53,13 +53,19 @@ defmodule DSPexTestkit.Session do
     end
   end
 
-  @doc "Sends a command by a sender alone and reads its error."
+  @doc """
+  Sends a command by a sender alone and reads its error.
+
+  A sender that exits, because the process that it calls is gone or does not answer, gives an error as well.
+  """
   @spec transmit(sender, atom, map) :: result
   def transmit(send, command, args) do
     case send.(command, args) do
       {:ok, result} -> {:ok, result}
       {:error, error} -> {:error, Error.from(error)}
     end
+  catch
+    :exit, reason -> {:error, Error.from_exit(reason)}
   end
 
   @doc """

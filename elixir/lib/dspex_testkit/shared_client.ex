@@ -25,7 +25,7 @@ defmodule DSPexTestkit.SharedClient do
     child = {Client, Keyword.put(opts, :name, __MODULE__)}
 
     case Process.whereis(__MODULE__) ||
-           DynamicSupervisor.start_child(DSPexTestkit.Supervisor, child) do
+           DynamicSupervisor.start_child(DSPexTestkit.ClientSupervisor, child) do
       client when is_pid(client) -> {:ok, client}
       {:ok, client} -> {:ok, client}
       {:error, {:already_started, client}} -> {:ok, client}

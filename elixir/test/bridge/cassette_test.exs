@@ -80,6 +80,30 @@ defmodule DSPexTestkit.CassetteTest do
                DSPexTestkit.Session.execute(session, qa, question: "Capital of Italy?")
     end
   end
+
+  defmodule Recorded.PoolTest do
+    use DSPexTestkit.Case, async: true, send: &__MODULE__.ask_any_worker/2
+
+    setup_all do
+      start_supervised!({DSPexTestkit.Pool, name: __MODULE__, size: 2})
+      :ok
+    end
+
+    def ask_any_worker(command, args), do: DSPexTestkit.Pool.call(__MODULE__, command, args)
+
+    @tag lm: {:record, "openai/gpt-4o-mini"}, cassette: "pool"
+    test "asks both workers", %{session: session} do
+      {:ok, qa} = Session.create_program(session, signature: "question -> answer")
+
+      for {country, capital} <- [{"France", "Paris"}, {"Italy", "Rome"}] do
+        assert {:ok, %{"answer" => ^capital}} =
+                 Session.execute(session, qa, question: "Capital of #{country}?")
+      end
+
+      assert [one, other] = DSPexTestkit.Assertions.calls(session)
+      assert one["worker_id"] != other["worker_id"]
+    end
+  end
   '''
 
   setup_all do
@@ -105,12 +129,13 @@ defmodule DSPexTestkit.CassetteTest do
       output: output,
       status: status
     } do
-      assert output =~ "9 tests, 5 failures"
+      assert output =~ "10 tests, 5 failures"
       assert status != 0
 
       assert Enum.sort(RecordedSuite.kept(folder)) == [
                "capitals/france",
                "capitals/twice",
+               "pool",
                "recorded/capitals_test/test_in_a_block_is_named_after_itself",
                "template"
              ]
@@ -127,7 +152,7 @@ defmodule DSPexTestkit.CassetteTest do
 
     test "replays without a provider", %{folder: folder} do
       assert {output, 2} = RecordedSuite.replay(folder)
-      assert output =~ "9 tests, 5 failures"
+      assert output =~ "10 tests, 5 failures"
       assert output =~ ~s(@tag cassette: "fails/in_body" was refused: )
     end
   end

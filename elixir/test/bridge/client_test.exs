@@ -144,7 +144,50 @@ defmodule DSPexTestkit.ClientTest do
     end
   end
 
+  describe "a timeout" do
+    setup do
+      %{client: start_supervised!(Client)}
+    end
+
+    test "may be :infinity", %{client: client} do
+      assert {:ok, %{"status" => "ok"}} = Client.call(client, :ping, %{}, timeout: :infinity)
+      assert {:exited, 0} = Client.stop(client, grace: :infinity)
+    end
+
+    test "that is none raises in the caller and leaves the client alone", %{client: client} do
+      for wrong <- [-1, "5", 1.5, nil] do
+        assert_raise ArgumentError, ~r/number of milliseconds or :infinity/, fn ->
+          Client.call(client, :ping, %{}, timeout: wrong)
+        end
+      end
+
+      assert {:ok, %{"status" => "ok"}} = Client.call(client, :ping)
+    end
+  end
+
   describe "end" do
+    test "everybody who stops a client hears how it went" do
+      client = start_supervised!(Client)
+      stops = for _caller <- 1..3, do: Task.async(fn -> Client.stop(client, grace: 30_000) end)
+
+      for answer <- Task.await_many(stops, 60_000) do
+        assert answer == {:exited, 0} or match?({:error, %Error{code: "not_running"}}, answer)
+      end
+    end
+
+    @tag :tmp_dir
+    test "a port that is closed fails those who wait for the bridge", %{tmp_dir: dir} do
+      {:ok, client} = Client.start(script: one_answer(dir, 0))
+      {:links, links} = Process.info(client, :links)
+      waiting = Task.async(fn -> Client.call(client, :get_stats) end)
+      Wait.until("the request is sent", fn -> map_size(:sys.get_state(client).pending) == 1 end)
+
+      for port <- links, is_port(port), do: Process.exit(port, :kill)
+
+      assert {:error, %Error{code: "bridge_exited", message: text}} = Task.await(waiting)
+      assert text =~ "port"
+    end
+
     test "stop ends the bridge by its own command, with status 0" do
       for mode <- [:standalone, :pool_worker] do
         client = start_supervised!({Client, mode: mode}, id: mode)
