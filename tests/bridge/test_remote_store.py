@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.client import Link, RemoteStore, StoreLostError
+from dspex_testkit.bridge.remote.client import RemoteStore
+from dspex_testkit.bridge.remote.link import Link, StoreLostError
 from dspex_testkit.bridge.remote.service import StoreService
 from dspex_testkit.bridge.remote.values import pack, unpack
 from dspex_testkit.bridge.state import InProcessStore

@@ -257,6 +257,32 @@ def test_bridges_are_recorded_and_replayed_wherever_they_run(
     replayed.stdout.fnmatch_lines(["2 cassettes: 9 played, 0 recorded"])
 
 
+def test_every_worker_of_a_pool_records_on_one_cassette(
+    pytester: pytest.Pytester, simulator: ProviderSimulator, target: Target
+) -> None:
+    """In the order in which they asked; replayed, which worker asks makes no difference either."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.bridge(mode="pool", workers=2)
+        @pytest.mark.lm_cassette(ignore=["config.seed"])
+        def test_it(bridge, provider, lm_journal):
+            qa = bridge.create_program("question -> answer", lm=provider)
+            assert [qa(question=f"2+{n}").answer for n in (2, 3, 2)] == ["4", "5", "4"]
+            assert len({call.worker_id for call in lm_journal.calls}) == 2
+        """
+    )
+
+    pytester.runpytest_inprocess("--lm-record-mode=rewrite").assert_outcomes(passed=1)
+    simulator.stop()
+    replayed = pytester.runpytest_inprocess()
+
+    assert files(pytester) == ["test_it/test_it.yaml"]
+    replayed.assert_outcomes(passed=1)
+    replayed.stdout.fnmatch_lines(["1 cassette: 3 played, 0 recorded"])
+
+
 def test_a_failed_test_takes_back_what_its_bridge_recorded(pytester: pytest.Pytester, target: Target) -> None:
     """Also where a session had been cleaned up, and its recording was written before the verdict."""
     pytester.makepyfile(

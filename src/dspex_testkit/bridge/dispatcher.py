@@ -122,8 +122,9 @@ class Bridge:
         execution.warm_up()
 
     def close(self) -> None:
-        """Close every LM's connections."""
+        """Close every LM's connections, and forget what was recorded in this process and not kept."""
         self.lms.close()
+        self.store.close()
 
     def failure(self, request: Request, error: Exception) -> Response:
         """The response to a request that raised. No key that a client named is in it."""

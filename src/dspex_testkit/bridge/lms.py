@@ -23,7 +23,7 @@ from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import CassetteDeck
+    from dspex_testkit.cassettes.in_use import Deck
 
 _MOST_LEARNED = 4096
 """Digests of configs whose keys are known already."""
@@ -54,7 +54,7 @@ class LMScopes:
         prices = PriceTable.from_file(settings.price_table) if settings.price_table else PriceTable()
         self._ledger = Ledger(store, prices)
         self._gate = self._ledger.admit
-        self._deck: CassetteDeck | None = None
+        self._deck: Deck | None = None
         self._learned: set[str] = set()
         self.factory = LMFactory(
             self._policy,
@@ -70,26 +70,15 @@ class LMScopes:
             raise InvalidLMConfigError("Model name is required: the default LM names only parameters")
 
     @property
-    def cassettes(self) -> "CassetteDeck":
+    def cassettes(self) -> "Deck":
         """The recordings, opened when somebody first asks for one."""
         if self._deck is None:
-            self._deck = open_deck(self._settings)
+            self._deck = open_deck(self._settings, self._store)
         return self._deck
 
-    def forget_cassette(self, session_id: str) -> None:
-        """End the use of a session's cassette; the next call of a session of this name starts at its beginning."""
-        if self._deck is not None:
-            self._deck.forget(session_id)
-
-    def forget_cassettes(self) -> None:
-        """The same for every session."""
-        if self._deck is not None:
-            self._deck.close()
-
     def close(self) -> None:
-        """Close every LM's connections, and forget what was recorded and not kept."""
+        """Close every LM's connections."""
         self.factory.close()
-        self.forget_cassettes()
 
     @property
     def default(self) -> Assignment | None:

@@ -8,13 +8,17 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dspex_testkit.bridge.records import KeptProgram, ProgramRecord, SessionState
 from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal, LocalCounters
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.lm.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
+
+if TYPE_CHECKING:
+    from dspex_testkit.cassettes.deck import CassetteDeck, DeckSettings
+    from dspex_testkit.cassettes.in_use import Deck
 
 SessionFilter = str | _AnySession | None
 DataOperation = Literal["set", "merge", "delete", "clear"]
@@ -115,8 +119,12 @@ class StateStore(Protocol):
         """The counters of one assignment."""
         ...
 
+    def deck(self, settings: "DeckSettings") -> "Deck":
+        """The cassettes of everybody who was told the same."""
+        ...
+
     def drop_session(self, session_id: str) -> int:
-        """Forget a session: its programs (their number is returned), LM, data and calls."""
+        """Forget a session: its programs (their number is returned), LM, data, calls and the use of its cassette."""
         ...
 
     def drop_programs(self, session: SessionFilter = ANY_SESSION) -> int:
@@ -125,6 +133,10 @@ class StateStore(Protocol):
 
     def reset(self) -> int:
         """Forget everything; returns the number of programs."""
+        ...
+
+    def close(self) -> None:
+        """Let go of cassettes, because nobody is left who could eject them."""
         ...
 
 
@@ -156,6 +168,7 @@ class InProcessStore:
         self._deleted: OrderedDict[tuple[str | None, str], None] = OrderedDict()
         self._counters: OrderedDict[str, LocalCounters] = OrderedDict()
         self._named: dict[str, Definition] = {}
+        self._decks: dict[DeckSettings, CassetteDeck] = {}
 
     def put_program(self, record: ProgramRecord) -> None:
         """Keep a program, in place of one of the same id and session."""
@@ -298,8 +311,17 @@ class InProcessStore:
                 self._counters.move_to_end(lm_id)
             return found
 
+    def deck(self, settings: "DeckSettings") -> "CassetteDeck":
+        """The cassettes of everybody who was told the same."""
+        from dspex_testkit.cassettes.deck import CassetteDeck
+
+        with self._lock:
+            if (deck := self._decks.get(settings)) is None:
+                deck = self._decks[settings] = CassetteDeck(settings)
+            return deck
+
     def drop_session(self, session_id: str) -> int:
-        """Forget a session: its programs (their number is returned), LM, data and calls."""
+        """Forget a session: its programs (their number is returned), LM, data, calls and the use of its cassette."""
         with self._lock:
             self.journal.clear(session_id=session_id)
             return self._drop(session_id)
@@ -321,7 +343,13 @@ class InProcessStore:
             self._named.clear()
             self.journal.clear()
             self.accounts.clear()
+            self.close()
             return programs
+
+    def close(self) -> None:
+        """Let go of cassettes, because nobody is left who could eject them."""
+        for deck in self._decks.values():
+            deck.close()
 
     def _states(self, session: SessionFilter) -> list[SessionState]:
         if isinstance(session, _AnySession):
@@ -358,6 +386,8 @@ class InProcessStore:
     def _drop(self, session_id: str) -> int:
         session = self._sessions.pop(session_id, None)
         self.accounts.forget_session(session_id)
+        for deck in self._decks.values():
+            deck.forget(session_id)
         if session is None:
             return 0
         if session.lm is not None:

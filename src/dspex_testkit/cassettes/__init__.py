@@ -12,7 +12,7 @@ from dspex_testkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
     from dspex_testkit.cassettes.api import cassette_options, open_cassette, record, replay
-    from dspex_testkit.cassettes.deck import CassetteDeck
+    from dspex_testkit.cassettes.deck import CassetteDeck, DeckSettings
     from dspex_testkit.cassettes.drift import Drift, Severity
     from dspex_testkit.cassettes.http import HTTPCassette, http_cassette
     from dspex_testkit.cassettes.interaction import Interaction
@@ -30,6 +30,7 @@ _HOME = {
     "CassetteLibrary": "library",
     "CassetteOptions": "opened",
     "CassetteReport": "report",
+    "DeckSettings": "deck",
     "Drift": "drift",
     "HTTPCassette": "http",
     "Interaction": "interaction",
@@ -51,6 +52,7 @@ __all__ = [
     "CassetteLibrary",
     "CassetteOptions",
     "CassetteReport",
+    "DeckSettings",
     "Drift",
     "HTTPCassette",
     "Interaction",

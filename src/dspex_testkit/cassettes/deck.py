@@ -1,17 +1,27 @@
-"""`CassetteDeck`: the cassettes of a bridge, one per session.
+"""`CassetteDeck`: the cassettes of a bridge, or of a pool's bridges, one per session.
 
 A session plays the cassette that it was told to use, else one that is named like the session. Recordings of a named
 cassette are kept when it is ejected as passed; recordings that nobody ever ejects are written as they are made, into
 the folder itself or, where a command is being recorded, into a folder from which they are promoted when it succeeds.
+
+Whoever asks may be in another process than the deck, so that a pool has one recorder however many workers it has:
+`take`, `keep` and the rest take and give values only.
 """
 
 import os
 import re
 import threading
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+from dspex_testkit.cassettes.api import cassette_options
+from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.files import resolve_inside
+from dspex_testkit.cassettes.in_use import Taken
+from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.opened import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.report import CassetteReport
@@ -21,49 +31,72 @@ NO_SESSION = "default"
 """The cassette of callers without a session."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeckSettings:
+    """Where cassettes lie, and what may be done with them."""
+
+    folder: str
+    """Names of cassettes are relative to it."""
+    record: bool
+    """Whether an LM may be asked; without it only mode `none` is possible."""
+    mode: RecordMode = RecordMode.ONCE
+    """The mode of cassettes that nobody opened by name."""
+    staging: str | None = None
+    """Where recordings wait that nobody ejects; None to write them into the folder at once."""
+
+
 class CassetteDeck:
-    """Opens, finds and ejects the cassettes of sessions.
+    """Opens, finds and ejects the cassettes of sessions; safe to use from threads.
 
     Args:
-        folder: Where cassettes lie; names are relative to it.
-        record: Whether an LM may be asked; without it only mode `none` is possible.
-        mode: The mode of cassettes that nobody opened by name.
-        staging: Where recordings wait that nobody ejects; None to write them into the folder at once.
-        options: How cassettes are used.
+        settings: What it was told once.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        record: bool,
-        mode: RecordMode = RecordMode.ONCE,
-        staging: Path | None = None,
-        options: CassetteOptions | None = None,
-    ) -> None:
-        self.folder = folder
-        self.records = record
-        self.mode = mode if record else RecordMode.NONE
-        self.staging = staging
-        self._options = options or CassetteOptions()
+    def __init__(self, settings: DeckSettings) -> None:
+        self.settings = settings
+        self.folder = Path(settings.folder)
+        self.mode = settings.mode if settings.record else RecordMode.NONE
         self._open: dict[str | None, OpenCassette] = {}
         self._named: set[str | None] = set()
+        self._secrets: dict[str, str] = {}
+        self._parts = count(1)
         self._lock = threading.RLock()
 
+    @property
+    def records(self) -> bool:
+        """Whether an LM may be asked."""
+        return self.settings.record
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes have their cassettes here too; they would go through a `RemoteDeck`."""
+        return False
+
+    def learn(self, secrets: Mapping[str, str]) -> None:
+        """Know what must be in no recording: values, by names that may be shown."""
+        with self._lock:
+            self._secrets |= secrets
+            for cassette in self._open.values():
+                _teach(cassette.options, secrets)
+
     def use(
-        self, session_id: str | None, name: str, mode: str | None = None, *, options: CassetteOptions | None = None
-    ) -> OpenCassette:
+        self,
+        session_id: str | None,
+        name: str,
+        mode: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> CassetteReport:
         """Have a session play, or record, a named cassette.
 
         Args:
             session_id: The session; None for callers without one.
             name: The cassette's.
             mode: What to do; as the deck does by default if None.
-            options: How to do it; as the deck does by default if None.
+            options: How to do it, as of `cassette_options`.
 
         Raises:
             CassetteError: It cannot be opened, or the session has one already.
-            UsageError: The mode is none, or needs an LM that may not be asked.
+            UsageError: The mode or an option is none, or needs an LM that may not be asked.
         """
         wanted = RecordMode.of(mode) if mode else self.mode
         if wanted is not RecordMode.NONE and not self.records:
@@ -77,12 +110,12 @@ class CassetteDeck:
                     f"The session uses {self._open[session_id].path.name} already; eject it before it uses another",
                     details={"session_id": session_id, "cassette": str(self._open[session_id].path)},
                 )
-            cassette = OpenCassette(path, wanted, options or self._options)
+            cassette = OpenCassette(path, wanted, self._options(options or {}))
             if (unnamed := self._open.pop(session_id, None)) is not None:
                 unnamed.discard()
             self._open[session_id] = cassette
             self._named.add(session_id)
-        return cassette
+        return cassette.report()
 
     def eject(self, session_id: str | None, *, passed: bool) -> CassetteReport:
         """End the use of a named cassette, and keep what was recorded if the test passed.
@@ -111,6 +144,36 @@ class CassetteDeck:
                 cassette = self._open[session_id] = self._open_unnamed(session_id)
             return cassette
 
+    def take(self, session_id: str | None, request: dict[str, Any]) -> Taken:
+        """What the session's cassette has for a request.
+
+        Raises:
+            CassetteError: It cannot be opened, or has no such recording and may not ask for one.
+        """
+        cassette = self.current(session_id)
+        found = cassette.find(request)
+        # The request is what was asked; it need not travel back.
+        played = None if found is None else replace(found, request={})
+        return Taken(cassette.path, cassette.mode, cassette.realtime, played)
+
+    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM) -> None:
+        """Take in what an LM answered in a session.
+
+        Raises:
+            CassetteError: It cannot be kept.
+        """
+        cassette = self.current(session_id)
+        cassette.introduce(lm)
+        cassette.keep(interaction)
+
+    def recorded_lm(self, session_id: str | None, model: str) -> RecordedLM | None:
+        """What the session's cassette knows of the LM of this model.
+
+        Raises:
+            CassetteError: It cannot be opened.
+        """
+        return self.current(session_id).recorded_lm(model)
+
     def forget(self, session_id: str | None) -> None:
         """End the use of a session's cassette, if it has one; what was not kept is gone."""
         with self._lock:
@@ -127,10 +190,22 @@ class CassetteDeck:
             self._open.clear()
             self._named.clear()
 
+    def _options(self, given: Mapping[str, Any]) -> CassetteOptions:
+        options = cassette_options(**given)
+        _teach(options, self._secrets)
+        return options
+
     def _open_unnamed(self, session_id: str | None) -> OpenCassette:
         name = re.sub(r"[^\w.-]+", "_", session_id or NO_SESSION).strip(".") or NO_SESSION
         path = resolve_inside(self.folder, f"{name}.yaml")
-        options = replace(self._options, write_through=True)
-        if self.staging is not None and self.records:
-            options = replace(options, write_to=self.staging / f"{path.stem}~{os.getpid()}.yaml")
+        options = replace(self._options({}), write_through=True)
+        if self.settings.staging is not None and self.records:
+            # A session may be forgotten and begun again, and several decks may have one of the same name.
+            part = f"{path.stem}~{os.getpid()}-{id(self):x}-{next(self._parts)}.yaml"
+            options = replace(options, write_to=Path(self.settings.staging) / part)
         return OpenCassette(path, self.mode, options)
+
+
+def _teach(options: CassetteOptions, secrets: Mapping[str, str]) -> None:
+    for name, value in secrets.items():
+        options.redactor.learn(name, value)

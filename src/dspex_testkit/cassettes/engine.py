@@ -26,8 +26,8 @@ from dspex_testkit.cassettes.dspy_wire import (
     stream_event_from_dict,
 )
 from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
+from dspex_testkit.cassettes.in_use import CassetteInUse
 from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.errors import CassetteError
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
@@ -51,7 +51,7 @@ class CassetteEngine:
 
     def __init__(
         self,
-        source: Callable[[], OpenCassette],
+        source: Callable[[], CassetteInUse],
         lm: Any,
         identity: RecordedLM,
         journal: Journal,
@@ -267,7 +267,7 @@ class _Call:
 
     def _put(self, interaction: Interaction) -> None:
         model = str(self._engine.lm.model)
-        now = self.cassette.options.now().astimezone(UTC)
+        now = self.cassette.now().astimezone(UTC)
         interaction = replace(
             interaction,
             recorded_at=now.isoformat(timespec="seconds"),
@@ -301,7 +301,7 @@ class _Call:
         before = 0.0
         for chunk in chunks:
             at = float(chunk.get("at_ms") or 0.0)
-            pause = max(0.0, at - before) / 1000 if self.cassette.options.realtime else 0.0
+            pause = max(0.0, at - before) / 1000 if self.cassette.realtime else 0.0
             before = at
             yield pause, stream_event_from_dict(chunk["event"])
 

@@ -12,6 +12,7 @@ from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.dspy_wire import CLIENT_KEYS
 from dspex_testkit.cassettes.engine import AsyncCassetteEngine, CassetteEngine
+from dspex_testkit.cassettes.in_use import CassetteInUse
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.errors import UsageError
@@ -38,7 +39,7 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
 
     def __init__(
         self,
-        cassette: OpenCassette | Callable[[], OpenCassette],
+        cassette: OpenCassette | Callable[[], CassetteInUse],
         lm: Any = None,
         *,
         model: str | None = None,

@@ -115,6 +115,15 @@ class OpenCassette:
                 warnings.warn(self._stale.message, StaleCassetteWarning, stacklevel=4)
 
     @property
+    def realtime(self) -> bool:
+        """Whether streams are replayed at the pace at which they came."""
+        return self.options.realtime
+
+    def now(self) -> datetime:
+        """The clock."""
+        return self.options.now()
+
+    @property
     def records(self) -> bool:
         """Whether an unknown request is asked of the LM and kept."""
         if self.mode is RecordMode.ONCE:

@@ -11,7 +11,7 @@ from dspex_testkit.lm.config import CacheOptions, LMConfig
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import CassetteDeck
+    from dspex_testkit.cassettes.in_use import Deck
     from dspex_testkit.lm.loops import Loops
     from dspex_testkit.lm.response_cache import ResponseCache
 
@@ -89,7 +89,7 @@ class LMFactory:
         max_lms: int = 64,
         most_stuck: int = 64,
         cache: CacheSettings | None = None,
-        cassettes: "Callable[[], CassetteDeck] | None" = None,
+        cassettes: "Callable[[], Deck] | None" = None,
         model_aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._policy = policy
@@ -260,7 +260,7 @@ class LMFactory:
         lm = ComposedLM(config.dspy_model, ensemble, params=config.params, capabilities=capabilities_of(config))
         return KeptLM(config.digest, lm, ensemble, held)
 
-    def _build_recorded(self, config: LMConfig, cassettes: "CassetteDeck") -> KeptLM:
+    def _build_recorded(self, config: LMConfig, cassettes: "Deck") -> KeptLM:
         from dspex_testkit.calls import LMCall
         from dspex_testkit.lm.parts import AskedLM
         from dspex_testkit.lm.recorded import RecordedProviderLM

@@ -6,8 +6,8 @@ from typing import Any
 import dspy
 
 from dspex_testkit.calls import LMCall
-from dspex_testkit.cassettes.deck import CassetteDeck
 from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.in_use import Deck
 from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.lm.capabilities import capabilities_of
 from dspex_testkit.lm.config import LMConfig
@@ -26,12 +26,19 @@ class RecordedProviderLM(CassetteLM):
         aliases: Models that answer in place of others, by the name that is asked for.
     """
 
-    def __init__(self, config: LMConfig, deck: CassetteDeck, aliases: Mapping[str, str]) -> None:
+    def __init__(self, config: LMConfig, deck: Deck, aliases: Mapping[str, str]) -> None:
         answering = aliased(config, aliases)
         can = capabilities_of(answering)
+        behind = None
+        if deck.records and not config.replayed:
+            key = find_key(answering)
+            if key is not None:
+                # A provider's error may quote it.
+                deck.learn({f"the key of {config.dspy_model}": key})
+            behind = _provider_lm(answering, key)
         super().__init__(
             lambda: deck.current(caller_now().session_id),
-            _provider_lm(answering) if deck.records and not config.replayed else None,
+            behind,
             identity=RecordedLM(
                 model=config.dspy_model,
                 params={name: value for name, value in config.params.items() if name not in CONNECTION_PARAMS},
@@ -72,8 +79,8 @@ def aliased(config: LMConfig, aliases: Mapping[str, str]) -> LMConfig:
     )
 
 
-def _provider_lm(config: LMConfig) -> Any:
-    connection = {"api_key": find_key(config), "api_base": config.api_base}
+def _provider_lm(config: LMConfig, key: str | None) -> Any:
+    connection = {"api_key": key, "api_base": config.api_base}
     return dspy.LM(
         config.dspy_model,
         cache=False,

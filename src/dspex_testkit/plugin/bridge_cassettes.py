@@ -18,6 +18,7 @@ from dspex_testkit.plugin.cassette_plans import CassettePlan, report_of
 
 if TYPE_CHECKING:
     from dspex_testkit.plugin.facade import BridgeFixture
+    from dspex_testkit.pool import BridgeClient
 
 
 class BridgeCassettes:
@@ -30,7 +31,7 @@ class BridgeCassettes:
     def __init__(self, plan: CassettePlan) -> None:
         self._plan = plan
         self._options = _sendable(plan)
-        self._in_use: list[tuple[BridgeFixture, str | None]] = []
+        self._in_use: dict[tuple[BridgeFixture, str | None], list[BridgeClient]] = {}
         self._left: set[str | None] = set()
         self._before: dict[Path, bytes | None] = {}
         self._errors: list[DSPexTestkitError] = []
@@ -42,7 +43,7 @@ class BridgeCassettes:
         Raises:
             DSPexTestkitError: It cannot be opened.
         """
-        if any(known is bridge and name == session_id for known, name in self._in_use):
+        if (bridge, session_id) in self._in_use:
             return
         plan = self._plan
         path = self._path(session_id)
@@ -53,9 +54,12 @@ class BridgeCassettes:
         # What was recorded before the session was forgotten belongs to the same test, and is replayed in order.
         mode = "new_episodes" if plan.asks and session_id in self._left and plan.mode != "verify" else plan.mode
         args: dict[str, Any] = {"name": plan.name_for(session_id), "mode": mode, **_session(session_id)}
+        given = []
         for client in each_of(bridge.client):
-            client.call("use_cassette", {**args, **self._options})
-        self._in_use.append((bridge, session_id))
+            given.append(client)
+            if client.call("use_cassette", {**args, **self._options})["shared"]:
+                break  # the other workers of the pool have it too
+        self._in_use[bridge, session_id] = given
 
     def leave(self, bridge: "BridgeFixture", session_id: str | None, *, every: bool) -> None:
         """End the use of a session's cassette, or of all, before the bridge forgets them.
@@ -83,8 +87,7 @@ class BridgeCassettes:
             raise (grave or self._errors)[0]
 
     def _eject(self, bridge: "BridgeFixture", session_id: str | None, *, passed: bool) -> None:
-        self._in_use.remove((bridge, session_id))
-        for client in each_of(bridge.client):
+        for client in self._in_use.pop((bridge, session_id)):
             try:
                 said = client.call("eject_cassette", {"passed": passed, **_session(session_id)})
             except RemoteCommandError as error:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,8 +13,7 @@ from typing import Any
 
 from dspex_testkit.errors import DSPexTestkitError, PoolError, UsageError
 from dspex_testkit.plugin.options import Mode
-from dspex_testkit.pool import BridgeClient, BridgePool, BridgeProcess, InProcessBridge, Launch, Spawner, Starter
-from dspex_testkit.pool.starting import StartedProcess
+from dspex_testkit.pool import BridgeClient, BridgePool, BridgeProcess, InProcessBridge, Launch, WarmStarter
 from dspex_testkit.runtime.setting_table import SETTINGS
 
 _RESET_TIMEOUT = 10.0
@@ -150,23 +149,6 @@ class BridgeSource:
         settings = load(environ=replace(plan, settings=here).environment).for_bridge()
         # Given as it is: in this process it may hold functions.
         return InProcessBridge(Bridge(replace(settings, default_lm=plan.settings.get("default_lm"))))
-
-
-class WarmStarter:
-    """Has workers forked from a warm host where this system can have one, and starts processes where it cannot."""
-
-    def __init__(self) -> None:
-        self._spawner: Starter = Spawner()
-
-    def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, stderr: int) -> StartedProcess:
-        """Start a bridge."""
-        if env.get("DSPEX_TESTKIT_HOST", "auto") != "off":
-            from dspex_testkit.runtime.host import start_worker
-            from dspex_testkit.runtime.host.place import Unavailable
-
-            with suppress(Unavailable):
-                return start_worker(argv, env=env, cwd=cwd, stderr=stderr)
-        return self._spawner.start(argv, env=env, cwd=cwd, stderr=stderr)
 
 
 def processes_of(client: BridgeClient) -> dict[str, BridgeProcess]:

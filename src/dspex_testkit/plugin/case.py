@@ -162,14 +162,16 @@ class Case:
         if not self.may_ask:
             told |= {"block_network": True, "allow_hosts": self.options.allow_hosts}
         told |= {**(mark.settings or {}), **(settings or {})}
+        from dspex_testkit.pool.warm import shares_state
         self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
         if mode == "inproc":
             self.use_dspy()
         count = workers or mark.workers or self.options.workers
         if self.cassettes is not None:
             told["cassettes"] = self.cassettes.plan.folder
-            # What several workers hear cannot be put in order, and callers without a session reach any of them.
-            count = 1 if self.cassettes.plan.asks else count
+            if self.cassettes.plan.asks and not shares_state(os.environ):
+                # Each worker would record on its own, and a cassette has one recorder.
+                count = 1
         client = self.source.lend(Plan(mode, count if mode == "pool" else 1, told))
         bridge = BridgeFixture(client, mode, keep_calls=self.keep_calls, cassettes=self.cassettes)
         self.bridges.append(bridge)

@@ -61,7 +61,7 @@ class CassettePlan:
         return "live" if self.level == "http" else "record" if self.asks else "replay"
 
     def name_for(self, session_id: str | None) -> str:
-        """The cassette of a bridge's session: one file each, because each session may run in another process."""
+        """The cassette of a bridge's session: one file each, so that each is found again by whichever process asks."""
         return self.name if session_id is None else f"{Path(self.name).with_suffix('')}.{_as_name(session_id)}.yaml"
 
 

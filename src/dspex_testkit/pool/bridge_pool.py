@@ -1,6 +1,7 @@
 """A pool of workers, as DSPex runs one."""
 
 import asyncio
+import secrets
 import threading
 import time
 from itertools import count
@@ -22,6 +23,8 @@ from dspex_testkit.pool.sessions import ANONYMOUS, SessionStore
 from dspex_testkit.pool.starting import Starter
 from dspex_testkit.pool.status import PoolStatus
 from dspex_testkit.protocol import Response
+
+_POOL = "DSPEX_TESTKIT_POOL"
 
 HEALTH_TIMEOUT = 5.0
 """Seconds that a monitor's ping may take."""
@@ -81,7 +84,7 @@ class BridgePool(BridgeClient):
         self.checkout_timeout = dialect.checkout_timeout if checkout_timeout is None else checkout_timeout
         self.endings: list[Ending] = []
         """How the workers ended that were there when the pool was stopped."""
-        self._launch = launch or Launch()
+        self._launch = _named(launch or Launch())
         self._starter = starter
         self._ids = count(1)
         self._opened = time.monotonic()
@@ -312,6 +315,12 @@ class BridgePool(BridgeClient):
             timeout=self.timeout,
             on_end=on_end,
         )
+
+
+def _named(launch: Launch) -> Launch:
+    """The launch with a name of the pool's own, so that a warm host keeps its state apart from other pools'."""
+    # A name from outside makes several pools share one state on purpose.
+    return launch if _POOL in launch.environment() else launch.with_env(**{_POOL: f"pool-{secrets.token_hex(4)}"})
 
 
 class _Caller(BridgeClient):

@@ -1,9 +1,26 @@
-"""Workers from a warm host, for whoever does not test how DSPex starts them."""
+"""Workers from a warm host, for whoever does not test how DSPex starts them.
 
+The host is the one part of the runtime that the harness knows, and only once it is wanted.
+"""
+
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dspex_testkit.pool.starting import Spawner, StartedProcess
+
+
+def shares_state(env: Mapping[str, str]) -> bool:
+    """Whether pool workers with these variables come from a warm host, and so share their pool's state."""
+    from dspex_testkit.runtime.host.place import Unavailable, find_place
+
+    if env.get("DSPEX_TESTKIT_HOST") == "off":
+        return False
+    try:
+        find_place(os.getpid())
+    except Unavailable:
+        return False
+    return True
 
 
 class WarmStarter:
@@ -23,7 +40,6 @@ class WarmStarter:
             WorkerStartError: There is no host, and the system refuses to start a process.
             UsageError: The command line runs no bridge.
         """
-        # The host is the one part of the runtime that the harness knows, and only once it is wanted.
         from dspex_testkit.runtime.host.direct import start_worker
         from dspex_testkit.runtime.host.place import Unavailable
 

@@ -152,6 +152,12 @@ SETTINGS = (
         60.0,
         "Seconds that a warm host stays without a bridge; it ends with whoever starts bridges all the same.",
     ),
+    Setting(
+        "pool",
+        kinds.text,
+        "default",
+        "Pool workers of one host with the same name here share their state; the harness gives each pool its own.",
+    ),
     Setting("config", kinds.text, None, f"The settings file, in place of {FILE_NAME} beside the launcher.", key=False),
     Setting(
         "python",

@@ -56,6 +56,7 @@ class Settings:
     allow_hosts: "tuple[str, ...]"
     host: str
     host_linger: float
+    pool: str
     config: "str | None"
     python: "str | None"
 

@@ -8,7 +8,6 @@ from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
-    from dspex_testkit.cassettes import CassetteOptions
 
 _OPTIONS = frozenset(
     {
@@ -36,14 +35,14 @@ def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
     name = args.text("name")
     if name is None:
         raise InvalidArgsError("Missing argument 'name': use_cassette wants a cassette such as 'my_app/my_test'")
-    cassette = bridge.lms.cassettes.use(args.session_id, name, args.text("mode"), options=_options(args))
-    return {"status": "in_use", "session_id": args.session_id, **cassette.report().to_dict()}
+    deck = bridge.lms.cassettes
+    report = deck.use(args.session_id, name, args.text("mode"), _options(args))
+    return {"status": "in_use", "session_id": args.session_id, "shared": deck.shared, **report.to_dict()}
 
 
-def _options(args: Args) -> "CassetteOptions | None":
-    given = args.mapping("options")
-    if not given:
-        return None
+def _options(args: Args) -> dict[str, Any]:
+    """The options, tried here: where the cassette is opened, nobody can tell whose mistake it was."""
+    given = dict(args.mapping("options") or {})
     from dspex_testkit.cassettes import cassette_options
 
     unknown = sorted(given.keys() - _OPTIONS)
@@ -52,9 +51,10 @@ def _options(args: Args) -> "CassetteOptions | None":
             f"use_cassette knows no option {unknown[0]!r}; the options are {', '.join(sorted(_OPTIONS))}"
         )
     try:
-        return cassette_options(**given)
+        cassette_options(**given)
     except (TypeError, re.error) as error:
         raise InvalidArgsError(f"The options of use_cassette cannot be used: {error}") from None
+    return given
 
 
 def eject_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:

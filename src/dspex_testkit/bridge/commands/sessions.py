@@ -13,12 +13,11 @@ _OPERATIONS: tuple[DataOperation, ...] = get_args(DataOperation)
 
 
 def cleanup_session(bridge: "Bridge", args: Args) -> dict[str, Any]:
-    """Forget a session: its programs, its LM, its data and its calls."""
+    """Forget a session: its programs, its LM, its data, its calls and the use of its cassette."""
     session_id = args.session_id
     if session_id is None:
         raise InvalidArgsError("Session ID required for cleanup")
     removed = bridge.store.drop_session(session_id)
-    bridge.lms.forget_cassette(session_id)
     return {"status": "cleaned", "session_id": session_id, "programs_removed": removed}
 
 

@@ -60,11 +60,9 @@ def reset_state(bridge: "Bridge", args: Args) -> dict[str, Any]:
     session_id = args.session_id
     if session_id is not None:
         programs = bridge.store.drop_session(session_id)
-        bridge.lms.forget_cassette(session_id)
         return {"status": "reset", "session_id": session_id, "programs_cleared": programs}
     commands, errors = bridge.command_count, bridge.error_count
     programs = bridge.store.reset()
-    bridge.lms.forget_cassettes()
     bridge.programs.clear()
     clear_workings()
     bridge.command_count = bridge.error_count = 0

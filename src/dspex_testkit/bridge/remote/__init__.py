@@ -3,6 +3,9 @@
     values     Python values as JSON and back: records, assignments, calls, keys included
     board      numbers in shared memory that say whether what a worker remembers still holds
     rules      which methods are answered from memory, which are told without waiting, which change what others see
+    link       the way to the store, and objects whose every method travels
+    memory     what a worker need not ask again
+    deck       the pool's cassettes as a worker sees them
     client     `RemoteStore`, the store as a worker sees it
     service    answers the workers' messages from a real store
 

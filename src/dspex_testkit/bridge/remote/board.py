@@ -25,10 +25,10 @@ class Board:
 
     @property
     def epoch(self) -> int:
-        """How often everything was forgotten."""
+        """How often some pool's state was forgotten."""
         return self._cells[_EPOCH]
 
-    def show(self, *, epoch: int) -> None:
-        """Say that something has changed."""
-        self._cells[_EPOCH] = epoch
+    def show(self, *, resets: int = 0) -> None:
+        """Say that something has changed, and whether a pool's state was forgotten."""
+        self._cells[_EPOCH] += resets
         self._cells[_GENERATION] += 1

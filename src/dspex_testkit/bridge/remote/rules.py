@@ -1,6 +1,6 @@
 """How methods of the store travel. One that is not named here is asked, and counts as a change: slow, but right."""
 
-LIVE = frozenset({"counters"})
+LIVE = frozenset({"counters", "deck"})
 """Give an object that stays with the store; its methods travel in turn."""
 
 REMEMBERED = frozenset({"get_program", "get_lm", "was_deleted", "find_lm", "named_lms", "has_budgets"})
@@ -25,6 +25,10 @@ UNNOTICED = (
         "next_index",
         "record_change",
         "clear",
+        "keep",
+        "learn",
+        "recorded_lm",
+        "take",
     }
 )
 """Change nothing that a worker remembers."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from dspex_testkit.bridge.remote import rules
 from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.values import pack, unpack
+from dspex_testkit.bridge.remote.values import describe, pack, unpack
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.protocol import codec
@@ -21,6 +21,7 @@ class StoreService:
     def __init__(self, store: StateStore, board: Board) -> None:
         self.store = store
         self._board = board
+        self._epoch = store.epoch
 
     def answer(self, call: list[Any]) -> bytes | None:
         """Do what a worker's message says.
@@ -40,7 +41,8 @@ class StoreService:
         except Exception as error:
             answer = {"error": _describe(error)}
         if method not in rules.UNNOTICED:
-            self._board.show(epoch=self.store.epoch)
+            resets, self._epoch = self.store.epoch - self._epoch, self.store.epoch
+            self._board.show(resets=resets)
         return codec.dumps(answer) if wait else None
 
     def _call(self, path: list[Any], method: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -61,10 +63,6 @@ def _public(target: Any, name: str) -> Any:
 
 
 def _describe(error: Exception) -> dict[str, Any]:
-    ours = isinstance(error, DSPexTestkitError)
-    return {
-        "class": type(error).__name__ if ours else "",
-        "message": error.message if isinstance(error, DSPexTestkitError) else f"the shared state failed: {error!r}",
-        "code": error.code if isinstance(error, DSPexTestkitError) else "internal_error",
-        "details": error.details if isinstance(error, DSPexTestkitError) else {},
-    }
+    if isinstance(error, DSPexTestkitError):
+        return describe(error)
+    return {"class": "", "message": f"the shared state failed: {error!r}", "code": "internal_error", "details": {}}

@@ -8,18 +8,21 @@ a message, because a name is looked up only within this package.
 import base64
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from dspex_testkit import errors
 from dspex_testkit.calls import ANY_SESSION
 from dspex_testkit.calls.journal import _AnySession
-from dspex_testkit.errors import LocalProtocolError
+from dspex_testkit.errors import DSPexTestkitError, LocalProtocolError
 
 _TAG = "$"
 _PACKAGE = "dspex_testkit."
@@ -65,6 +68,26 @@ def unpack(data: Any) -> Any:
     return data
 
 
+def describe(error: DSPexTestkitError) -> dict[str, Any]:
+    """An error of ours as JSON values."""
+    return {
+        "class": type(error).__name__,
+        "message": error.message,
+        "code": error.code,
+        "details": error.details,
+    }
+
+
+def rebuild(data: dict[str, Any]) -> DSPexTestkitError:
+    """The error that was described."""
+    kind = getattr(errors, data["class"], DSPexTestkitError)
+    error: DSPexTestkitError = kind.__new__(kind)
+    # Some classes are made from more than their message, which is all that travels.
+    DSPexTestkitError.__init__(error, data["message"], details=data["details"])
+    error.code = data["code"]  # type: ignore[misc]  # an error keeps its code wherever it is raised
+    return error
+
+
 _UNPACKERS: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "dict": lambda pairs: {unpack(key): unpack(item) for key, item in pairs},
@@ -75,6 +98,8 @@ _UNPACKERS: dict[str, Callable[[Any], Any]] = {
     "decimal": Decimal,
     "secret": SecretStr,
     "any_session": lambda _: ANY_SESSION,
+    "path": Path,
+    "error": rebuild,
 }
 
 
@@ -87,6 +112,10 @@ def _packer(kind: Any) -> Callable[[Any], list[Any]]:
         return lambda value: ["any_session", None]
     if issubclass(kind, Decimal):
         return lambda value: ["decimal", str(value)]
+    if issubclass(kind, PurePath):
+        return lambda value: ["path", os.fspath(value)]
+    if issubclass(kind, DSPexTestkitError):
+        return lambda value: ["error", describe(value)]
     if issubclass(kind, bytes):
         return lambda value: ["bytes", base64.b64encode(value).decode("ascii")]
     if issubclass(kind, set | frozenset):

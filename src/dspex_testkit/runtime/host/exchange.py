@@ -1,5 +1,7 @@
 """The host's end of the workers' `RemoteStore` connections: messages in the order in which they were sent.
 
+Each pool has a store of its own; a worker's first message names its pool.
+
 Whoever has an answer from one worker may ask another one what came of it, so what the first told must be done before
 the second is answered, although they come on connections of their own and nobody waited. Each message says when it
 was sent, by the one clock of the machine; the exchange reads all connections, and serves what is old enough that
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _READ_SIZE = 1 << 18
+_MOST_POOLS = 32
+"""Beyond these, pools without a worker are forgotten, the one longest without a new worker first."""
 
 
 class Line:
@@ -33,6 +37,7 @@ class Line:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.service: StoreService | None = None
         self._decoder = FrameDecoder(LARGEST_SIZE)
         self._outbox = bytearray()
 
@@ -69,7 +74,7 @@ class Line:
 
 
 class Exchange:
-    """Serves one store to many workers.
+    """Serves each pool's store to its workers.
 
     Args:
         board: Tells the workers of changes.
@@ -79,7 +84,7 @@ class Exchange:
     def __init__(self, board: Board, poll: select.poll) -> None:
         self._board = board
         self._poll = poll
-        self._service: StoreService | None = None
+        self._services: dict[str, StoreService] = {}
         self._lines: dict[int, Line] = {}
         self._unserved: list[tuple[int, int, Any]] = []
 
@@ -94,13 +99,20 @@ class Exchange:
         self._lines[connection.fileno()] = Line(connection)
         self._poll.register(connection, select.POLLIN)
 
-    def remove(self, connection: socket.socket) -> None:
-        """Do what a worker that has ended said last, and listen no more."""
+    def remove(self, connection: socket.socket, *, orderly: bool) -> None:
+        """Do what a worker that has ended said last, and listen no more.
+
+        Args:
+            connection: Of the worker.
+            orderly: It was let go. What the last one of a pool leaves open then, nobody will come back for.
+        """
         self.serve([connection.fileno()])
         while self._unserved:
             self.serve([])
         self._poll.unregister(connection)
-        del self._lines[connection.fileno()]
+        service = self._lines.pop(connection.fileno()).service
+        if orderly and service is not None and not self._is_served(service):
+            service.store.close()
 
     def serve(self, ready: "Iterable[int]") -> None:
         """Read everything, and answer what was sent before the reading of the ready ones had ended.
@@ -134,10 +146,21 @@ class Exchange:
 
     def _answer(self, fd: int, message: "Any") -> None:
         _, *call = message
-        if self._service is None or len(call) == 1:
-            if self._service is None:
-                # The pool's first worker says how long its sessions live and how much its journal keeps.
-                self._service = StoreService(InProcessStore(**call[0]), self._board)
-            return
-        if (answer := self._service.answer(call)) is not None:
+        line = self._lines[fd]
+        if line.service is None:
+            line.service = self._join(*call)
+        elif (answer := line.service.answer(call)) is not None:
             self._send(fd, encode_frame(answer))
+
+    def _join(self, pool: str, kept: "dict[str, Any]") -> StoreService:
+        """The store of a pool; its first worker says how long sessions live and how much the journal keeps."""
+        service = self._services.pop(pool, None) or StoreService(InProcessStore(**kept), self._board)
+        idle = [name for name, other in self._services.items() if not self._is_served(other)]
+        for name in idle[: max(0, len(self._services) + 1 - _MOST_POOLS)]:
+            self._services.pop(name).store.close()
+        # The one that had a new worker last stands last.
+        self._services[pool] = service
+        return service
+
+    def _is_served(self, service: StoreService) -> bool:
+        return any(line.service is service for line in self._lines.values())

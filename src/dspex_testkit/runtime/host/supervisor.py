@@ -182,8 +182,8 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         """Take leave of a worker that has ended, and tell its launcher how."""
-        self._exchange.remove(child.state)
         status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        self._exchange.remove(child.state, orderly=status == 0)
         del self._children[child.pid]
         end_leftovers(child.pid, known=self._children)
         say(child.launcher, exit=128 - status if status < 0 else status)

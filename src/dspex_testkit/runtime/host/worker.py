@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Never
 
 from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.client import Link, RemoteStore
+from dspex_testkit.bridge.remote.client import RemoteStore
+from dspex_testkit.bridge.remote.link import Link
 from dspex_testkit.protocol import encode_frame
 from dspex_testkit.runtime.arguments import Arguments
 from dspex_testkit.runtime.host.messages import HandOver
@@ -81,6 +82,6 @@ def _replace_environment(environment: Mapping[str, str]) -> None:
 
 def _open_store(state: socket.socket, board: Board, settings: Settings) -> RemoteStore:
     kept = {"session_ttl": settings.session_ttl, "journal_size": settings.journal_size}
-    state.sendall(encode_frame(json.dumps([[time.monotonic_ns(), kept]]).encode("ascii")))
+    state.sendall(encode_frame(json.dumps([[time.monotonic_ns(), settings.pool, kept]]).encode("ascii")))
     # It has to be asked now and then, or it would believe that a busy session is not in use.
     return RemoteStore(Link(state, lost=lambda: leave(1)), board, remembered_for=min(1.0, settings.session_ttl / 4))

@@ -1,0 +1,124 @@
+"""What a bridge and its LMs need of cassettes, whichever process they are open in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.report import CassetteReport
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a cassette has for a request, with what is to be known of the cassette."""
+
+    path: Path
+    mode: RecordMode
+    realtime: bool
+    """Streams are replayed at the pace at which they came."""
+    interaction: Interaction | None
+    """The recording that answers; None where the LM is to be asked."""
+
+
+class CassetteInUse(Protocol):
+    """A cassette, for the length of one call."""
+
+    decoded: dict[int, Any]
+    """What an engine made of an interaction, by its `id`; so that it is made once."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def mode(self) -> RecordMode:
+        """What is done with it."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The file's name, for people."""
+        ...
+
+    @property
+    def realtime(self) -> bool:
+        """Whether streams are replayed at the pace at which they came."""
+        ...
+
+    def now(self) -> datetime:
+        """The clock."""
+        ...
+
+    def find(self, request: dict[str, Any]) -> Interaction | None:
+        """The recording that answers a request; None where the LM is to be asked.
+
+        Raises:
+            CassetteError: Neither is possible.
+        """
+        ...
+
+    def keep(self, interaction: Interaction) -> None:
+        """Take in what the LM answered.
+
+        Raises:
+            CassetteError: It cannot be kept.
+        """
+        ...
+
+    def introduce(self, lm: RecordedLM) -> None:
+        """Remember what an LM that is recorded can do."""
+        ...
+
+    def recorded_lm(self, model: str | None = None) -> RecordedLM | None:
+        """What is known of the LM of this model."""
+        ...
+
+
+class Deck(Protocol):
+    """The cassettes of the sessions of a bridge, or of a pool's bridges."""
+
+    @property
+    def records(self) -> bool:
+        """Whether an LM may be asked."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes have their cassettes here too."""
+        ...
+
+    def learn(self, secrets: Mapping[str, str]) -> None:
+        """Know what must be in no recording: values, by names that may be shown."""
+        ...
+
+    def use(
+        self, session_id: str | None, name: str, mode: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> CassetteReport:
+        """Have a session play, or record, a named cassette.
+
+        Raises:
+            CassetteError: It cannot be opened, or the session has one already.
+            UsageError: The mode or an option is none, or needs an LM that may not be asked.
+        """
+        ...
+
+    def eject(self, session_id: str | None, *, passed: bool) -> CassetteReport:
+        """End the use of a named cassette, and keep what was recorded if the test passed.
+
+        Raises:
+            CassetteError: There is none, or what was recorded cannot be kept.
+        """
+        ...
+
+    def current(self, session_id: str | None) -> CassetteInUse:
+        """The cassette of a session, for one call.
+
+        Raises:
+            CassetteError: It cannot be opened.
+        """
+        ...
