@@ -48,3 +48,29 @@ def test_without_a_host_a_process_is_started() -> None:
     """The same starter does both."""
     with BridgeProcess(ALONE, dialect=V2, starter=WarmStarter()) as process:
         assert process.call("ping")["status"] == "ok"
+
+
+def test_pools_of_one_process_share_nothing(pool: BridgePool) -> None:
+    """Though their workers come from one host; what one forgets, the other still has."""
+    create = {"id": "p", "signature": "question -> answer"}
+    pool.call("create_program", create)
+    pool.call("configure_lm", {"provider": "mock", "model": "ours"})
+    with BridgePool(1, launch=MOCKED, dialect=patient(V2), starter=WarmStarter()) as other:
+        assert other.call("list_programs")["programs"] == []
+        assert other.call("get_lm")["lm"] is None
+        other.call("create_program", create)
+        other.call("reset_state")
+
+    assert [program["id"] for program in pool.call("list_programs")["programs"]] == ["p"]
+    assert pool.call("get_lm")["lm"]["model"] == "ours"
+
+
+def test_pools_that_are_given_one_name_share_their_state(pool: BridgePool) -> None:
+    """For whoever wants it so."""
+    named = MOCKED.with_env(DSPEX_TESTKIT_POOL="ours")
+    with (
+        BridgePool(1, launch=named, dialect=patient(V2), starter=WarmStarter()) as one,
+        BridgePool(1, launch=named, dialect=patient(V2), starter=WarmStarter()) as other,
+    ):
+        one.call("create_program", {"id": "p", "signature": "question -> answer"})
+        assert [program["id"] for program in other.call("list_programs")["programs"]] == ["p"]
