@@ -57,7 +57,7 @@ def test_pools_of_one_process_share_nothing(pool: BridgePool) -> None:
     pool.call("configure_lm", {"provider": "mock", "model": "ours"})
     with BridgePool(1, launch=MOCKED, dialect=patient(V2), starter=WarmStarter()) as other:
         assert other.call("list_programs")["programs"] == []
-        assert other.call("get_lm")["lm"] is None
+        assert other.call("get_lm")["lm"]["scope"] == "default"
         other.call("create_program", create)
         other.call("reset_state")
 
