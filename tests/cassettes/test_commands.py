@@ -194,9 +194,11 @@ def suite(tmp_path: Path, target: Target) -> list[str]:
 def test_recording_a_command_keeps_what_its_bridges_asked(
     tmp_path: Path, suite: list[str], target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two bridge processes of one session end up in one cassette, which then replays without the provider."""
+    """All bridge processes of one session end up in one cassette, a pool's in its order, and it replays without them."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     folder = tmp_path / "recorded"
+    ask(two, "pooled", "2+3")
+    ask(three, "pooled", "2+2")
     assert main(["record", "--cassettes", str(folder), "--", *suite, "0"]) == 0
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == [
         "shared.yaml",
@@ -221,7 +223,13 @@ def test_a_command_that_fails_keeps_nothing(
 
 
 def test_a_command_that_records_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        "pooled.yaml",
     """A green run without a recording did not do what was asked."""
     assert main(["record", "--cassettes", str(tmp_path / "c"), "--", sys.executable, "-c", "pass"]) == 2
     assert "no bridge recorded anything" in capsys.readouterr().err
     assert main(["record", "--cassettes", str(tmp_path / "c")]) == 2
+    pooled = [
+        str(interaction["request"])
+        for interaction in yaml.safe_load((folder / "pooled.yaml").read_text())["interactions"]
+    ]
+    assert ["2+3" in asked for asked in pooled] == [True, False]

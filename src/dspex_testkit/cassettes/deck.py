@@ -201,7 +201,7 @@ class CassetteDeck:
         options = replace(self._options({}), write_through=True)
         if self.settings.staging is not None and self.records:
             # A session may be forgotten and begun again, and several decks may have one of the same name.
-            part = f"{path.stem}~{os.getpid()}-{id(self):x}-{next(self._parts)}.yaml"
+            part = f"{path.stem}~{os.getpid()}-{id(self):x}-{next(self._parts):06}.yaml"
             options = replace(options, write_to=Path(self.settings.staging) / part)
         return OpenCassette(path, self.mode, options)
 
