@@ -106,6 +106,27 @@ def test_verify_asks_again_and_changes_nothing(
     assert recorded.read_bytes() == before
 
 
+def test_verify_asks_again_what_http_cassettes_hold(
+    tmp_path: Path, target: Target, ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Traffic is asked again as the LM calls that it is; what is none is named."""
+    monkeypatch.setenv("OPENAI_API_KEY", target.api_key)
+    raw = tmp_path / "raw.yaml"
+    with cassettes.http_cassette(raw, record_mode="once"):
+        ask(target.lm(), "2+2")
+    record = yaml.safe_load(raw.read_text())
+    stranger = {**record["interactions"][0], "request": {"method": "GET", "uri": "https://llm.test/v1/models"}}
+    raw.write_text(yaml.safe_dump({**record, "interactions": [stranger, *record["interactions"]]}))
+    before = raw.read_bytes()
+    arguments = ["cassettes", "verify", str(raw), "--api-base", target.api_base]
+    assert main(arguments) == 0
+    assert "not verified: " in capsys.readouterr().err
+    target.configure(spec={"responses": {"2+2": "IV"}})
+    assert main(arguments) == 1
+    assert "text: interaction 1: the wording differs" in capsys.readouterr().out
+    assert raw.read_bytes() == before
+
+
 def test_convert_writes_beside_and_does_not_overwrite(tmp_path: Path, target: Target, ask: Ask) -> None:
     """The output is NAME.lm.yaml; a second time only with --force."""
     raw = tmp_path / "raw.yaml"
@@ -172,9 +193,12 @@ def ask(client, session, question):
     client.call("create_program", {{"id": "qa", "signature": "question -> answer", "session_id": session}})
     run = {{"program_id": "qa", "session_id": session, "inputs": {{"question": question}}}}
     print(client.call("execute_program", run)["answer"])
-with Process() as one, Process(mode="pool-worker", worker_id="w2") as two:
+worker = dict(mode="pool-worker")
+with Process() as one, Process(worker_id="w2", **worker) as two, Process(worker_id="w3", **worker) as three:
     ask(one, "shared", "2+2")
     ask(two, "shared", "2+3")
+    ask(two, "pooled", "2+3")
+    ask(three, "pooled", "2+2")
     one.call("use_cassette", {{"session_id": "named", "name": "suite/named"}})
     ask(one, "named", "2+2")
     one.call("eject_cassette", {{"session_id": "named", "passed": status == 0}})
@@ -197,14 +221,18 @@ def test_recording_a_command_keeps_what_its_bridges_asked(
     """All bridge processes of one session end up in one cassette, a pool's in its order, and it replays without them."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     folder = tmp_path / "recorded"
-    ask(two, "pooled", "2+3")
-    ask(three, "pooled", "2+2")
     assert main(["record", "--cassettes", str(folder), "--", *suite, "0"]) == 0
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == [
+        "pooled.yaml",
         "shared.yaml",
         "suite/named.yaml",
     ]
     assert len(yaml.safe_load((folder / "shared.yaml").read_text())["interactions"]) == 2
+    pooled = [
+        str(interaction["request"])
+        for interaction in yaml.safe_load((folder / "pooled.yaml").read_text())["interactions"]
+    ]
+    assert ["2+3" in asked for asked in pooled] == [True, False]
     asked = len(target.calls)
     assert target.api_key not in (folder / "shared.yaml").read_text()
     assert main(["record", "--cassettes", str(folder), "--", *suite, "0"]) == 0
@@ -223,13 +251,7 @@ def test_a_command_that_fails_keeps_nothing(
 
 
 def test_a_command_that_records_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        "pooled.yaml",
     """A green run without a recording did not do what was asked."""
     assert main(["record", "--cassettes", str(tmp_path / "c"), "--", sys.executable, "-c", "pass"]) == 2
     assert "no bridge recorded anything" in capsys.readouterr().err
     assert main(["record", "--cassettes", str(tmp_path / "c")]) == 2
-    pooled = [
-        str(interaction["request"])
-        for interaction in yaml.safe_load((folder / "pooled.yaml").read_text())["interactions"]
-    ]
-    assert ["2+3" in asked for asked in pooled] == [True, False]

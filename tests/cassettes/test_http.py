@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import dspy
 import pytest
 import vcr
 import yaml
+from dspy.utils.exceptions import AdapterParseError
 
 from dspex_testkit import cassettes
 from dspex_testkit.errors import (
+    CassetteDriftError,
     CassetteFormatError,
     CassetteNotFoundError,
     NoMatchingInteractionError,
     NothingRecordedError,
-    UsageError,
 )
 from dspex_testkit.simulator import ProviderSimulator
 
@@ -152,7 +154,7 @@ def test_vcrpy_itself_reads_and_plays_it(path: Path, simulator: ProviderSimulato
 
 
 def test_modes_are_those_of_lm_cassettes(path: Path, simulator: ProviderSimulator) -> None:
-    """None needs a file, rewrite starts anew, nothing recorded is an error, verify belongs to LM calls."""
+    """None and verify need a file, rewrite starts anew, nothing recorded is an error."""
     lm = live(simulator, "lm15")
     with pytest.raises(CassetteNotFoundError), cassettes.http_cassette(path):
         pass
@@ -166,7 +168,8 @@ def test_modes_are_those_of_lm_cassettes(path: Path, simulator: ProviderSimulato
     with cassettes.http_cassette(path, record_mode="rewrite"):
         ask(lm, "stream")
     assert len(yaml.safe_load(path.read_text())["interactions"]) == 1
-    with pytest.raises(UsageError, match="verif"), cassettes.http_cassette(path, record_mode="verify"):
+    path.unlink()
+    with pytest.raises(CassetteNotFoundError), cassettes.http_cassette(path, record_mode="verify"):
         pass
 
 
@@ -194,3 +197,86 @@ def test_the_levels_are_not_mixed_up(path: Path, simulator: ProviderSimulator) -
         ask(live(simulator, "lm15"))
     with pytest.raises(CassetteFormatError, match="cassettes convert"):
         cassettes.replay(path)
+
+
+def verify(path: Path, lm: dspy.LM, question: str = "2+2", **options: Any) -> str:
+    """Ask in mode verify; what the block says of drift."""
+    try:
+        with (
+            cassettes.http_cassette(path, record_mode="verify", **options),
+            suppress(dspy.LMError, AdapterParseError),
+        ):
+            ask(lm, question)
+    except CassetteDriftError as error:
+        return error.message
+    return "the same"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("model", MODELS)
+def test_verify_asks_the_provider_and_compares_by_the_rules_of_lm_calls(path: Path, stack: str, model: str) -> None:
+    """Status, shape, model and wording, by severity; the file stays as it was."""
+    with ProviderSimulator() as simulator:
+        target = simulator.target(model, spec={"responses": {"2+2": "4", "2+3": "5"}})
+        lm = target.lm(engine=stack)
+        with cassettes.http_cassette(path, record_mode="once"):
+            ask(lm)
+        before = path.read_bytes()
+        assert verify(path, lm) == "the same"
+        assert "schema: unrecorded: the program asks what was never recorded" in verify(path, lm, "2+3")
+        target.configure(spec={"responses": {"2+2": "four"}})
+        assert "text: interaction 0: the wording differs" in verify(path, lm)
+        assert verify(path, lm, fail_on="parameters") == "the same"
+        assert verify(path, lm, comparator=lambda recorded, live: True) == "the same"
+        target.configure(spec={"default": {"$completion": "no fields at all"}})
+        assert "schema: interaction 0: the answer's shape was" in verify(path, lm)
+        target.configure(faults=["rate_limit"])
+        assert "schema: interaction 0: the status was 200, is 429" in verify(path, lm)
+    assert path.read_bytes() == before
+
+
+def test_other_traffic_is_compared_as_json(path: Path, simulator: ProviderSimulator) -> None:
+    """Embeddings are no LM calls: their shape and their values count."""
+    target = simulator.target("openai/text-embedding-3-small")
+
+    def embed(mode: str, **more: Any) -> None:
+        connection = {"api_base": target.api_base, "api_key": target.api_key, "caching": False}
+        with cassettes.http_cassette(path, record_mode=mode):
+            dspy.Embedder(target.model, **connection, **more)(["some text"])
+
+    embed("once")
+    embed("verify")
+    text = path.read_text()
+    path.write_text(text.replace('"object": "embedding"', '"object": "embedded"'))
+    with pytest.raises(CassetteDriftError, match="text: interaction 0: the body differs"):
+        embed("verify")
+    path.write_text(text.replace('"object": "embedding",', ""))
+    with pytest.raises(CassetteDriftError, match="schema: interaction 0: the body's shape was"):
+        embed("verify")
+
+
+def test_verifying_nothing_is_an_error(path: Path, simulator: ProviderSimulator) -> None:
+    """A green run that asked nobody proved nothing."""
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(live(simulator, "lm15"))
+    with pytest.raises(NothingRecordedError, match="verified"), cassettes.http_cassette(path, record_mode="verify"):
+        pass
+
+
+def test_each_recording_is_compared_once(path: Path, simulator: ProviderSimulator) -> None:
+    """Equal requests are compared in recorded order, and what was not asked is told."""
+    lm = live(simulator, "lm15")
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(lm)
+        ask(lm, "stream")
+
+    def again(times: int, **options: Any) -> tuple[int, ...]:
+        with cassettes.http_cassette(path, record_mode="verify", **options) as cassette:
+            for _ in range(times):
+                ask(lm)
+        return cassette.report().unplayed
+
+    assert again(1) == (1,)
+    with pytest.raises(CassetteDriftError, match="unrecorded"):
+        again(2)
+    assert again(2, allow_playback_repeats=True) == (1,)

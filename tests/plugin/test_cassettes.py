@@ -404,6 +404,30 @@ def test_recordings_are_compared_with_the_provider(pytester: pytest.Pytester, ta
     pytester.runpytest_inprocess().assert_outcomes(passed=2)
 
 
+def test_http_traffic_is_compared_with_the_provider(pytester: pytest.Pytester, target: Target) -> None:
+    """`verify` means the same at the HTTP level."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.lm_cassette(level="http")
+        def test_it(ask):
+            ask("2+2")
+        """
+    )
+    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(passed=1)
+
+    same = pytester.runpytest_inprocess("--lm-record-mode=verify")
+    target.configure(spec={"responses": {"2+2": "four"}})
+    drifted = pytester.runpytest_inprocess("--lm-record-mode=verify")
+
+    same.assert_outcomes(passed=1)
+    same.stdout.fnmatch_lines(["1 cassette: 0 played, 0 recorded, 1 verified"])
+    drifted.assert_outcomes(passed=1, errors=1)
+    drifted.stdout.fnmatch_lines(["*test_it.yaml no longer says what the provider says*", "drift: *wording differs*"])
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
 def test_old_recordings_warn_or_fail(pytester: pytest.Pytester, target: Target) -> None:
     """As `--lm-stale` says, and the run's summary names them."""
     pytester.makepyfile(

@@ -184,9 +184,12 @@ def _verify(options: argparse.Namespace) -> int:
     from dspex_testkit.cassettes.verifying import verify_file
 
     least = Severity.of(options.fail_on)
-    found: dict[str, list[Drift]] = {}
+    found: dict[str, tuple[Drift, ...]] = {}
     for path in _files(options.paths):
-        found[str(path)] = verify_file(path, model=options.model, api_base=options.api_base)
+        verified = verify_file(path, model=options.model, api_base=options.api_base)
+        found[str(path)] = verified.drifts
+        for line in verified.skipped:
+            print(f"not verified: {line}", file=sys.stderr)
         if not options.json:
             for drift in found[str(path)]:
                 print(f"{path}: {drift}\n  - {drift.recorded[:200]!r}\n  + {drift.live[:200]!r}")

@@ -22,6 +22,8 @@ class Conversion:
     document: Document
     skipped: tuple[str, ...]
     """What was left out, and why; one line each."""
+    positions: tuple[int, ...]
+    """Where each of the document's interactions stood in the file."""
 
 
 def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
@@ -33,11 +35,11 @@ def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
     record = read_record(path)
     if level_of(record) == "lm":
         raise CassetteFormatError(f"{path} holds LM calls already", details={"path": str(path)})
-    readings: list[Reading] = []
+    readings: dict[int, Reading] = {}
     skipped: list[str] = []
     for position, item in enumerate(record["interactions"]):
         try:
-            readings.append(read_exchange(Exchange.from_record(item)))
+            readings[position] = read_exchange(Exchange.from_record(item))
         except CassetteFormatError as error:
             skipped.append(f"{path}: interactions[{position}]: {error.message}")
     if not readings:
@@ -47,8 +49,12 @@ def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
             details={"path": str(path), "skipped": skipped},
         )
     clean = redactor or Redactor()
-    interactions = (_clean(interaction, clean) for reading in readings for interaction in reading.interactions)
-    return Conversion(Document(tuple(interactions), tuple(_lms(readings))), tuple(skipped))
+    found = [(position, each) for position, reading in readings.items() for each in reading.interactions]
+    return Conversion(
+        Document(tuple(_clean(each, clean) for _, each in found), tuple(_lms(list(readings.values())))),
+        tuple(skipped),
+        tuple(position for position, _ in found),
+    )
 
 
 def _clean(interaction: Interaction, redactor: Redactor) -> Interaction:

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.errors import UsageError
+from dspex_testkit.errors import CassetteDriftError, NothingRecordedError, UsageError
 
 Comparator = Callable[[str, str], bool]
 """Whether two answers' texts, the recorded one first, say the same."""
@@ -96,6 +97,33 @@ def unrecorded(live: Interaction) -> Drift:
     return Drift(Severity.SCHEMA, "the program asks what was never recorded", "", live.text)
 
 
+def refuse_drift(drifts: Sequence[Drift], *, least: Severity, path: Path, asked: bool) -> None:
+    """End mode `verify`.
+
+    Args:
+        drifts: What was found.
+        least: The least drift that fails.
+        path: The cassette.
+        asked: Whether anything was compared.
+
+    Raises:
+        NothingRecordedError: Nothing was.
+        CassetteDriftError: The provider answers otherwise.
+    """
+    if not asked and not drifts:
+        raise NothingRecordedError(
+            f"{path} was to be verified, and no LM was called through it", details={"path": str(path)}
+        )
+    grave = [found for found in drifts if found.severity >= least]
+    if grave:
+        lines = "\n".join(f"  {found}" for found in grave)
+        raise CassetteDriftError(
+            f"{path} no longer says what the provider says:\n{lines}\n  Record it again with "
+            "record_mode='rewrite' where the change is welcome.",
+            details={"path": str(path), "drifts": [str(found) for found in grave]},
+        )
+
+
 def _parts(response: dict[str, Any]) -> list[dict[str, Any]]:
     return list(response.get("message", {}).get("parts", []))
 
@@ -120,14 +148,15 @@ def _fields(text: str) -> str:
     except ValueError:
         names = [match.group(1) or match.group(2) for match in _SECTION.finditer(text)]
         return f"[{', '.join(names)}]" if names else ""
-    return _keys(value)
+    return keys_of(value)
 
 
-def _keys(value: Any) -> str:
+def keys_of(value: Any) -> str:
+    """The shape of a JSON value: its keys and types, lists by their first item."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_keys(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ", ".join(f"{key}: {keys_of(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, list):
-        return f"[{_keys(value[0])}]" if value else "[]"
+        return f"[{keys_of(value[0])}]" if value else "[]"
     return type(value).__name__
 
 

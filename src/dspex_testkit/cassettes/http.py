@@ -22,18 +22,20 @@ from vcr.serialize import deserialize, serialize
 from dspex_testkit.cassettes import yaml_text
 from dspex_testkit.cassettes.api import cassette_options
 from dspex_testkit.cassettes.document import level_of, parse_record
+from dspex_testkit.cassettes.drift import Comparator, Drift, refuse_drift
 from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only, write_atomically
 from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML
+from dspex_testkit.cassettes.http_verifying import Verification
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.native_stub import native_patches
 from dspex_testkit.cassettes.nearest import differences
+from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.errors import (
     CassetteFormatError,
     CassetteNotFoundError,
     NoMatchingInteractionError,
     NothingRecordedError,
-    UsageError,
 )
 from dspex_testkit.mock_lm.failures import as_lm_error
 
@@ -43,6 +45,7 @@ _FOR_VCR = {
     RecordMode.NEW_EPISODES: VCRMode.NEW_EPISODES,
     RecordMode.ALL: VCRMode.ALL,
     RecordMode.REWRITE: VCRMode.ALL,
+    RecordMode.VERIFY: VCRMode.ALL,
 }
 
 
@@ -53,14 +56,54 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
     tries again and again. A refused request (status 400) comes out at once, with the whole message.
     """
 
-    def __init__(self, *, filters: HTTPFilters, rerecord: str | None, **options: Any) -> None:
+    def __init__(self, *, mode: RecordMode, filters: HTTPFilters, rerecord: str | None, **options: Any) -> None:
         super().__init__(**options)
         self.custom_patches: Any = native_patches(self)
+        self.mode = mode
         self.filters = filters
         self.rerecord = rerecord
         self.misses: list[NoMatchingInteractionError] = []
-        self.asked_live = 0
         self._turn = threading.RLock()
+        self._stored = 0
+        self._verification: Verification | None = None
+
+    def begin(self, comparator: Comparator) -> None:
+        """Say that the file is loaded; what is appended from now on comes from the provider."""
+        self._stored = len(self)
+        if self.mode is RecordMode.VERIFY:
+            self._verification = Verification(
+                self.data, same=self.filters.same, comparator=comparator, repeats=self.allow_playback_repeats
+            )
+
+    @property
+    def asked_live(self) -> int:
+        """How many requests the provider has answered."""
+        return len(self) - self._stored
+
+    @property
+    def drifts(self) -> tuple[Drift, ...]:
+        """Where the provider answers otherwise, in mode `verify`."""
+        return () if self._verification is None else tuple(self._verification.drifts)
+
+    def report(self) -> CassetteReport:
+        """What came of it so far."""
+        if self._verification is not None:
+            used = self._verification.compared
+        else:
+            used = {position for position in range(self._stored) if self.play_counts[position]}
+        asks_for_all = self.mode in (RecordMode.ALL, RecordMode.REWRITE)
+        return CassetteReport(
+            path=Path(str(self._path)),
+            mode=self.mode,
+            interactions=self._stored,
+            played=self.play_count,
+            recorded=self.asked_live if self.mode.may_write else 0,
+            unplayed=() if asks_for_all else tuple(sorted({*range(self._stored)} - used)),
+            misses=tuple(self.misses),
+            drifts=self.drifts,
+            stale=None,
+            committed=False,
+        )
 
     def answer(self, request: VCRRequest) -> dict[str, Any] | None:
         """The recorded response; None where the provider is to be asked. For clients that are ours to patch.
@@ -99,8 +142,9 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
     def append(self, request: VCRRequest, response: dict[str, Any]) -> None:
         """Keep a response of the provider."""
         with self._turn:
-            self.asked_live += 1
             super().append(request, response)
+            if self._verification is not None:
+                self._verification.meet(*self.data[-1])
 
     def _miss(self, request: VCRRequest) -> NoMatchingInteractionError:
         asked = self.filters.request(request)
@@ -137,7 +181,7 @@ class _Drawer:
 
     def load_cassette(self, path: str, serializer: ReadableYAML) -> Any:
         file = Path(path)
-        if self.mode is RecordMode.REWRITE or (self.mode is not RecordMode.NONE and not file.exists()):
+        if self.mode is RecordMode.REWRITE or (self.mode.may_write and not file.exists()):
             raise VCRNotFoundError
         text = read_bytes(file)
         if level_of(parse_record(text, file)) == "lm":
@@ -164,22 +208,21 @@ def http_cassette(
 
     Args:
         path: The file.
-        record_mode: One of none, once, new_episodes, all, rewrite.
+        record_mode: One of none, once, new_episodes, all, rewrite, verify.
         canonical_host: Replaces every host; None keeps them.
         allow_playback_repeats: Play recordings more than once.
-        options: As of `cassette_options`, as far as they concern requests and secrets.
+        options: As of `cassette_options`, as far as they concern requests, secrets and drift.
 
     Raises:
         CassetteError: It cannot be opened or written, a miss was swallowed, or nothing was recorded.
+        CassetteDriftError: In mode `verify`, the provider answers otherwise.
         UsageError: The mode or an option cannot be used.
     """
     file, mode = Path(path).resolve(), RecordMode.of(record_mode)
-    if mode is RecordMode.VERIFY:
-        raise UsageError("HTTP traffic is not verified; verify LM calls, or record anew with record_mode='rewrite'")
     settings = cassette_options(**options)
     filters = HTTPFilters(settings.redactor, settings.rules, canonical_host)
     existed = file.exists()
-    if not existed and mode is RecordMode.NONE:
+    if not existed and mode in (RecordMode.NONE, RecordMode.VERIFY):
         raise CassetteNotFoundError(f"There is no cassette {file}; record it with record_mode='once'")
     recorder = None
     if mode.may_write and not (mode is RecordMode.ONCE and existed):
@@ -198,13 +241,14 @@ def http_cassette(
         "serializer": ReadableYAML(file),
         "allow_playback_repeats": allow_playback_repeats,
         "record_on_exception": False,
+        "mode": mode,
         "filters": filters,
         "rerecord": settings.rerecord,
     }
     merged.pop("path_transformer", None)
     try:
         with HTTPCassette.use(**merged) as cassette:
-            cassette.asked_live = 0  # loading a file goes through `append` too
+            cassette.begin(settings.comparator)
             try:
                 yield cassette
             except Exception as error:
@@ -214,6 +258,9 @@ def http_cassette(
                 raise
         if cassette.misses:
             raise cassette.misses[0]
+        if mode is RecordMode.VERIFY:
+            asked = bool(cassette.asked_live)
+            refuse_drift(cassette.drifts, least=settings.fail_on, path=file, asked=asked)
         if recorder is not None and not cassette.asked_live and (mode.asks_always or not existed):
             raise NothingRecordedError(f"{file} was to be recorded, and nothing was sent", details={"path": str(file)})
         if drawer.pending is not None and recorder is not None:

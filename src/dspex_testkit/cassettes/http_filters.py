@@ -61,6 +61,13 @@ class HTTPFilters:
         left, right = self.comparable(asked.body), self.comparable(recorded.body)
         assert left == right, f"asked {_short(left)}, recorded {_short(right)}"
 
+    def same(self, asked: VCRRequest, recorded: VCRRequest) -> bool:
+        """Whether two filtered requests are the same one, whoever was asked."""
+        left, right = urlsplit(asked.uri), urlsplit(recorded.uri)
+        return (asked.method, left.path, left.query) == (recorded.method, right.path, right.query) and bool(
+            self.comparable(asked.body) == self.comparable(recorded.body)
+        )
+
     def comparable(self, body: Any) -> Any:
         """What counts of a body."""
         value = _parsed(body)

@@ -21,7 +21,7 @@ from dspex_testkit.cassettes.nearest import miss
 from dspex_testkit.cassettes.redaction import Filter, Redactor
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
-from dspex_testkit.errors import CassetteDriftError, CassetteError, NothingRecordedError
+from dspex_testkit.errors import CassetteError, NothingRecordedError
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class OpenCassette:
         if self._misses:
             raise self._misses[0]
         if self.mode is RecordMode.VERIFY:
-            self._refuse_drift()
+            drifting.refuse_drift(self._drifts, least=self.options.fail_on, path=self.path, asked=bool(self._played))
             return
         if not self.records:
             return
@@ -356,20 +356,6 @@ class OpenCassette:
             )
             if found is not None:
                 self._drifts.append(found)
-
-    def _refuse_drift(self) -> None:
-        if not self._played and not self._drifts:
-            raise NothingRecordedError(
-                f"{self.path} was to be verified, and no LM was called through it", details={"path": str(self.path)}
-            )
-        grave = [found for found in self._drifts if found.severity >= self.options.fail_on]
-        if grave:
-            lines = "\n".join(f"  {found}" for found in grave)
-            raise CassetteDriftError(
-                f"{self.path} no longer says what the provider says:\n{lines}\n  Record it again with "
-                "record_mode='rewrite' where the change is welcome.",
-                details={"path": str(self.path), "drifts": [str(found) for found in grave]},
-            )
 
     def _release(self) -> None:
         if self._recorder is not None:

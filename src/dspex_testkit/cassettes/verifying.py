@@ -1,6 +1,7 @@
 """Asking the recorded LMs again, without the program that asked them first."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,30 +9,44 @@ import dspy
 from dspy.lm15 import LM15Error
 
 from dspex_testkit.cassettes import asking
-from dspex_testkit.cassettes.document import read_document
+from dspex_testkit.cassettes.convert import convert
+from dspex_testkit.cassettes.document import document_from, level_of, read_record
 from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words
 from dspex_testkit.cassettes.dspy_wire import request_from_dict, response_to_dict
 from dspex_testkit.cassettes.errors_wire import error_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of a file."""
+
+    drifts: tuple[Drift, ...]
+    skipped: tuple[str, ...] = ()
+    """HTTP traffic that is no LM call that can be asked again; one line each."""
+
+
 def verify_file(
     path: Path, *, model: str | None = None, api_base: str | None = None, comparator: Comparator = same_words
-) -> list[Drift]:
+) -> Verified:
     """Send every recorded request to its LM and compare the answers. Nothing is written.
 
+    HTTP traffic is read as the LM calls that it is, and asked again as such: what was sent is known, with which key
+    and where is not.
+
     Args:
-        path: A cassette of LM calls.
+        path: A cassette of either level.
         model: The model to ask, in place of the recorded ones.
         api_base: Where to ask, in place of the provider's address.
         comparator: Whether two texts say the same.
 
     Raises:
-        CassetteError: It is no cassette of LM calls.
+        CassetteError: It is no cassette, or holds no LM call.
     """
     lms: dict[str, Any] = {}
     found = []
-    for position, recorded in enumerate(read_document(path).interactions):
+    recordings, skipped = _recordings(path)
+    for position, recorded in recordings:
         wanted = model or recorded.live_model or recorded.model
         if wanted not in lms:
             lms[wanted] = dspy.LM(wanted, cache=False, **({"api_base": api_base} if api_base else {}))
@@ -40,7 +55,16 @@ def verify_file(
             found.append(drift)
     for lm in lms.values():
         lm.close()
-    return found
+    return Verified(tuple(found), skipped)
+
+
+def _recordings(path: Path) -> tuple[list[tuple[int, Interaction]], tuple[str, ...]]:
+    """The LM calls of a file with their positions in it, and what is none."""
+    record = read_record(path)
+    if level_of(record) == "lm":
+        return list(enumerate(document_from(record, path).interactions)), ()
+    conversion = convert(path)
+    return list(zip(conversion.positions, conversion.document.interactions, strict=True)), conversion.skipped
 
 
 def _ask(lm: Any, recorded: Interaction) -> Interaction:

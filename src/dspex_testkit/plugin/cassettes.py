@@ -58,7 +58,7 @@ class CassetteFixture:
 
     def report(self) -> "CassetteReport":
         """What was played, recorded and missed so far."""
-        return self._cassettes.http_report() if self.level == "http" else self._cassettes.opened().report()
+        return self._cassettes.http.report() if self.level == "http" else self._cassettes.opened().report()
 
     def __repr__(self) -> str:
         return f"<lm_cassette {self.path} {self.mode}>"
@@ -209,28 +209,7 @@ class CaseCassettes:
             else:
                 _discard(manager)
         finally:
-            self._add(self.http_report())
-
-    def http_report(self) -> "CassetteReport":
-        """What came of the HTTP cassette so far."""
-        from dspex_testkit.cassettes import CassetteReport, RecordMode
-
-        cassette = self.http
-        mode = RecordMode.of(self.plan.mode)
-        stored = len(cassette) - cassette.asked_live
-        counts = cassette.play_counts
-        return CassetteReport(
-            path=self.plan.path,
-            mode=mode,
-            interactions=stored,
-            played=cassette.play_count,
-            recorded=cassette.asked_live,
-            unplayed=() if mode.asks_always else tuple(i for i in range(stored) if not counts[i]),
-            misses=tuple(cassette.misses),
-            drifts=(),
-            stale=None,
-            committed=False,
-        )
+            self._add(self.http.report())
 
     def _finish_bridges(self, passed: bool) -> None:
         if self._bridges is not None:
