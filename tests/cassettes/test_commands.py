@@ -218,7 +218,7 @@ def suite(tmp_path: Path, target: Target) -> list[str]:
 def test_recording_a_command_keeps_what_its_bridges_asked(
     tmp_path: Path, suite: list[str], target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bridge processes of one session end up in one cassette, a pool's in its order; it replays without the provider."""
+    """Processes of one session end up in one cassette, a pool's in its order, and it replays without the provider."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     folder = tmp_path / "recorded"
     assert main(["record", "--cassettes", str(folder), "--", *suite, "0"]) == 0
