@@ -5,6 +5,9 @@ defmodule DSPexTestkit.Pool do
   Only what a test of two workers needs: workers start one after the other, a worker serves one client at a time,
   a client that dies gives its worker back, and a worker that dies is replaced. Like DSPex's V2 pool, any worker may get any session.
 
+  The workers share programs, sessions, LMs, cassettes and the journal, by way of the warm host; another pool sees nothing of it,
+  unless `:env` or the environment gives both one `DSPEX_TESTKIT_POOL`.
+
       {:ok, pool} = DSPexTestkit.Pool.start_link(size: 2)
       {:ok, result} = DSPexTestkit.Pool.call(pool, :ping, %{session_id: "a"})
   """
@@ -12,6 +15,8 @@ defmodule DSPexTestkit.Pool do
   use GenServer, restart: :temporary
 
   alias DSPexTestkit.{Client, Error}
+
+  @pool "DSPEX_TESTKIT_POOL"
 
   @doc "Starts `:size` workers (default 2); the other options are those of `DSPexTestkit.Client.start_link/1`."
   @spec start_link(keyword) :: GenServer.on_start()
@@ -52,7 +57,9 @@ defmodule DSPexTestkit.Pool do
   def init(opts) do
     Process.flag(:trap_exit, true)
     {size, worker_opts} = Keyword.pop(opts, :size, 2)
-    worker_opts = Keyword.put(worker_opts, :mode, :pool_worker)
+
+    worker_opts =
+      Keyword.merge(worker_opts, mode: :pool_worker, env: with_own_state(worker_opts[:env] || []))
 
     state = %{
       opts: worker_opts,
@@ -100,6 +107,16 @@ defmodule DSPexTestkit.Pool do
   end
 
   def handle_info(_other, state), do: {:noreply, state}
+
+  defp with_own_state(env) do
+    named? = fn {name, _value} -> to_string(name) == @pool end
+
+    if System.get_env(@pool) || Enum.any?(env, named?) do
+      env
+    else
+      [{@pool, "pool-#{System.pid()}-#{System.unique_integer([:positive])}"} | Enum.to_list(env)]
+    end
+  end
 
   defp serve(state) do
     case {:queue.out(state.waiting), :queue.out(state.idle)} do

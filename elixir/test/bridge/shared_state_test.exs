@@ -1,15 +1,12 @@
 defmodule DSPexTestkit.SharedStateTest do
-  @moduledoc "What one worker of a pool is told, its siblings know: all workers of a BEAM come from one warm host."
-  # All pools of this BEAM share what is said without a session, so nobody else may reset or list it meanwhile.
-  use ExUnit.Case, async: false
+  @moduledoc "What one worker of a pool is told, its siblings know, and no other pool: the warm host keeps them apart."
+  use ExUnit.Case, async: true
 
   import DSPexTestkit.Test.Programs
   alias DSPexTestkit.{Assertions, Client, Error, Pool, Session}
 
   setup do
-    pool = start_supervised!({Pool, size: 2})
-    {:ok, _reset} = Pool.call(pool, :reset_state)
-    %{pool: pool}
+    %{pool: start_supervised!({Pool, size: 2})}
   end
 
   # Runs with both workers of the pool checked out, so that it is known who does what.
@@ -128,5 +125,23 @@ defmodule DSPexTestkit.SharedStateTest do
 
     {:ok, _} = Pool.call(pool, :create_program, qa())
     assert %{"programs" => []} = Client.call!(alone, :list_programs)
+  end
+
+  test "two pools of one BEAM know nothing of each other, unless they have one name", %{
+    pool: pool
+  } do
+    {:ok, _} = Pool.call(pool, :create_program, qa())
+    stranger = start_supervised!({Pool, size: 1}, id: :stranger)
+    {:ok, _} = Pool.call(stranger, :reset_state)
+    assert {:ok, %{"programs" => []}} = Pool.call(stranger, :list_programs)
+    assert {:ok, %{"programs" => [%{"id" => "qa"}]}} = Pool.call(pool, :list_programs)
+
+    [one, other] =
+      for id <- [:one, :other] do
+        start_supervised!({Pool, size: 1, env: [{"DSPEX_TESTKIT_POOL", "ours"}]}, id: id)
+      end
+
+    {:ok, _} = Pool.call(one, :create_program, qa())
+    assert {:ok, %{"programs" => [%{"id" => "qa"}]}} = Pool.call(other, :list_programs)
   end
 end
