@@ -47,10 +47,10 @@ def _plugin(rounds: int) -> Figure:
 
 def _pools(rounds: int, *, executions: int) -> Figure:
     """The same executions, asked for by as many threads as the pool has workers."""
-    launch = Launch()
+    launch = Launch(starter=WarmStarter())
     with (
-        BridgePool(1, launch=launch, eager=True, starter=WarmStarter()) as one,
-        BridgePool(2, launch=launch, eager=True, starter=WarmStarter()) as two,
+        BridgePool(1, launch=launch, eager=True) as one,
+        BridgePool(2, launch=launch, eager=True) as two,
         ThreadPoolExecutor(2) as threads,
     ):
         one.call("create_program", {"id": "qa", "signature": "question -> answer", "lm_config": MOCK})

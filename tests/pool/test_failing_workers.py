@@ -224,7 +224,7 @@ def test_stopping_ends_calls_under_way_and_callers_in_line() -> None:
 def test_a_swallowed_checkin_loses_the_worker_for_good() -> None:
     """The fault of DSPex's start-up: given back while another one starts, it takes up room and serves nobody."""
     gated = GatedSpawner()
-    with BridgePool(2, launch=ALONE, swallow_checkins=True, starter=gated) as pool:
+    with BridgePool(2, launch=replace(ALONE, starter=gated), swallow_checkins=True) as pool:
         with pool.checkout() as first:
             gated.gate.clear()
             second = threading.Thread(target=pool.call, args=("ping",))

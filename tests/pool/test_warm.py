@@ -1,6 +1,7 @@
 """Workers forked from a warm host are workers like any other."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -8,11 +9,13 @@ from dspex_testkit.errors import WorkerExitedError
 from dspex_testkit.pool import V2, BridgePool, BridgeProcess, Ending, WarmStarter, chaos, leftovers
 from tests.pool.conftest import ALONE, MOCKED, patient
 
+WARM = replace(MOCKED, starter=WarmStarter())
+
 
 @pytest.fixture
 def pool() -> Iterator[BridgePool]:
     """Two forked workers."""
-    with BridgePool(2, launch=MOCKED, dialect=patient(V2), starter=WarmStarter(), eager=True) as pool:
+    with BridgePool(2, launch=WARM, dialect=patient(V2), eager=True) as pool:
         yield pool
 
 
@@ -46,7 +49,7 @@ def test_one_that_is_killed_is_replaced(pool: BridgePool) -> None:
 
 def test_without_a_host_a_process_is_started() -> None:
     """The same starter does both."""
-    with BridgeProcess(ALONE, dialect=V2, starter=WarmStarter()) as process:
+    with BridgeProcess(replace(ALONE, starter=WarmStarter()), dialect=V2) as process:
         assert process.call("ping")["status"] == "ok"
 
 
@@ -55,7 +58,7 @@ def test_pools_of_one_process_share_nothing(pool: BridgePool) -> None:
     create = {"id": "p", "signature": "question -> answer"}
     pool.call("create_program", create)
     pool.call("configure_lm", {"provider": "mock", "model": "ours"})
-    with BridgePool(1, launch=MOCKED, dialect=patient(V2), starter=WarmStarter()) as other:
+    with BridgePool(1, launch=WARM, dialect=patient(V2)) as other:
         assert other.call("list_programs")["programs"] == []
         assert other.call("get_lm")["lm"]["scope"] == "default"
         other.call("create_program", create)
@@ -67,10 +70,10 @@ def test_pools_of_one_process_share_nothing(pool: BridgePool) -> None:
 
 def test_pools_that_are_given_one_name_share_their_state(pool: BridgePool) -> None:
     """For whoever wants it so."""
-    named = MOCKED.with_env(DSPEX_TESTKIT_POOL="ours")
+    named = WARM.with_env(DSPEX_TESTKIT_POOL="ours")
     with (
-        BridgePool(1, launch=named, dialect=patient(V2), starter=WarmStarter()) as one,
-        BridgePool(1, launch=named, dialect=patient(V2), starter=WarmStarter()) as other,
+        BridgePool(1, launch=named, dialect=patient(V2)) as one,
+        BridgePool(1, launch=named, dialect=patient(V2)) as other,
     ):
         one.call("create_program", {"id": "p", "signature": "question -> answer"})
         assert [program["id"] for program in other.call("list_programs")["programs"]] == ["p"]

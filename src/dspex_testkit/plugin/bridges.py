@@ -131,12 +131,12 @@ class BridgeSource:
     def _start(self, plan: Plan) -> BridgeClient:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="dspex-testkit-"))
-        launch = Launch(env={"DSPY_CACHEDIR": str(self._folder), **plan.environment})
-        starter = WarmStarter()
+        env = {"DSPY_CACHEDIR": str(self._folder), **plan.environment}
+        launch = Launch(env=env, starter=WarmStarter())
         if plan.mode == "standalone":
-            client: BridgeProcess | BridgePool = BridgeProcess(launch, starter=starter).start()
+            client: BridgeProcess | BridgePool = BridgeProcess(launch).start()
         else:
-            client = BridgePool(plan.workers, launch=launch, eager=True, starter=starter).start()
+            client = BridgePool(plan.workers, launch=launch, eager=True).start()
         # A warm host may hold what other pools of this process have left in the state that they share.
         reset(client)
         return client

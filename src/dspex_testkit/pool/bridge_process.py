@@ -5,24 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
-from types import TracebackType
 from typing import Self
 
-from dspex_testkit.errors import (
-    MalformedMessageError,
-    WorkerExitedError,
-    WorkerStartError,
-)
+from dspex_testkit.errors import MalformedMessageError, WorkerExitedError, WorkerStartError
 from dspex_testkit.pool import leftovers
 from dspex_testkit.pool.channel import Channel
 from dspex_testkit.pool.client import Args, BridgeClient
-from dspex_testkit.pool.complaints import condition, details, exited, quoted_log, timed_out
+from dspex_testkit.pool.complaints import condition, exited, quoted_log, timed_out
 from dspex_testkit.pool.correlation import Pending, Strays, correlation
 from dspex_testkit.pool.dialects import STANDALONE, Dialect
 from dspex_testkit.pool.errorlog import ErrorLog
+from dspex_testkit.pool.greeting import greet
 from dspex_testkit.pool.launch import Launch
 from dspex_testkit.pool.leaving import Ending, send_away
-from dspex_testkit.pool.starting import Spawner, StartedProcess, Starter
+from dspex_testkit.pool.managed import Managed
+from dspex_testkit.pool.starting import StartedProcess
 from dspex_testkit.protocol import Request, Response, encode_frame, encode_request, parse_response
 
 _REAPED_WITHIN = 2.0
@@ -36,7 +33,7 @@ def new_worker_id() -> str:
     return f"worker_{next(_numbers)}_{time.time_ns() // 1000}"
 
 
-class BridgeProcess(BridgeClient):
+class BridgeProcess(Managed[Ending], BridgeClient):
     """A bridge in a process of its own, standalone or as a pool's worker.
 
     Use it as a context manager, or call `start` and `stop` (`astart` and `astop` in an event loop). Any thread may ask;
@@ -44,11 +41,9 @@ class BridgeProcess(BridgeClient):
 
     Args:
         launch: How the process is started.
-        dialect: Which of DSPex's launchers to behave like.
+        dialect: Which of DSPex's launchers to behave like; its limits are changed by `dataclasses.replace`.
         worker_id: Its name in a pool; made up for pool workers if None.
-        starter: Starts it; by default as a new process of the operating system.
         ids: Where request ids come from; a pool's processes share one source.
-        timeout: Seconds that a command may take; the dialect's if None.
         on_end: Called once, from another thread, when the process will answer no more.
     """
 
@@ -58,22 +53,18 @@ class BridgeProcess(BridgeClient):
         *,
         dialect: Dialect = STANDALONE,
         worker_id: str | None = None,
-        starter: Starter | None = None,
         ids: Iterator[int] | None = None,
-        timeout: float | None = None,
         on_end: "Callable[[BridgeProcess], None] | None" = None,
     ) -> None:
         self.launch = launch or Launch()
         self.dialect = dialect
         self.worker_id = worker_id if worker_id or dialect.mode == "standalone" else new_worker_id()
-        self.timeout = dialect.call_timeout if timeout is None else timeout
         self.tamper: Callable[[bytes], Iterable[bytes]] | None = None
         """Changes what arrives: given a packet's payload, gives the ones to deliver. For faults."""
         self.ending: Ending | None = None
         """How it was sent away, once `stop` has done so."""
         # A standalone bridge's first ping has taken the id 1.
         self._ids = ids or count((dialect.init_ping_id or 0) + 1)
-        self._starter = starter or Spawner()
         self._table = correlation(dialect.correlation, self.worker_id or "the standalone bridge")
         self._log = ErrorLog()
         self._on_end = on_end
@@ -82,22 +73,6 @@ class BridgeProcess(BridgeClient):
         self._process: StartedProcess | None = None
         self._channel: Channel | None = None
         self._status: int | None = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await self.astart()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.astop()
 
     def start(self) -> Self:
         """Start the process and wait for the answer to its first ping.
@@ -111,24 +86,15 @@ class BridgeProcess(BridgeClient):
             raise WorkerStartError(f"{self} was started before; make another BridgeProcess")
         try:
             self.spawn()
-            self._greet()
+            greet(self)
         except BaseException:
             self.stop(by_force=True)
             raise
         return self
 
-    async def astart(self) -> Self:
-        """`start` for an event loop."""
-        return await asyncio.to_thread(self.start)
-
     def spawn(self) -> None:
         """Start the process and send it nothing, for callers that want to see the very first packets."""
-        self._process = self._starter.start(
-            self.launch.argv(self.dialect, self.worker_id),
-            env=self.launch.environment(),
-            cwd=self.launch.cwd,
-            stderr=self._log.open(),
-        )
+        self._process = self.launch.start(self.dialect, self.worker_id, stderr=self._log.open())
         leftovers.remember(self._process.pid)
         self._channel = Channel(
             self._process.stdin,
@@ -153,10 +119,6 @@ class BridgeProcess(BridgeClient):
                 self._log.close()
                 self.ending = Ending(rung, self._status)
             return self.ending
-
-    async def astop(self) -> Ending:
-        """`stop` for an event loop."""
-        return await asyncio.to_thread(self.stop)
 
     def close_stdin(self) -> None:
         """Close its standard input, which ends it; what a port does when its owner is gone."""
@@ -193,7 +155,7 @@ class BridgeProcess(BridgeClient):
     async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
         """`ask` for an event loop."""
         pending = self.submit(command, args)
-        limit = self.timeout if timeout is None else timeout
+        limit = self.dialect.call_timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(limit):
                 return await asyncio.wrap_future(pending.future)
@@ -232,7 +194,7 @@ class BridgeProcess(BridgeClient):
 
     def result(self, pending: Pending, *, timeout: float | None = None) -> Response:
         """Wait for the answer to what was sent by `submit`; raises what `ask` raises."""
-        limit = self.timeout if timeout is None else timeout
+        limit = self.dialect.call_timeout if timeout is None else timeout
         try:
             return pending.future.result(limit)
         except TimeoutError:
@@ -299,14 +261,6 @@ class BridgeProcess(BridgeClient):
     def log_tail(self) -> str:
         """The end of it."""
         return self._log.tail()
-
-    def _greet(self) -> None:
-        dialect = self.dialect
-        pending = self.submit("ping", dialect.init_args(self.worker_id), id=dialect.init_ping_id)
-        response = self.result(pending, timeout=dialect.init_timeout)
-        if not response.success or (dialect.init_needs_ok and response.result.get("status") != "ok"):
-            said = response.message if not response.success else f"status {response.result.get('status')!r}"
-            raise WorkerStartError(f"{self} refused its first ping: {said}{quoted_log(self)}", details=details(self))
 
     def _receive(self, payload: bytes) -> None:
         for delivered in (payload,) if self.tamper is None else self.tamper(payload):

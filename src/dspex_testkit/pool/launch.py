@@ -1,4 +1,4 @@
-"""How the process of a bridge is started: interpreter, launcher, variables, working directory."""
+"""How the process of a bridge is started: interpreter, launcher, variables, working directory, and by whom."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from dspex_testkit.pool.dialects import Dialect
+from dspex_testkit.pool.starting import Spawner, StartedProcess, Starter
 
 _MODULE = "dspex_testkit.runtime.main"
 _LOG = "DSPEX_TESTKIT_LOG"
@@ -32,6 +33,23 @@ class Launch:
     collect_log: bool = True
     """Whether the bridge writes its log to its standard error, where an error's message finds the end of it; an
     explicit ``DSPEX_TESTKIT_LOG`` in `env` is left alone."""
+
+    starter: Starter = field(default_factory=Spawner)
+    """Starts it; a new process of the operating system unless it says otherwise."""
+
+    def start(self, dialect: Dialect, worker_id: str | None, *, stderr: int) -> StartedProcess:
+        """Start a process.
+
+        Args:
+            dialect: Whose arguments it is given.
+            worker_id: Its name in a pool.
+            stderr: The descriptor that becomes its standard error; stays the caller's.
+
+        Raises:
+            WorkerStartError: The system refuses.
+        """
+        argv = self.argv(dialect, worker_id)
+        return self.starter.start(argv, env=self.environment(), cwd=self.cwd, stderr=stderr)
 
     def with_env(self, **variables: str) -> Self:
         """The same launch with more variables."""

@@ -2,19 +2,17 @@
 
 import asyncio
 import threading
-from types import TracebackType
 from typing import Self
 
 from dspex_testkit.errors import DSPexTestkitError, PoolClosedError
 from dspex_testkit.pool.bridge_process import BridgeProcess
 from dspex_testkit.pool.client import Args, BridgeClient
-from dspex_testkit.pool.dialects import STANDALONE
 from dspex_testkit.pool.launch import Launch
-from dspex_testkit.pool.starting import Starter
+from dspex_testkit.pool.managed import Managed
 from dspex_testkit.protocol import Response
 
 
-class SupervisedBridge(BridgeClient):
+class SupervisedBridge(Managed[None], BridgeClient):
     """A standalone bridge behind which the process may change.
 
     A process that ends is replaced at once, one that misses its pings after a while. What was in flight fails; what
@@ -22,8 +20,6 @@ class SupervisedBridge(BridgeClient):
 
     Args:
         launch: How processes are started.
-        starter: Starts them; by default as new processes of the operating system.
-        timeout: Seconds that a command may take; the dialect's if None.
         ping_interval: Seconds between pings.
         ping_timeout: Seconds that a ping may take.
         failure_limit: Missed pings in a row after which the process is replaced.
@@ -33,8 +29,6 @@ class SupervisedBridge(BridgeClient):
         self,
         launch: Launch | None = None,
         *,
-        starter: Starter | None = None,
-        timeout: float | None = None,
         ping_interval: float = 1.0,
         ping_timeout: float = 5.0,
         failure_limit: int = 2,
@@ -42,8 +36,6 @@ class SupervisedBridge(BridgeClient):
         self.restarts = 0
         """Processes that were replaced."""
         self._launch = launch
-        self._starter = starter
-        self._timeout = timeout
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
         self._failure_limit = failure_limit
@@ -52,14 +44,6 @@ class SupervisedBridge(BridgeClient):
         self._stopped = False
         self._process: BridgeProcess | None = None
         self._monitor = threading.Thread(target=self._watch, name="bridge monitor", daemon=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> Self:
         """Start the first process, and the monitor.
@@ -102,13 +86,7 @@ class SupervisedBridge(BridgeClient):
         return await process.aask(command, args, timeout=timeout)
 
     def _make(self) -> BridgeProcess:
-        return BridgeProcess(
-            self._launch,
-            dialect=STANDALONE,
-            starter=self._starter,
-            timeout=self._timeout,
-            on_end=lambda process: self._wake.set(),
-        )
+        return BridgeProcess(self._launch, on_end=lambda process: self._wake.set())
 
     def _watch(self) -> None:
         missed = 0
