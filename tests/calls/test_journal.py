@@ -5,7 +5,7 @@ import json
 import threading
 from decimal import Decimal
 
-from dspex_testkit.calls import Journal, LMCall, LMChange, LocalCounters, Scope, Usage
+from dspex_testkit.calls import Journal, LMCall, LMChange, LocalCounters, Prompt, Scope, Usage
 
 
 def call(**fields: object) -> LMCall:
@@ -132,3 +132,48 @@ def test_clearing_a_session_forgets_its_changes_too() -> None:
     journal.clear(session_id="a")
 
     assert [kept.session_id for kept in journal.changes()] == ["b"]
+
+
+def test_prompts_of_the_newest_calls_are_kept() -> None:
+    """Older calls stay without theirs; whoever has one of them already keeps it whole."""
+    journal = Journal(keep_prompts=True, max_prompts=2)
+    first = journal.record(call(prompt=Prompt("mock/m", messages=[{"role": "user", "content": "1"}])))
+    for number in (2, 3):
+        journal.record(call(prompt=Prompt("mock/m", messages=[{"role": "user", "content": str(number)}])))
+
+    assert [kept.prompt and kept.prompt.messages[0]["content"] for kept in journal] == [None, "2", "3"]
+    assert first.prompt is not None
+    assert (journal.keeps_prompts, Journal().keeps_prompts) == (True, False)
+
+
+def test_long_texts_of_prompts_and_errors_are_clipped() -> None:
+    """As those of inputs and outputs are."""
+    journal = Journal(max_chars=3)
+    kept = journal.record(call(error="long error", prompt=Prompt("mock/m", messages=[{"content": "long text"}])))
+
+    assert kept.error == "lon… (10 characters)"
+    assert kept.prompt is not None
+    assert kept.prompt.messages == [{"content": "lon… (9 characters)"}]
+
+
+def test_a_prompt_travels_only_where_it_is_asked_for() -> None:
+    """As JSON, from which it is made again."""
+    kept = call(prompt=Prompt("mock/m", signature="a -> b", inputs={"a": 1}))
+
+    assert "prompt" not in kept.to_dict()
+    assert Prompt.from_dict(json.loads(json.dumps(kept.to_dict(prompt=True)))["prompt"]).inputs == {"a": 1}
+
+
+def test_a_journal_is_followed_by_another_for_a_while() -> None:
+    """Which numbers the calls itself, and may want their prompts."""
+    own, other = Journal(), Journal(keep_prompts=True)
+    other.record(call(model="earlier"))
+    own.record(call(model="before"))
+    with own.followed_by(other):
+        assert own.keeps_prompts
+        own.record(call(model="during"))
+    own.record(call(model="after"))
+
+    assert [kept.model for kept in own] == ["before", "during", "after"]
+    assert [(kept.seq, kept.model) for kept in other] == [(1, "earlier"), (2, "during")]
+    assert not own.keeps_prompts

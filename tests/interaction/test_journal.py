@@ -79,3 +79,21 @@ def test_wrong_arguments_are_explained(bridge: Client, args: dict[str, object]) 
 
     assert response.code == "invalid_args"
     assert "an integer of at least 0" in str(response.message)
+
+
+def test_prompts_are_kept_and_told_on_demand(connect: Connect) -> None:
+    """What was asked, part by part; the bridge has to be told to keep it, and the reader has to ask."""
+    client = connect(BridgeSettings(default_lm={"provider": "openai", "model": "gpt-4"}, journal_prompts=True))
+    client.call("create_program", {"id": "p", "signature": "question -> answer"})
+    client.call("execute_program", {"program_id": "p", "inputs": ASK})
+
+    prompt = client.call("get_journal", {"prompts": True})["calls"][0]["prompt"]
+
+    assert (prompt["model"], prompt["signature"], prompt["adapter"]) == (
+        "openai/gpt-4",
+        "question -> answer",
+        "ChatAdapter",
+    )
+    assert (prompt["inputs"], prompt["demos"], prompt["tools"]) == (ASK, [], [])
+    assert [message["role"] for message in prompt["messages"]] == ["system", "user"]
+    assert all("prompt" not in call for call in client.call("get_journal")["calls"])

@@ -84,6 +84,7 @@ def test_a_failed_live_call_is_in_the_journal(bridge: InProcess, server: ChatSer
     assert response.code == "program_execution_failed"
     assert "sk-loopback-key" not in str(response.to_wire())
     assert (call["error"].split(":")[0], call["cost"]) == ("LMAuthError", None)
+    assert "wrong key [redacted]" in call["error"]
 
 
 @pytest.mark.parametrize("provider", sorted(set(PROVIDERS) - {"mock", "cached", "ollama", "vertex"}))

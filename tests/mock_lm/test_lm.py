@@ -118,20 +118,21 @@ def test_the_journal_tells_what_was_asked_and_answered() -> None:
     assert call.usage.input_tokens > 50
 
 
-def test_rendered_messages_are_kept_on_demand() -> None:
-    """Roles and texts as the model would see them, and what the answer was made of."""
-    lm = MockLM(journal=Journal(keep_messages=True), capabilities=Capabilities(reasoning=True))
+def test_prompts_are_kept_on_demand() -> None:
+    """Roles and texts as the model would see them, what they were made of, and what the answer was made of."""
+    lm = MockLM(journal=Journal(keep_prompts=True), capabilities=Capabilities(reasoning=True))
     with dspy.context(lm=lm):
         dspy.ChainOfThought("question -> answer", rationale_field_type=dspy.Reasoning)(question="q")
     call = lm.journal[0]
-    assert call.messages is not None
-    assert [message["role"] for message in call.messages] == ["system", "user"]
-    assert "[[ ## question ## ]]\nq" in call.messages[1]["content"]
+    assert call.prompt is not None
+    assert (call.prompt.signature, call.prompt.adapter) == ("question -> reasoning, answer", "ChatAdapter")
+    assert [message["role"] for message in call.prompt.messages] == ["system", "user"]
+    assert "[[ ## question ## ]]\nq" in call.prompt.messages[1]["content"]
     assert call.parts == ("thinking", "text")
     assert json.loads(json.dumps(call.to_dict()))["parts"] == ["thinking", "text"]
     plain = MockLM()
     _ask(plain)
-    assert plain.journal[0].messages is None
+    assert plain.journal[0].prompt is None
 
 
 def test_the_journal_comes_out_as_json_lines() -> None:

@@ -13,7 +13,18 @@ from dspex_testkit.simulator import ProviderSimulator
 
 # pytester forgets what a suite in this process has imported. What is imported already is kept, so that the next suite
 # does not meet two of each class.
-for _name in ("bridges", "dspy_seam", "facade", "introspection", "journal", "lms", "policy", "reporting", "timeline"):
+for _name in (
+    "bridges",
+    "dspy_seam",
+    "facade",
+    "introspection",
+    "journal",
+    "lms",
+    "policy",
+    "reporting",
+    "timeline",
+    "watched",
+):
     import_module(f"dspex_testkit.plugin.{_name}")
 assert all((bridge.Bridge, CassetteLM, open_cassette, LMFactory, MockLM, ProviderSimulator))
 

@@ -19,7 +19,7 @@ def call(model: str, **more: Any) -> LMCall:
 
 def journal(*calls: LMCall, changes: tuple[LMChange, ...] = ()) -> LMJournal:
     """A journal of these calls."""
-    return LMJournal(lambda: (calls, changes), lambda: (), lambda: None)
+    return LMJournal(lambda: (calls, changes), lambda: None)
 
 
 def failure(assertion: Callable[..., None], *args: Any, **kwargs: Any) -> str:

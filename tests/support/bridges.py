@@ -182,7 +182,7 @@ def as_environment(settings: BridgeSettings) -> dict[str, str]:
     if settings.default_lm is not None:
         default_lm = settings.default_lm
         env["DSPEX_TESTKIT_DEFAULT_LM"] = default_lm if isinstance(default_lm, str) else json.dumps(default_lm)
-    for name in ("strict_signatures", "allow_local_interpreter", "allow_crash"):
+    for name in ("strict_signatures", "allow_local_interpreter", "allow_crash", "journal_prompts"):
         if getattr(settings, name):
             env[f"DSPEX_TESTKIT_{name.removesuffix('_signatures').upper()}"] = "1"
     if settings.allow_import:

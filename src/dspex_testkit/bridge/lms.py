@@ -52,7 +52,7 @@ class LMScopes:
         self._secrets = redaction
         self._worker_id = worker_id
         prices = PriceTable.from_file(settings.price_table) if settings.price_table else PriceTable()
-        self._ledger = Ledger(store, prices)
+        self._ledger = Ledger(store, prices, redaction, keeps_prompts=settings.journal_prompts)
         self._gate = self._ledger.admit
         self._deck: Deck | None = None
         self._learned: set[str] = set()

@@ -23,6 +23,8 @@ class BridgeSettings:
     """Executions in flight in standalone mode."""
     journal_size: int = 10_000
     """LM calls that the journal keeps."""
+    journal_prompts: bool = False
+    """Whether the journal keeps their prompts too."""
     price_table: str | None = None
     """A file with prices of one's own (`lm.prices`), which come before DSPy's list."""
     max_waiting: int = 4096

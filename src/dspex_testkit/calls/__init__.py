@@ -10,6 +10,7 @@ from dspex_testkit.calls.caller import CALLER_SETTING, Caller, CallSink
 from dspex_testkit.calls.change import LMChange
 from dspex_testkit.calls.counters import Counters, LocalCounters
 from dspex_testkit.calls.journal import ANY_SESSION, Journal
+from dspex_testkit.calls.prompt import Prompt
 
 __all__ = [
     "ANY_SESSION",
@@ -25,6 +26,7 @@ __all__ = [
     "LMChange",
     "Limits",
     "LocalCounters",
+    "Prompt",
     "Scope",
     "Usage",
 ]

@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from dspex_testkit.calls.prompt import Prompt
+
 
 class Scope(StrEnum):
     """Where an LM config was given, narrowest first."""
@@ -69,8 +71,8 @@ class LMCall:
     """The text as the adapter will read it."""
     parts: tuple[str, ...] = ()
     """What the answer was made of, in order: `text`, `thinking`, `tool_call`, …"""
-    messages: tuple[Mapping[str, str], ...] | None = None
-    """The rendered messages, role and text; only where the journal keeps them."""
+    prompt: Prompt | None = field(default=None, repr=False)
+    """What was asked, part by part; only where the journal keeps it."""
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost: Decimal | None = None
@@ -97,14 +99,25 @@ class LMCall:
     seq: int = 0
     """Position in the journal, from 1, given by it."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The call as JSON values, in field order; what `get_journal` returns."""
+    @property
+    def provider_model(self) -> str:
+        """The LM that answered: ``provider/model``."""
+        return f"{self.provider}/{self.model}"
+
+    def to_dict(self, *, prompt: bool = False) -> dict[str, Any]:
+        """The call as JSON values, in field order; what `get_journal` returns.
+
+        Args:
+            prompt: With its prompt, some kilobytes, under that name.
+        """
         record = {f.name: getattr(self, f.name) for f in fields(self)}
+        record.pop("prompt")
+        if prompt:
+            record["prompt"] = None if self.prompt is None else self.prompt.to_dict()
         record["scope"] = str(self.scope) if self.scope is not None else None
         record["usage"] = {f.name: getattr(self.usage, f.name) for f in fields(self.usage)}
         record["cost"] = str(self.cost) if self.cost is not None else None
         record["parts"] = list(self.parts)
-        record["messages"] = None if self.messages is None else [dict(message) for message in self.messages]
         record["inputs"] = dict(self.inputs)
         record["outputs"] = dict(self.outputs) if self.outputs is not None else None
         record["details"] = dict(self.details) if self.details is not None else None

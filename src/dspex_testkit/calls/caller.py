@@ -18,6 +18,11 @@ CALLER_SETTING = "dspex_testkit_caller"
 class CallSink(Protocol):
     """Where calls are written: a `Journal`, or something in front of one."""
 
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether calls are to be written with their prompts."""
+        ...
+
     def record(self, call: LMCall) -> LMCall:
         """Take a finished call; returns it as kept."""
         ...

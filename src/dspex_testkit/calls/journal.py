@@ -4,12 +4,14 @@ import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
 from dspex_testkit.calls.call import LMCall
 from dspex_testkit.calls.change import LMChange
+from dspex_testkit.calls.prompt import Prompt
 
 
 class _AnySession:
@@ -34,16 +36,26 @@ class Journal:
     Args:
         max_calls: How many calls are kept.
         max_chars: How much of one text value is kept; what is cut says so.
-        keep_messages: Keep the rendered messages too, some kilobytes a call.
+        keep_prompts: Have calls written with their prompts, some kilobytes each.
+        max_prompts: How many prompts are kept, those of the newest calls.
     """
 
-    def __init__(self, *, max_calls: int = 10_000, max_chars: int = 20_000, keep_messages: bool = False) -> None:
-        self.keeps_messages = keep_messages
+    def __init__(
+        self, *, max_calls: int = 10_000, max_chars: int = 20_000, keep_prompts: bool = False, max_prompts: int = 1000
+    ) -> None:
+        self._keeps_prompts = keep_prompts
+        self._max_prompts = max_prompts
+        self._followers: tuple[Journal, ...] = ()
         self._calls: deque[LMCall] = deque(maxlen=max_calls)
         self._changes: deque[LMChange] = deque(maxlen=min(max_calls, _MAX_CHANGES))
         self._max_chars = max_chars
         self._numbers = count(1)
         self._lock = threading.Lock()
+
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether calls are to be written with their prompts."""
+        return self._keeps_prompts or any(follower.keeps_prompts for follower in self._followers)
 
     def record(self, call: LMCall) -> LMCall:
         """Append a call; returns it as kept, with its sequence number and long texts clipped."""
@@ -53,7 +65,26 @@ class Journal:
             # mocked call a fiftieth of its time.
             object.__setattr__(kept, "seq", next(self._numbers))
             self._calls.append(kept)
+            if kept.prompt is not None:
+                self._drop_oldest_prompt()
+        for follower in self._followers:
+            follower.record(kept)
         return kept
+
+    def is_followed_by(self, follower: "Journal") -> bool:
+        """Whether every call is written into that one too."""
+        return any(each is follower for each in self._followers)
+
+    @contextmanager
+    def followed_by(self, follower: "Journal") -> Iterator[None]:
+        """Write every call into another journal too, while this is entered."""
+        with self._lock:
+            self._followers += (follower,)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._followers = tuple(each for each in self._followers if each is not follower)
 
     def record_change(self, change: LMChange) -> LMChange:
         """Append a change of who answers; returns it with its sequence number."""
@@ -142,9 +173,16 @@ class Journal:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Journal":
         return self
 
+    def _drop_oldest_prompt(self) -> None:
+        place = len(self._calls) - 1 - self._max_prompts
+        if place >= 0 and self._calls[place].prompt is not None:
+            self._calls[place] = replace(self._calls[place], prompt=None)
+
     def _is_short(self, call: LMCall) -> bool:
         """Whether nothing has to be cut, as far as one look at each value tells."""
-        values = (call.completion, *call.inputs.values(), *(call.outputs or {}).values())
+        if call.prompt is not None:
+            return False
+        values = (call.completion, call.error, *call.inputs.values(), *(call.outputs or {}).values())
         most = self._max_chars
         return all(
             len(value) <= most if isinstance(value, str) else not isinstance(value, dict | list) for value in values
@@ -156,6 +194,8 @@ class Journal:
             inputs=self._clip_values(call.inputs),
             outputs=None if call.outputs is None else self._clip_values(call.outputs),
             completion=self._clip(call.completion),
+            error=self._clip(call.error),
+            prompt=None if call.prompt is None else Prompt.from_dict(self._clip(call.prompt.to_dict())),
         )
 
     def _clip_values(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from dspex_testkit.errors import CassetteError
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.failures import as_lm_error
+from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.streaming import stream_events
 
 _NO_USAGE = Usage()
@@ -104,6 +105,9 @@ class CassetteEngine:
         except LM15Error as error:
             call.failed(error)
             raise
+        except BaseException as error:
+            call.abandoned(error)
+            raise
         return call.answered(response)
 
     def stream(self, request: Request) -> Iterator[Any]:
@@ -124,6 +128,9 @@ class CassetteEngine:
                     yield event
         except LM15Error as error:
             call.failed(error)
+            raise
+        except BaseException as error:
+            call.abandoned(error)
             raise
         yield call.streamed(events)
 
@@ -152,6 +159,9 @@ class AsyncCassetteEngine:
         except LM15Error as error:
             call.failed(error)
             raise
+        except BaseException as error:
+            call.abandoned(error)
+            raise
         return call.answered(response)
 
     async def stream(self, request: Request) -> AsyncIterator[Any]:
@@ -172,6 +182,9 @@ class AsyncCassetteEngine:
                     yield event
         except LM15Error as error:
             call.failed(error)
+            raise
+        except BaseException as error:
+            call.abandoned(error)
             raise
         yield call.streamed(events)
 
@@ -255,6 +268,11 @@ class _Call:
         if not self._engine.journaled_elsewhere:
             self._journal(error=error.message.splitlines()[0] if error.message else type(error).__name__, live=True)
 
+    def abandoned(self, reason: BaseException) -> None:
+        """Write down that nobody waits for the answer any more; there is nothing to keep."""
+        if not self._engine.journaled_elsewhere:
+            self._journal(error=f"abandoned: {type(reason).__name__}", live=True)
+
     def _keep(self, response: Response, chunks: list[tuple[float, Any]] | None) -> None:
         cost = cost_of(str(self._engine.lm.model), self._request, response)
         pieces = None
@@ -333,6 +351,7 @@ class _Call:
                 worker_id=caller.worker_id,
                 lm_id=caller.lm_id,
                 signature=None if capture is None else capture.full_signature.__name__,
+                prompt=prompt_for(journal, template.provider_model, self._request, capture),
                 completion=None if response is None else response.text,
                 finish_reason=None if response is None else response.finish_reason,
                 usage=usage,

@@ -19,12 +19,17 @@ def text_of(response: Response) -> str:
 
 def read_outputs(capture: Capture | None, response: Response) -> dict[str, Any] | None:
     """The values that the program will read, or None where its adapter cannot read them."""
+    return read_text(capture, text_of(response))
+
+
+def read_text(capture: Capture | None, text: str) -> dict[str, Any] | None:
+    """The same of an answer's text."""
     if capture is None or capture.stage != "answer":
         return None
     adapter = capture.adapter
     try:
         # Unwrapped: the program's callbacks are not to hear of our own parsing.
-        return dict(inspect.unwrap(type(adapter).parse)(adapter, capture.signature, text_of(response)))
+        return dict(inspect.unwrap(type(adapter).parse)(adapter, capture.signature, text))
     except (AdapterParseError, ValueError, TypeError):
         return None
 

@@ -15,6 +15,7 @@ from dspex_testkit.lm.parts import Part
 from dspex_testkit.lm.response_cache import ResponseCache, Where
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
+from dspex_testkit.mock_lm.prompts import prompt_for
 
 
 class CachedPart:
@@ -84,6 +85,7 @@ class CachedPart:
                 caller.sign(self.identity),
                 signature=signature_of(capture),
                 inputs=inputs_of(capture, request),
+                prompt=prompt_for(journal, self.identity.provider_model, request, capture),
                 outputs=as_json(read_outputs(capture, response)),
                 completion=text_of(response),
                 finish_reason=str(response.finish_reason),

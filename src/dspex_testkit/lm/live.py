@@ -14,6 +14,7 @@ from dspex_testkit.lm.keys import find_key
 from dspex_testkit.lm.parts import AskedLM
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import Capture, current_call
+from dspex_testkit.mock_lm.prompts import prompt_for
 
 
 class LivePart:
@@ -98,6 +99,7 @@ class _Watched:
                 self._caller.sign(self._part.identity),
                 signature=signature_of(self._capture),
                 inputs=inputs_of(self._capture, self._request),
+                prompt=prompt_for(journal, self._part.identity.provider_model, self._request, self._capture),
                 latency_ms=(time.perf_counter() - self._started) * 1000,
                 time=time.time(),
                 **found,

@@ -13,6 +13,7 @@ from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.fault_spec import FaultSpec
 from dspex_testkit.mock_lm.faults import error_of, spoil
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.rendering import extract_fields
 from dspex_testkit.mock_lm.reply import Reply, reply_to
 from dspex_testkit.mock_lm.streaming import is_chunk
@@ -169,7 +170,7 @@ class Answering:
                 outputs=None if answered is None else to_json_mapping(answered.outputs),
                 completion=None if reply is None else reply.text,
                 parts=() if reply is None else tuple(part.type for part in reply.parts),
-                messages=tuple(self.call.messages) if getattr(journal, "keeps_messages", False) else None,
+                prompt=prompt_for(journal, self.call.provider_model, self.call.request, self.call.capture),
                 finish_reason=None if answered is None else answered.finish_reason,
                 usage=_NO_USAGE if answered is None else answered.usage,
                 cost=None if answered is None else answered.cost,

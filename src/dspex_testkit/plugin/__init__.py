@@ -12,7 +12,7 @@ of it.
     facade         a bridge as tests like to see it
     journal        a test's LM calls, with `assertions` over them and a `timeline` where one fails
     policy         who answers for LMs that tests build themselves, through the one `dspy_seam`
-    prompts        what was asked, as a value
+    watched        calls of LMs that write none down themselves
     reporting, run what reports say of LM calls, and what becomes of those of the whole run
     journal_files  calls as JSON
     report_option  calls as a page
@@ -33,12 +33,12 @@ from dspex_testkit.plugin.case import MAKE_CASE
 from dspex_testkit.plugin.options import OPTIONS, add_options, read_options
 
 if TYPE_CHECKING:
+    from dspex_testkit.calls import Prompt
     from dspex_testkit.plugin.cassettes import CassetteFixture
     from dspex_testkit.plugin.facade import Answer, AnsweredBy, BridgeFixture, Program, Session
     from dspex_testkit.plugin.fixtures import BridgeFactory
     from dspex_testkit.plugin.journal import LMJournal
     from dspex_testkit.plugin.journal_files import RunJournal, TestCalls
-    from dspex_testkit.plugin.prompts import Prompt
     from dspex_testkit.plugin.simulated import SimulatedProviders
 
 __all__ = [
@@ -57,24 +57,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "facade",
-    "AnsweredBy": "facade",
-    "BridgeFactory": "fixtures",
-    "BridgeFixture": "facade",
-    "CassetteFixture": "cassettes",
-    "LMJournal": "journal",
-    "Program": "facade",
-    "Prompt": "prompts",
-    "RunJournal": "journal_files",
-    "Session": "facade",
-    "SimulatedProviders": "simulated",
-    "TestCalls": "journal_files",
+    "Answer": f"{__name__}.facade",
+    "AnsweredBy": f"{__name__}.facade",
+    "BridgeFactory": f"{__name__}.fixtures",
+    "BridgeFixture": f"{__name__}.facade",
+    "CassetteFixture": f"{__name__}.cassettes",
+    "LMJournal": f"{__name__}.journal",
+    "Program": f"{__name__}.facade",
+    "Prompt": "dspex_testkit.calls",
+    "RunJournal": f"{__name__}.journal_files",
+    "Session": f"{__name__}.facade",
+    "SimulatedProviders": f"{__name__}.simulated",
+    "TestCalls": f"{__name__}.journal_files",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

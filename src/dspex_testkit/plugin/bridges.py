@@ -172,13 +172,13 @@ def reset(client: BridgeClient) -> None:
         one.call("reset_state", timeout=_RESET_TIMEOUT)
 
 
-def ask_each(client: BridgeClient, command: str) -> list[dict[str, Any]]:
+def ask_each(client: BridgeClient, command: str, args: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """What each process behind a client says; those that have ended, or work for somebody else, say nothing."""
     said = []
     with ExitStack() as leases:
         for one in _free(client, leases):
             with suppress(DSPexTestkitError):
-                said.append(one.call(command, timeout=_RESET_TIMEOUT))
+                said.append(one.call(command, args, timeout=_RESET_TIMEOUT))
     return said
 
 

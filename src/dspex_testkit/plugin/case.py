@@ -1,6 +1,8 @@
 """One test as the plugin sees it: its bridges, its LMs, its calls, and what it may reach."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from dspex_testkit.plugin.cassettes import CaseCassettes
     from dspex_testkit.plugin.facade import BridgeFixture
     from dspex_testkit.plugin.policy import PolicyWatcher
-    from dspex_testkit.plugin.prompts import Prompt
 
 CASE: "pytest.StashKey[Case]" = pytest.StashKey()
 MAKE_CASE: "pytest.StashKey[Callable[[pytest.Item], Case]]" = pytest.StashKey()
@@ -54,9 +55,10 @@ class Case:
         self.seed = seed
         self.source = source
         self.bridges: list[BridgeFixture] = []
-        self.prompts: list[Prompt] = []
         self.clock: Any = None
         """The frozen clock, where the test has one."""
+        self.wants_prompts = options.artifacts is not None
+        """Whether calls are to come with their prompts."""
         self.used = markers.concerns_lms(item)
         """Whether the test itself asked for something of ours, and wants to hear of it."""
         self.live = is_live(item)
@@ -69,7 +71,6 @@ class Case:
         self._watcher: PolicyWatcher | None = None
         self._kept: list[LMCall | LMChange] = []
         self._forgotten = 0
-        self._forgotten_prompts = 0
         self._stack = ExitStack()
 
     @property
@@ -78,7 +79,7 @@ class Case:
         if self._journal is None:
             from dspex_testkit.calls import Journal
 
-            self._journal = Journal()
+            self._journal = Journal(keep_prompts=True)
         return self._journal
 
     def start(self) -> None:
@@ -86,7 +87,7 @@ class Case:
         if not self.may_ask:
             guard = Guard(self.options.allow_hosts, lambda: f"test {self.item.nodeid}")
             self._stack.callback(put_guard, put_guard(guard))
-        if self.policy is not None and not (self.live and self.policy == "live" and self.options.policy is None):
+        if self.policy is not None:
             self.use_dspy()
         if self.cassettes is not None:
             self.cassettes.start()
@@ -109,10 +110,17 @@ class Case:
             faults=markers.fault_marks(self.item),
             seed=self.seed,
             journal=self.journal,
-            saw=self.prompts.append,
             cassette=None if self.cassettes is None else self.cassettes.opened,
         )
+        self._stack.callback(self._watcher.close)
         self._stack.enter_context(entered(self._watcher))
+
+    def keep_journal(self) -> None:
+        """See to it that the journal has every call of the test, with its prompt."""
+        self.wants_prompts = True
+        # A test of a bridge elsewhere need not wait until DSPy is imported here too.
+        if "dspy" in sys.modules or not uses_bridge(self.item):
+            self.use_dspy()
 
     def lm_config(self) -> Any:
         """The LM config of the test's markers, with its faults; None where they name none.
@@ -154,15 +162,20 @@ class Case:
         """
         from dspex_testkit.plugin.bridges import Plan
         from dspex_testkit.plugin.facade import BridgeFixture
+        from dspex_testkit.pool.warm import shares_state
 
         if self.clock is not None and mode != "inproc":
             raise UsageError(f"frozen_lm_clock stops the clock of this process, but the bridge runs {mode}")
         mark = markers.bridge_mark(self.item)
-        told: dict[str, Any] = {"offline_policy": self.policy or "mock", "seed": self.seed, "default_lm": default_lm}
+        told: dict[str, Any] = {
+            "offline_policy": self.policy or "mock",
+            "seed": self.seed,
+            "default_lm": default_lm,
+            "journal_prompts": True,
+        }
         if not self.may_ask:
             told |= {"block_network": True, "allow_hosts": self.options.allow_hosts}
         told |= {**(mark.settings or {}), **(settings or {})}
-        from dspex_testkit.pool.warm import shares_state
         self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
         if mode == "inproc":
             self.use_dspy()
@@ -206,15 +219,10 @@ class Case:
             [entry for entry in shown if isinstance(entry, LMChange)],
         )
 
-    def shown_prompts(self) -> "Sequence[Prompt]":
-        """The prompts since the journal was last cleared."""
-        return self.prompts[self._forgotten_prompts :]
-
     def forget(self) -> None:
         """Leave out of the journal what has been so far."""
         self.keep_calls()
         self._forgotten = len(self._kept)
-        self._forgotten_prompts = len(self.prompts)
 
     def logs(self) -> dict[str, str]:
         """What the bridges' processes have logged, by worker."""
@@ -241,7 +249,7 @@ class Case:
         from dspex_testkit.plugin.journal_files import call_from_dict, change_from_dict
 
         for bridge in self.bridges:
-            for said in ask_each(bridge.client, "get_journal"):
+            for said in ask_each(bridge.client, "get_journal", {"prompts": self.wants_prompts}):
                 yield from map(call_from_dict, said["calls"])
                 yield from map(change_from_dict, said.get("changes", ()))
 
@@ -259,6 +267,11 @@ def is_live(item: pytest.Item) -> bool:
     return cell.live if cell is not None else item.get_closest_marker("lm_live") is not None
 
 
+def uses_bridge(item: pytest.Item) -> bool:
+    """Whether a test asks for a bridge of ours."""
+    return not {"bridge", "bridge_pool", "bridge_factory"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | None":
     # Recordings need an extra, which tests without them need not have.
     if policy not in ("replay", "record") and not markers.wants_cassette(item):
@@ -267,9 +280,7 @@ def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | 
     from dspex_testkit.plugin.cassettes import CaseCassettes
 
     plan = plan_of(item, item.config.stash[CASSETTE_SETTINGS], policy)
-    names = getattr(item, "fixturenames", ())
-    bridges = {"bridge", "bridge_pool", "bridge_factory"}
-    return None if plan is None else CaseCassettes(plan, uses_bridge=not bridges.isdisjoint(names))
+    return None if plan is None else CaseCassettes(plan, uses_bridge=uses_bridge(item))
 
 
 def process_of(config: pytest.Config) -> str | None:

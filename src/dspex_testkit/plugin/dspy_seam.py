@@ -1,24 +1,27 @@
-"""The one place where the plugin reaches into DSPy: who answers for an LM, and what it is asked.
+"""The one place where the plugin reaches into DSPy: who answers for an LM, and what comes of each call.
 
-DSPy chooses the engine of each call in one function, whether the LM was constructed, loaded from a file or held by a
-module, in whichever thread, by `dspy.configure`, `dspy.context` or `set_lm`. While a test runs that asked for it, that
-function is wrapped, and with it those that remember answers and that finish a call. All are private to DSPy;
-`tests/plugin/test_dspy_seam.py` fails loudly when it changes them.
+All calls of an LM go through one function of DSPy, or its async twin, and another chooses the engine, whether the LM
+was constructed, loaded from a file or held by a module, in whichever thread, by `dspy.configure`, `dspy.context` or
+`set_lm`. While a test runs that asked for it, those are wrapped, and with them the ones that remember answers. All but
+the first two are private to DSPy; `tests/plugin/test_dspy_seam.py` fails loudly when it changes them.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 import dspy
 from dspy.clients import execution
+from dspy.lm15 import LM15Error, Request, request_from_openai_chat
 
 # It binds one of these functions at its import, and has to get DSPy's own.
 from dspex_testkit.cassettes import dspy_wire as _dspy_wire  # noqa: F401
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import Capture, announce_call, current_call, end_call
+from dspex_testkit.plugin.watched import WatchedCall, is_provider_lm
 
-SEAM = ("_select_engine", "_cached", "_store", "finalize")
+SEAM = ("execute", "aexecute", "_select_engine", "_cached", "_store")
 """The functions of `dspy.clients.execution` that are wrapped."""
 
 
@@ -26,15 +29,17 @@ class Watcher(Protocol):
     """Hears of each call, and may answer for LMs of real providers."""
 
     def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
-        """The engine and its async twin that answer in an LM's place; None leaves it alone."""
+        """The engine and its async twin that answer in the place of a provider's LM; None leaves it alone."""
         ...
 
-    def asked(self, lm: Any, call: Any, capture: Capture | None) -> None:
-        """An engine is about to be asked."""
-        ...
+    def watching(self, lm: Any, request: Any, capture: Capture | None) -> AbstractContextManager[WatchedCall | None]:
+        """An LM is asked. Gives what is to be told of the answer; None where somebody else writes the call down.
 
-    def answered(self, lm: Any, call: Any, result: Any) -> None:
-        """An LM of a real provider, or DSPy's cache in its place, has answered."""
+        Args:
+            lm: The LM.
+            request: Gives what it is sent, or None where that cannot be said.
+            capture: What the adapter knew, or None.
+        """
         ...
 
 
@@ -46,29 +51,37 @@ def entered(watcher: Watcher) -> Iterator[None]:
     """
     kept = {name: getattr(execution, name) for name in SEAM}
 
-    def is_real(lm: Any) -> bool:
-        return isinstance(getattr(lm, "_engine_spec", None), str)
-
-    def belongs_to_bridge(lm: Any) -> bool:
-        # What a bridge of this process asks a provider, it writes down itself; its policy has been followed already.
-        return is_real(lm) and caller_now().scope is not None
+    def belongs_to_bridge() -> bool:
+        # What a bridge of this process asks, it writes down itself; its policy has been followed already.
+        return caller_now().scope is not None
 
     def substitute(lm: Any) -> tuple[Any, Any] | None:
-        return watcher.engines_for(lm) if is_real(lm) and not belongs_to_bridge(lm) else None
+        return watcher.engines_for(lm) if is_provider_lm(lm) and not belongs_to_bridge() else None
+
+    def execute(lm: Any, call: Any) -> Any:
+        if belongs_to_bridge():
+            return kept["execute"](lm, call)
+        with watcher.watching(lm, partial(_request_of, lm, call), current_call().capture) as watched:
+            result = kept["execute"](lm, call)
+        if watched is not None:
+            watched.answered(result)
+        return result
+
+    async def aexecute(lm: Any, call: Any) -> Any:
+        if belongs_to_bridge():
+            return await kept["aexecute"](lm, call)
+        with watcher.watching(lm, partial(_request_of, lm, call), current_call().capture) as watched:
+            result = await kept["aexecute"](lm, call)
+        if watched is not None:
+            watched.answered(result)
+        return result
 
     def select_engine(lm: Any, call: Any, asynchronous: bool) -> Any:
-        if belongs_to_bridge(lm):
-            return kept["_select_engine"](lm, call, asynchronous)
-        capture = current_call().capture
-        watcher.asked(lm, call, capture)
         engines = substitute(lm)
         if engines is None:
             return kept["_select_engine"](lm, call, asynchronous)
-        engine = (
-            _AsyncAnnounced(engines[1], lm, call, capture)
-            if asynchronous
-            else _Announced(engines[0], lm, call, capture)
-        )
+        announced = _AsyncAnnounced if asynchronous else _Announced
+        engine = announced(engines[asynchronous], lm, call, current_call().capture)
         return engine, execution._canonical(call), None
 
     def cached(lm: Any, call: Any, asynchronous: bool) -> Any:
@@ -78,14 +91,9 @@ def entered(watcher: Watcher) -> Iterator[None]:
         if not substitute(lm):
             kept["_store"](lm, call, result, asynchronous)
 
-    def finalize(lm: Any, call: Any, result: Any) -> Any:
-        if is_real(lm) and not belongs_to_bridge(lm) and not substitute(lm):
-            watcher.answered(lm, call, result)
-        return kept["finalize"](lm, call, result)
-
     former_cache = dspy.cache
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
-    for name, wrapped in zip(SEAM, (select_engine, cached, store, finalize), strict=True):
+    for name, wrapped in zip(SEAM, (execute, aexecute, select_engine, cached, store), strict=True):
         setattr(execution, name, wrapped)
     try:
         yield
@@ -93,6 +101,16 @@ def entered(watcher: Watcher) -> Iterator[None]:
         for name, function in kept.items():
             setattr(execution, name, function)
         dspy.cache = former_cache
+
+
+def _request_of(lm: Any, call: Any) -> Request | None:
+    """What an LM is sent in DSPy's own form, whichever client sends it; None where it has none."""
+    with suppress(LM15Error, TypeError, ValueError):
+        return execution._canonical(call)
+    with suppress(LM15Error, TypeError, ValueError):
+        # Litellm takes options that have no such form; the messages mostly have.
+        return request_from_openai_chat({"model": str(lm.model), "messages": call.legacy["messages"]})
+    return None
 
 
 class _Announced:

@@ -103,7 +103,8 @@ def lm_journal(request: pytest.FixtureRequest) -> "LMJournal":
     from dspex_testkit.plugin.journal import LMJournal
 
     case = _case(request)
-    return LMJournal(case.entries, case.shown_prompts, case.forget)
+    case.keep_journal()
+    return LMJournal(case.entries, case.forget)
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from dspex_testkit.calls import LMCall, LMChange, Scope
+from dspex_testkit.calls import LMCall, LMChange, Prompt, Scope
 from dspex_testkit.plugin import assertions
 from dspex_testkit.plugin.assertions import ANY, By, Narrow
-from dspex_testkit.plugin.prompts import Prompt
 
 Entries = Callable[[], tuple[Sequence[LMCall], Sequence[LMChange]]]
 
@@ -17,13 +16,11 @@ class LMJournal(Sequence[LMCall]):
 
     Args:
         entries: Gives calls and changes as they are now.
-        prompts: Gives the prompts of this process as they are now.
         forget: Leaves out what has been so far.
     """
 
-    def __init__(self, entries: Entries, prompts: Callable[[], Sequence[Prompt]], forget: Callable[[], None]) -> None:
+    def __init__(self, entries: Entries, forget: Callable[[], None]) -> None:
         self._entries = entries
-        self._prompts = prompts
         self._forget = forget
 
     @property
@@ -38,11 +35,8 @@ class LMJournal(Sequence[LMCall]):
 
     @property
     def prompts(self) -> list[Prompt]:
-        """What was asked, part by part, for a snapshot.
-
-        Only prompts of this process: a bridge in another one keeps them to itself.
-        """
-        return list(self._prompts())
+        """What was asked, part by part, for a snapshot; each is also the `prompt` of its call."""
+        return [call.prompt for call in self.calls if call.prompt is not None]
 
     @property
     def cost(self) -> Decimal:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dspex_testkit.calls import LMCall, LMChange, Scope, Usage
+from dspex_testkit.calls import LMCall, LMChange, Prompt, Scope, Usage
 from dspex_testkit.errors import UsageError
 
 _CALL_FIELDS = frozenset(f.name for f in fields(LMCall))
@@ -110,6 +110,7 @@ def call_from_dict(record: Mapping[str, Any]) -> LMCall:
         **{
             **known,
             "scope": None if known.get("scope") is None else Scope(known["scope"]),
+            "prompt": None if known.get("prompt") is None else Prompt.from_dict(known["prompt"]),
             "usage": Usage(**{name: value for name, value in usage.items() if name in _USAGE_FIELDS}),
             "cost": None if known.get("cost") is None else Decimal(known["cost"]),
         }

@@ -1,14 +1,13 @@
 """Who answers for LMs that tests build themselves, and what becomes of their calls."""
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from dspex_testkit.calls import Journal, LMCall, Usage
-from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.calls import Journal
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.mock_lm import Capabilities
@@ -16,14 +15,14 @@ from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, MockEngine
 from dspex_testkit.mock_lm.spec import parse_mock_spec
 from dspex_testkit.plugin.options import Policy
-from dspex_testkit.plugin.prompts import Prompt, prompt_of
+from dspex_testkit.plugin.watched import WatchedCall, identity_of, is_provider_lm, watched
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import OpenCassette
 
 
 class PolicyWatcher:
-    """Answers for LMs of real providers as the policy says, and writes down what real ones answer.
+    """Answers for LMs of real providers as the policy says, and has every other LM's calls written down.
 
     Args:
         policy: The policy; None and `live` leave every LM alone.
@@ -31,7 +30,6 @@ class PolicyWatcher:
         faults: What goes wrong with mocks.
         seed: The seed of mocks that name none.
         journal: Where calls are written.
-        saw: Is given each prompt.
         cassette: Gives the test's recording; needed by `replay` and `record`.
     """
 
@@ -43,7 +41,6 @@ class PolicyWatcher:
         faults: Sequence[Mapping[str, Any]],
         seed: int,
         journal: Journal,
-        saw: Callable[[Prompt], None],
         cassette: "Callable[[], OpenCassette] | None" = None,
     ) -> None:
         self._policy = policy
@@ -51,10 +48,10 @@ class PolicyWatcher:
         self._faults = list(faults)
         self._seed = seed
         self._journal = journal
-        self._saw = saw
         self._cassette = cassette
         self._engines: dict[str, tuple[Any, Any]] = {}
         self._recorded: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
+        self._followed = ExitStack()
         self._lock = threading.Lock()
 
     def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
@@ -72,35 +69,32 @@ class PolicyWatcher:
                 self._engines[key] = self._mock(lm)
             return self._engines[key]
 
-    def asked(self, lm: Any, call: Any, capture: Capture | None) -> None:
-        """Keep the prompt."""
-        self._saw(prompt_of(lm, call.prompt, call.messages, capture))
+    @contextmanager
+    def watching(self, lm: Any, request: Callable[[], Any], capture: Capture | None) -> Iterator[WatchedCall | None]:
+        """Have a call written down, unless the LM's own engine does that."""
+        if is_provider_lm(lm) and self.engines_for(lm) is not None:
+            yield None
+            return
+        if isinstance(own := getattr(lm, "journal", None), Journal):
+            self._follow(own)
+            yield None
+            return
+        with watched(lm, partial(WatchedCall, lm, request, capture, self._journal)) as call:
+            yield call
 
-    def answered(self, lm: Any, call: Any, result: Any) -> None:
-        """Write down what a real provider answered."""
-        provider, model = _identity(lm)
-        usage = result.usage or {}
-        self._journal.record(
-            LMCall(
-                provider=provider,
-                model=model,
-                mocked=False,
-                engine="live",
-                inputs={} if call.prompt is None else {"prompt": str(call.prompt)},
-                completion="\n".join(str(output) for output in result.outputs or ()),
-                usage=Usage(input_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens")),
-                cost=Decimal(0)
-                if result.cache_hit
-                else None
-                if result.cost is None
-                else Decimal(f"{result.cost:.10g}"),
-                cache_hit=bool(result.cache_hit),
-                time=time.time(),
-            )
-        )
+    def close(self) -> None:
+        """Leave LMs alone that were followed."""
+        self._followed.close()
+
+    def _follow(self, journal: Journal) -> None:
+        """Take over what an LM of the kit writes into a journal of its own."""
+        with self._lock:
+            if journal is self._journal or journal.is_followed_by(self._journal):
+                return
+            self._followed.enter_context(journal.followed_by(self._journal))
 
     def _mock(self, lm: Any) -> tuple[Any, Any]:
-        provider, model = _identity(lm)
+        provider, model = identity_of(lm)
         own = [each for each in self._configs if (each.provider, each.model) == (provider, model)]
         general = [each for each in self._configs if each.is_mock]
         config = next(iter(own + general), None)
@@ -128,20 +122,6 @@ class PolicyWatcher:
         engine = self._cassette().lm_for(lm).engine
         engine.journal = self._journal
         return engine, AsyncCassetteEngine(engine)
-
-
-def _identity(lm: Any) -> tuple[str, str]:
-    """Provider and model as journals name them."""
-    name = str(lm.model)
-    try:
-        value = parse_lm_config(name).value
-    except DSPexTestkitError:
-        value = None
-    if isinstance(value, LMConfig):
-        return value.provider, value.model
-    # A provider that the kit does not know, or a model alone, which DSPy takes for OpenAI's.
-    head, slash, rest = name.partition("/")
-    return (head, rest) if slash else ("openai", name)
 
 
 def _read(raw: Any) -> LMConfig | None:

@@ -52,8 +52,9 @@ def artifacts_of(case: Case, test: TestCalls) -> dict[str, str]:
         "calls.jsonl": "".join(json.dumps(entry.to_dict(), ensure_ascii=False) + "\n" for entry in test.entries),
         "about.txt": f"{test.nodeid}\nseed {test.seed}\n{test.rerun}\n",
     }
-    if case.prompts:
-        files["prompts.txt"] = "\n".join(str(prompt) for prompt in case.prompts)
+    prompts = [call.prompt for call in test.calls if call.prompt is not None]
+    if prompts:
+        files["prompts.txt"] = "\n".join(map(str, prompts))
     for worker, log in case.logs().items():
         files[f"{_file_name(worker)}.log"] = log
     return files

@@ -107,6 +107,12 @@ SETTINGS = (
     Setting("max_frame_size", kinds.size, DEFAULT_MAX_FRAME_SIZE, "Largest request in bytes, e.g. `64MiB`."),
     Setting("concurrency", kinds.count, 64, "Executions that run at the same time in standalone mode."),
     Setting("journal_size", kinds.count, 10_000, "LM calls that the journal remembers."),
+    Setting(
+        "journal_prompts",
+        kinds.boolean,
+        False,
+        "Remember the prompts of the newest 1000 of these calls too, for tests; some kilobytes each.",
+    ),
     Setting("session_ttl", kinds.seconds, 3600.0, "Seconds after its last use when a session is forgotten."),
     Setting("max_waiting", kinds.count, 4096, "Executions that may wait for one that runs; more are refused."),
     Setting(

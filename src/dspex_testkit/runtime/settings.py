@@ -41,6 +41,7 @@ class Settings:
     max_frame_size: int
     concurrency: int
     journal_size: int
+    journal_prompts: bool
     session_ttl: float
     max_waiting: int
     price_table: str
@@ -82,6 +83,7 @@ class Settings:
             seed=self.seed,
             concurrency=self.concurrency,
             journal_size=self.journal_size,
+            journal_prompts=self.journal_prompts,
             session_ttl=self.session_ttl,
             max_waiting=self.max_waiting,
             price_table=None if self.price_table == "off" else self.price_table,

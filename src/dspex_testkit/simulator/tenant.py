@@ -144,6 +144,7 @@ class HeldCall(Journal):
     """A journal for one call, which is completed before it goes into the real one."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.call: LMCall | None = None
 
     def record(self, call: LMCall) -> LMCall:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 def get_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
     """LM calls in order: all, or those of a session, of a program, after a sequence number, the last `limit`.
 
-    Beside them the changes of who answers, in the same sequence of numbers.
+    Beside them the changes of who answers, in the same sequence of numbers. With `prompts`, calls have their `prompt`,
+    where the bridge was told to keep it.
     """
     session = args.session_filter
     calls = bridge.store.journal.calls(
@@ -23,7 +24,7 @@ def get_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
     since = args.count("since") or 0
     changes = bridge.store.journal.changes(since=since, session_id=session)
     return {
-        "calls": [call.to_dict() for call in calls],
+        "calls": [call.to_dict(prompt=args.flag("prompts")) for call in calls],
         "changes": [change.to_dict() for change in changes],
         "total_count": len(calls),
         "last_seq": max([since, *(call.seq for call in calls[-1:]), *(change.seq for change in changes[-1:])]),

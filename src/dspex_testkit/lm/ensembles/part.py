@@ -35,6 +35,7 @@ from dspex_testkit.lm.scoring import Score, load_score
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import Capture, current_call
 from dspex_testkit.mock_lm.failures import as_lm_error, find_mock_error
+from dspex_testkit.mock_lm.prompts import prompt_for
 
 
 class EnsemblePart:
@@ -172,6 +173,7 @@ class _EnsembleCall:
                 self._caller.sign(self._part.identity),
                 signature=signature_of(self._capture),
                 inputs=self._inputs,
+                prompt=prompt_for(self._children, self._part.identity.provider_model, self._request, self._capture),
                 outputs=None if decision is None else as_json(decision.outputs),
                 completion=None if decision is None else text_of(decision.response),
                 finish_reason=None if decision is None else str(decision.response.finish_reason),
@@ -247,6 +249,11 @@ class _Children:
         self.sink = sink
         self._call_id = call_id
         self._calls: list[LMCall] = []
+
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether calls are to be written with their prompts."""
+        return self.sink.keeps_prompts
 
     def record(self, call: LMCall) -> LMCall:
         """Pass a call on; of an ensemble within this one, only its own call is a child of ours."""

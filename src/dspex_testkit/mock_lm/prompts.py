@@ -1,0 +1,80 @@
+"""What an LM is asked, as a `Prompt`: for journals that keep it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dspy.lm15 import Request, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
+
+from dspex_testkit.calls import CallSink, Prompt
+from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.values import to_json, to_json_mapping
+
+
+def prompt_for(journal: CallSink, model: str, request: Request, capture: Capture | None) -> Prompt | None:
+    """The prompt of a call that is about to be written down; None where the journal keeps no prompts.
+
+    Args:
+        journal: Where the call is written.
+        model: The LM that was asked: ``provider/model``.
+        request: What it was sent.
+        capture: What the adapter knew, or None.
+    """
+    return prompt_of(model, request, capture) if journal.keeps_prompts else None
+
+
+def prompt_of(model: str, request: Request | None, capture: Capture | None) -> Prompt:
+    """A prompt, part by part.
+
+    Args:
+        model: The LM that was asked.
+        request: What it was sent; None where nobody can say.
+        capture: What the adapter knew, or None.
+    """
+    tools = [] if request is None else [_tool(tool) for tool in request.tools]
+    messages = [] if request is None else _messages(request)
+    if capture is None:
+        return Prompt(model=model, tools=tools, messages=messages)
+    signature, given = capture.full_signature, capture.inputs
+    return Prompt(
+        model=model,
+        signature=signature.signature,
+        adapter=type(capture.adapter).__name__,
+        instructions=signature.instructions,
+        inputs=to_json_mapping({name: given[name] for name in signature.input_fields if name in given}),
+        demos=[to_json_mapping(dict(demo)) for demo in capture.demos],
+        tools=tools,
+        messages=messages,
+    )
+
+
+def _messages(request: Request) -> list[dict[str, Any]]:
+    messages = [{"role": str(message.role), "content": _content(message.parts)} for message in request.messages]
+    system = request.system
+    if system is None:
+        return messages
+    return [{"role": "system", "content": system if isinstance(system, str) else _content(system)}, *messages]
+
+
+def _content(parts: Sequence[Any]) -> Any:
+    """One text, or the parts of a message that has others too."""
+    if all(isinstance(part, TextPart) for part in parts):
+        return "".join(part.text for part in parts)
+    return [_part(part) for part in parts]
+
+
+def _part(part: Any) -> dict[str, Any]:
+    """A part without ids, which differ from run to run; what is no text is named by its kind."""
+    match part:
+        case TextPart() | ThinkingPart():
+            return {"type": part.type, "text": part.text}
+        case ToolCallPart():
+            return {"type": part.type, "name": part.name, "input": to_json(part.input)}
+        case ToolResultPart():
+            return {"type": part.type, "name": part.name, "content": _content(part.content)}
+        case _:
+            return {"type": str(part.type)}
+
+
+def _tool(tool: Any) -> dict[str, Any]:
+    names = ("name", "description", "parameters")
+    return {name: to_json(value) for name in names if (value := getattr(tool, name, None)) is not None}

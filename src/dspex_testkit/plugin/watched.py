@@ -1,0 +1,162 @@
+"""Calls of LMs that keep no journal: real providers', and those of engines that are not the kit's."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import Any
+
+from dspex_testkit.bridge.redaction import Secrets
+from dspex_testkit.calls import Journal, LMCall, Usage
+from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.lm.answers import as_json, inputs_of, read_text, signature_of
+from dspex_testkit.lm.composed import ComposedLM
+from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.providers import find_provider
+from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.prompts import prompt_of
+
+_asked_now: ContextVar[Any] = ContextVar("dspex_testkit_asked_now", default=None)
+"""The LM that is being asked."""
+
+
+class WatchedCall:
+    """One call on its way to the journal.
+
+    Args:
+        lm: The LM.
+        request: Gives what it is sent, or None where that cannot be said.
+        capture: What the adapter knew, or None.
+        journal: Where the call is written.
+    """
+
+    def __init__(self, lm: Any, request: Callable[[], Any], capture: Capture | None, journal: Journal) -> None:
+        self._lm = lm
+        self._request = request()
+        self._capture = capture
+        self._journal = journal
+        self._started = time.perf_counter()
+
+    def answered(self, result: Any) -> None:
+        """Write down an answer: DSPy's result of the call."""
+        text = "\n".join(map(_text, result.outputs or ()))
+        outputs = None if not result.outputs else read_text(self._capture, _text(result.outputs[0]))
+        response = next(iter(result.responses), None)
+        self._record(
+            outputs=as_json(outputs),
+            completion=text,
+            finish_reason=None if response is None else str(response.finish_reason),
+            usage=_usage(result.usage or {}),
+            cost=_cost(result),
+            cache_hit=bool(result.cache_hit),
+        )
+
+    def failed(self, error: BaseException) -> None:
+        """Write down that there is no answer, and why."""
+        if isinstance(error, Exception):
+            self._record(error=_without_keys(self._lm, f"{type(error).__name__}: {error}"))
+        else:
+            self._record(error=f"abandoned: {type(error).__name__}")
+
+    def _record(self, **found: Any) -> None:
+        provider, model = identity_of(self._lm)
+        real = is_provider_lm(self._lm)
+        self._journal.record(
+            LMCall(
+                provider=provider,
+                model=model,
+                mocked=not real,
+                engine="live" if real else "custom",
+                signature=signature_of(self._capture),
+                inputs=self._inputs(),
+                prompt=prompt_of(f"{provider}/{model}", self._request, self._capture)
+                if self._journal.keeps_prompts
+                else None,
+                latency_ms=(time.perf_counter() - self._started) * 1000,
+                time=time.time(),
+                **found,
+            )
+        )
+
+    def _inputs(self) -> dict[str, Any]:
+        return {} if self._capture is None and self._request is None else inputs_of(self._capture, self._request)
+
+
+@contextmanager
+def watched(lm: Any, begin: Callable[[], WatchedCall]) -> Iterator[WatchedCall | None]:
+    """Write a call down however it ends; gives None where that is done by others.
+
+    Args:
+        lm: Who is asked.
+        begin: Makes the call.
+    """
+    outer = _asked_now.get()
+    # An LM whose `forward` is its own asks itself once more; one that the kit composes asks others, and tells of them.
+    if outer is lm or isinstance(outer, ComposedLM):
+        yield None
+        return
+    token = _asked_now.set(lm)
+    watching = None if isinstance(lm, ComposedLM) else begin()
+    try:
+        yield watching
+    except BaseException as error:
+        if watching is not None:
+            watching.failed(error)
+        raise
+    finally:
+        _asked_now.reset(token)
+
+
+def is_provider_lm(lm: Any) -> bool:
+    """Whether DSPy's own clients answer for an LM, and with that a provider."""
+    return isinstance(getattr(lm, "_engine_spec", None), str)
+
+
+def identity_of(lm: Any) -> tuple[str, str]:
+    """Provider and model as journals name them."""
+    name = str(lm.model)
+    try:
+        value = parse_lm_config(name).value if is_provider_lm(lm) else None
+    except DSPexTestkitError:
+        value = None
+    if isinstance(value, LMConfig):
+        return value.provider, value.model
+    head, slash, rest = name.partition("/")
+    # A model alone DSPy takes for OpenAI's.
+    return (head, rest) if slash else ("openai" if is_provider_lm(lm) else "custom", name)
+
+
+def _text(output: Any) -> str:
+    """The text of one of DSPy's outputs, which is a mapping where there is more than text."""
+    return str((output.get("text") if isinstance(output, Mapping) else output) or "")
+
+
+def _usage(told: Mapping[str, Any]) -> Usage:
+    read, spent = (told.get(f"{kind}_tokens_details") or {} for kind in ("prompt", "completion"))
+    return Usage(
+        input_tokens=told.get("prompt_tokens"),
+        output_tokens=told.get("completion_tokens"),
+        reasoning_tokens=spent.get("reasoning_tokens"),
+        cached_tokens=read.get("cached_tokens"),
+        cache_write_tokens=read.get("cache_creation_tokens"),
+    )
+
+
+def _cost(result: Any) -> Decimal | None:
+    if result.cache_hit:
+        return Decimal(0)
+    return None if result.cost is None else Decimal(f"{result.cost:.10g}")
+
+
+def _without_keys(lm: Any, text: str) -> str:
+    """A text without the key that the LM was given, or finds in the environment."""
+    secrets = Secrets()
+    provider = find_provider(identity_of(lm)[0])
+    variables = () if provider is None else provider.key_variables
+    for key in (getattr(lm, "kwargs", {}).get("api_key"), *map(os.environ.get, variables)):
+        if isinstance(key, str):
+            secrets.add(key)
+    return str(secrets.scrub(text))
