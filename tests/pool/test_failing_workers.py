@@ -19,7 +19,18 @@ from dspex_testkit.errors import (
     WorkerExitedError,
     WorkerTimeoutError,
 )
-from dspex_testkit.pool import V2, V3, BridgePool, BridgeProcess, Ending, Launch, SpawnedProcess, Spawner, chaos
+from dspex_testkit.pool import (
+    V2,
+    V3,
+    BridgePool,
+    BridgeProcess,
+    Ending,
+    Launch,
+    SpawnedProcess,
+    Spawner,
+    chaos,
+    leftovers,
+)
 from tests.pool.conftest import ALONE, patient
 from tests.support.waiting import PATIENCE, eventually
 
@@ -141,6 +152,19 @@ def test_a_worker_that_is_killed_while_idle_is_not_handed_out(single: BridgePool
 
     assert single.call("ping")["status"] == "ok"
     assert (single.status().started, single.status().removed) == (2, 1)
+
+
+def test_a_worker_whose_input_ends_after_it_was_given_back_is_replaced(single: BridgePool) -> None:
+    """A port that closes with the client that held it: the process ends by itself, and nobody is given it."""
+    with single.checkout() as worker:
+        first = worker.process
+
+    chaos.hang_up(first)
+
+    assert first.wait(PATIENCE)
+    assert first.exit_status == 0
+    assert single.call("ping")["worker_id"] != first.worker_id
+    assert first.pid not in leftovers.left()
 
 
 def test_a_worker_crashes_only_if_it_was_allowed_to() -> None:
