@@ -208,3 +208,31 @@ def test_a_forgotten_session_starts_its_cassette_anew(
     for _ in range(2):
         assert ask(prepared(player, OPENAI, "s"), "2+2", "s")["answer"] == "4"
         player.call(command, {"session_id": "s"})
+
+
+@pytest.mark.parametrize("strategy", ["majority", "first_success", "best_of", "all"])
+def test_the_members_of_an_ensemble_are_recorded_one_by_one(
+    tmp_path: Path, simulator: ProviderSimulator, strategy: str
+) -> None:
+    """Each under its own model, and the judge too; replayed, they decide as they did."""
+
+    def config(model: str, said: str) -> dict[str, Any]:
+        target = simulator.target(model, spec={"responses": {"default": said}})
+        return {"model": model, "api_base": target.api_base, "api_key": target.api_key}
+
+    said = {"openai/gpt-4o-mini": "4", "gemini/gemini-2.0-flash": "5", "anthropic/claude-3-5-haiku-latest": "4"}
+    ensemble: dict[str, Any] = {"kind": "ensemble", "strategy": strategy, "temperature": 0.7}
+    live = {**ensemble, "members": [config(*member) for member in said.items()]}
+    replayed = {**ensemble, "members": list(said)}
+    if strategy == "best_of":
+        live["judge"], replayed["judge"] = config("openai/gpt-4o", "2"), "openai/gpt-4o"
+
+    first = ask(prepared(bridge(tmp_path, "record"), live, "s"), "2+2", "s")
+    simulator.stop()
+    again = ask(prepared(bridge(tmp_path, "replay"), replayed, "s"), "2+2", "s")
+
+    kept = yaml.safe_load((tmp_path / "s.yaml").read_text())["interactions"]
+    asked = {"first_success": list(said)[:1], "best_of": [*said, "openai/gpt-4o"]}.get(strategy, list(said))
+    assert sorted(interaction["request"]["body"]["model"] for interaction in kept) == sorted(asked)
+    assert again["answer"] == first["answer"] == ("5" if strategy == "best_of" else "4")
+    assert again["lm"]["ensemble"][0]["decided_by"] == first["lm"]["ensemble"][0]["decided_by"]
