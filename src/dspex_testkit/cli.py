@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", help="answer on this machine as LM providers do, for a command or for all")
     command.add_argument("--port", type=int, default=0, help="default: any free one")
     command.add_argument("--rules", type=Path, metavar="FILE", help="a mock spec in JSON, TOML or YAML")
+    command.add_argument("--cassette", type=Path, metavar="FILE", help="an LM cassette to answer from, in its place")
+    command.add_argument("--realtime", action="store_true", help="play its streams at the pace at which they came")
+    command.add_argument(
+        "--cassettes", type=Path, metavar="FOLDER", help="whose cassettes clients may name over the admin API"
+    )
     command.add_argument(
         "--fault",
         action="append",
@@ -193,7 +198,16 @@ def _report(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from dspex_testkit.simulator.command import serve
 
-    return serve(options.command, port=options.port, rules=options.rules, faults=options.fault, journal=options.journal)
+    return serve(
+        options.command,
+        port=options.port,
+        rules=options.rules,
+        cassette=options.cassette,
+        realtime=options.realtime,
+        cassettes=options.cassettes,
+        faults=options.fault,
+        journal=options.journal,
+    )
 
 
 if __name__ == "__main__":

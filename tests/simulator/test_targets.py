@@ -13,6 +13,9 @@ from dspex_testkit.simulator import ProviderSimulator
 from tests.support.loops import run
 from tests.support.web import ask
 
+# litellm describes Cohere's answers by a type that pydantic has a remark about, whoever makes it first look at them.
+pytestmark = pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning")
+
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -235,3 +238,16 @@ def test_a_simulator_that_does_not_run_says_so() -> None:
         ProviderSimulator().target("openai/m")
     with ProviderSimulator() as one, pytest.raises(UsageError, match="cannot be had"):
         ProviderSimulator(port=one.port).start()
+
+
+def test_a_target_that_is_not_there_answers_nobody(sim: ProviderSimulator) -> None:
+    """Neither one that was removed nor one that never was is answered by another in its stead."""
+    target = sim.target("openai/m")
+    target.remove()
+
+    for reply in (
+        ask(f"{target.api_base}/chat/completions", QUESTION),
+        ask(f"{sim.url}/v1/chat/completions", QUESTION, headers={"x-dspex-target": "t0"}),
+    ):
+        assert (reply.status, reply.json["error"]["code"]) == (404, "usage_error")
+        assert "There is no target" in reply.json["error"]["message"]

@@ -173,5 +173,6 @@ def provider_sim(
     from dspex_testkit.plugin.simulated import SimulatedProviders
 
     _case(request).use_dspy()
-    yield SimulatedProviders(_dspex_simulator)
-    _dspex_simulator.reset()
+    providers = SimulatedProviders(_dspex_simulator)
+    yield providers
+    providers.close()

@@ -1,6 +1,5 @@
 """`provider_sim`: one server per process of the run, and for each test targets of its own on it."""
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,29 +28,28 @@ class SimulatedProviders:
         """The server's root."""
         return self.simulator.url
 
-    def target(
-        self,
-        model: str,
-        *,
-        spec: Any = None,
-        faults: Iterable[Any] = (),
-        limits: Mapping[str, Any] | None = None,
-    ) -> "Target":
+    def target(self, model: str, **given: Any) -> "Target":
         """A model of this test's own, with what a client needs to reach it.
 
         Args:
             model: With its provider: ``openai/gpt-4o-mini``, ``anthropic/…``, ``gemini/…``.
-            spec: What it answers: a mock spec; left out, answers derived from what is asked.
-            faults: What goes wrong on the way.
-            limits: `requests_per_minute`, `tokens_per_minute`.
+            given: What it answers (`spec`, or `cassette` with `cassette_options`), its `faults` and its `limits`, as of
+                `ProviderSimulator.target`.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
+            CassetteError: The cassette cannot.
             UsageError: Something else cannot.
         """
-        target = self.simulator.target(model, spec=spec, faults=faults, limits=limits)
+        target = self.simulator.target(model, **given)
         self.targets.append(target)
         return target
+
+    def close(self) -> None:
+        """Let the server forget this test."""
+        for target in self.targets:
+            target.remove()
+        self.simulator.journal.clear()
 
     @property
     def calls(self) -> "list[LMCall]":

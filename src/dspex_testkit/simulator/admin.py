@@ -1,11 +1,15 @@
-"""The admin API: targets, specs, faults, journal and reset, for clients in other processes and languages.
+"""The admin API: targets, specs, cassettes, faults, journal and reset, for clients in other processes and languages.
 
-    GET    /_admin/targets                 what there is
+    GET    /_admin/targets                 what there is, and what of its cassettes was played and missed
     POST   /_admin/targets                 {"model", "spec"?, "faults"?, "limits"?}  → how to reach it
     PATCH  /_admin/targets/ID              {"spec"?, "faults"?, "limits"?}
+    DELETE /_admin/targets/ID
     GET    /_admin/journal?target=&since=  the LM calls
     DELETE /_admin/journal
     POST   /_admin/reset                   the journal, and every script, schedule and limit from its start
+
+In place of a spec stands ``"cassette": NAME``, with ``"cassette_options"`` if need be. A name leads into the folder
+that the server was started with and never out of it; without such a folder no file is opened for anybody.
 
 Whoever asks shows the token made at the start. A web page could make its reader's browser ask; so the Host must be this
 machine, and there must be no foreign Origin.
@@ -13,6 +17,7 @@ machine, and there must be no foreign Origin.
 
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,12 +25,13 @@ import orjson
 from aiohttp import web
 
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError
-from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, read_faults, read_spec, refuse_imports
+from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, refuse_imports
 from dspex_testkit.simulator.target import Target, read_model
+from dspex_testkit.simulator.tenant import Tenant
 
 PREFIX: Final = "/_admin/"
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
-_CONFIGURABLE: Final = frozenset({"spec", "faults", "limits"})
+_CONFIGURABLE: Final = frozenset({"spec", "cassette", "cassette_options", "faults", "limits"})
 
 
 class Admin:
@@ -35,12 +41,14 @@ class Admin:
         registry: What is administered.
         root: The server's URL.
         token: What a caller has to show.
+        cassettes: The folder whose cassettes a caller may name; None to let nobody name one.
     """
 
-    def __init__(self, registry: Registry, root: str, token: str) -> None:
+    def __init__(self, registry: Registry, root: str, token: str, cassettes: Path | None = None) -> None:
         self._registry = registry
         self._root = root
         self._token = token
+        self._cassettes = cassettes
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
@@ -93,15 +101,12 @@ class Admin:
             case "POST", "targets", False:
                 if not isinstance(body.get("model"), str):
                     raise InvalidArgsError("model: a model such as 'openai/gpt-4o-mini' is wanted.")
-                return self.target(body.pop("model"), **_configuration(body)).to_dict()
+                return self.target(body.pop("model"), **self._configuration(body)).to_dict()
             case "PATCH", "targets", True:
-                given = _configuration(body)
-                spec, faults = given.pop("spec", None), given.pop("faults", None)
-                self._registry.get(id).configure(
-                    spec=None if spec is None else read_spec(spec),
-                    faults=None if faults is None else read_faults(faults),
-                    **given,
-                )
+                self._registry.configure(id, **self._configuration(body))
+                return {"id": id}
+            case "DELETE", "targets", True:
+                self._registry.remove(id)
                 return {"id": id}
             case "GET", "journal", False:
                 calls = self._registry.calls(query.get("target"), since=_number(query.get("since", "0")))
@@ -113,26 +118,43 @@ class Admin:
                 return {}
         return None
 
+    def _configuration(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = [key for key in body if key not in _CONFIGURABLE]
+        if unknown:
+            raise InvalidArgsError(f"Unknown key {unknown[0]!r}; known are model, {', '.join(sorted(_CONFIGURABLE))}.")
+        for key in ("spec", "cassette_options", "limits"):
+            if not isinstance(body.get(key, {}), Mapping):
+                raise InvalidArgsError(f"{key}: an object is wanted.")
+        refuse_imports(body.get("spec", {}))
+        if "cassette" not in body:
+            return dict(body)
+        return {**body, "cassette": self._cassette(body["cassette"])}
 
-def _configuration(body: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = [key for key in body if key not in _CONFIGURABLE]
-    if unknown:
-        raise InvalidArgsError(f"Unknown key {unknown[0]!r}; known are model, {', '.join(sorted(_CONFIGURABLE))}.")
-    for key in ("spec", "limits"):
-        if not isinstance(body.get(key, {}), Mapping):
-            raise InvalidArgsError(f"{key}: an object is wanted.")
-    refuse_imports(body.get("spec", {}))
-    return dict(body)
+    def _cassette(self, name: Any) -> Path:
+        """The file of a cassette that somebody names over HTTP, inside the folder that was allowed."""
+        if not isinstance(name, str):
+            raise InvalidArgsError("cassette: the name of a cassette is wanted.")
+        if self._cassettes is None:
+            raise InvalidArgsError(
+                "No cassette may be named over HTTP: start the simulator with the folder that holds them, "
+                "ProviderSimulator(cassettes=FOLDER) or serve --cassettes FOLDER."
+            )
+        # Here, because a simulator of mocks does without what reads cassettes.
+        from dspex_testkit.cassettes.files import resolve_inside
+
+        return resolve_inside(self._cassettes, name)
 
 
-def _described(tenant: Any) -> dict[str, Any]:
+def _described(tenant: Tenant) -> dict[str, Any]:
+    report = tenant.answers.report()
     return {
         "id": tenant.id,
         "provider": tenant.provider,
         "model": tenant.model,
-        "mode": tenant.spec.mode,
+        "mode": tenant.answers.source,
         "faults": [fault.model_dump(exclude_defaults=True) for fault in tenant.faults.faults],
         "default": tenant.id == DEFAULT_ID,
+        "cassette": None if report is None else report.to_dict(),
     }
 
 

@@ -59,6 +59,9 @@ def serve(
     *,
     port: int = 0,
     rules: Path | None = None,
+    cassette: Path | None = None,
+    realtime: bool = False,
+    cassettes: Path | None = None,
     faults: Sequence[str] = (),
     journal: Path | None = None,
 ) -> int:
@@ -68,6 +71,9 @@ def serve(
         command: What to run; empty to serve.
         port: 0 for any free one.
         rules: A mock spec (JSON, TOML or YAML); left out, answers are derived.
+        cassette: An LM cassette, in place of rules.
+        realtime: Play its streams at the pace at which they came.
+        cassettes: The folder whose cassettes may be named over the admin API.
         faults: As `http_faults.parse_fault_option` reads them.
         journal: Where the LM calls go as JSON lines; left out, they are told on standard error.
 
@@ -77,9 +83,17 @@ def serve(
     Raises:
         UsageError: An option cannot be used, or there is no such command.
         InvalidMockSpecError: The rules cannot be used.
+        CassetteError: The cassette cannot.
     """
-    spec = None if rules is None else load_mock_spec(rules)
-    with ProviderSimulator(spec, faults=[parse_fault_option(text) for text in faults], port=port) as simulator:
+    simulator = ProviderSimulator(
+        None if rules is None else load_mock_spec(rules),
+        cassette=cassette,
+        cassette_options={"realtime": True} if realtime else None,
+        faults=[parse_fault_option(text) for text in faults],
+        cassettes=cassettes,
+        port=port,
+    )
+    with simulator:
         if command:
             with tempfile.TemporaryDirectory(prefix="dspex-testkit-cache-") as cache:
                 status = _run(command, {**environment(simulator.url), "DSPY_CACHEDIR": cache})

@@ -20,6 +20,7 @@ from dspy.lm15 import (
 )
 
 from dspex_testkit.simulator.failures import refuse
+from dspex_testkit.simulator.media import media_mark
 
 _TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
 _EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
@@ -117,8 +118,8 @@ def _block_texts(blocks: list[Any], where: str) -> Iterator[str]:
         elif block.get("type", "text") in _TEXT_BLOCKS:
             yield str(block.get("text") or "")
         else:
-            # A mock sees no pictures; that one was there may matter to a rule.
-            yield f"[{block['type']}]"
+            # A mock sees no pictures; that one was there may matter to a rule, and which one to a recording.
+            yield media_mark(str(block["type"]), block)
 
 
 def function_tool(name: Any, description: Any, parameters: Any) -> FunctionTool:

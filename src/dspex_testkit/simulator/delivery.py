@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from dspex_testkit.mock_lm.clock import Clock
+from dspex_testkit.simulator.exchange import Pause
 from dspex_testkit.simulator.http_faults import HTTPFault
 
 _JSON = "application/json"
@@ -43,9 +44,9 @@ class Delivery:
         )
 
     async def send_stream(
-        self, frames: Sequence[bytes], content_type: str, fault: HTTPFault | None, told: Callable[[int], None]
+        self, frames: Sequence[bytes | Pause], content_type: str, fault: HTTPFault | None, told: Callable[[int], None]
     ) -> Any:
-        """Frames one by one, up to where a fault strikes.
+        """Frames one by one, with the pauses between them, up to where the answer breaks off or a fault strikes.
 
         Args:
             frames: The whole stream.
@@ -55,20 +56,24 @@ class Delivery:
                 finds it in the journal.
         """
         kind = None if fault is None else fault.kind
-        if fault is not None and kind in ("cut_stream", "truncated"):
-            frames = frames[: fault.after_chunks]
+        frames, breaks = _until_it_ends(frames, fault)
+        count, sent = sum(isinstance(frame, bytes) for frame in frames), 0
         response = web.StreamResponse(headers={**self._headers, "Cache-Control": "no-cache"})
         response.content_type = "text/plain" if kind == "wrong_content_type" else content_type
         await response.prepare(self._request)
-        for index, frame in enumerate(frames):
-            if fault is not None and kind == "stalled_stream" and index == fault.after_chunks:
-                await self.wait(fault)
-            if index == len(frames) - 1:
-                told(len(frames))
+        for frame in frames:
+            if isinstance(frame, Pause):
+                await self.wait(frame.seconds)
+                continue
+            if fault is not None and kind == "stalled_stream" and sent == fault.after_chunks:
+                await self.wait_out(fault)
+            sent += 1
+            if sent == count:
+                told(count)
             await response.write(frame.replace(b"{", b"<") if kind == "malformed" else frame)
-        if not frames:
+        if not count:
             told(0)
-        if kind == "truncated":
+        if breaks:
             self.close()
         else:
             # A cut stream ends as if it were complete: only its events tell that it is not.
@@ -100,7 +105,7 @@ class Delivery:
         elif fault.kind == "close":
             self.close()
         elif fault.kind == "hang":
-            await self.wait(fault)
+            await self.wait_out(fault)
             self.close()
         elif fault.kind == "redirect":
             return web.Response(status=fault.status or 307, headers={**self._headers, "Location": fault.location})
@@ -110,12 +115,18 @@ class Delivery:
             return await self.send({})
         return web.Response(body=b"", content_type=_JSON, headers=self._headers)
 
-    async def wait(self, fault: HTTPFault) -> None:
+    async def wait_out(self, fault: HTTPFault) -> None:
         """The fault's delay; one without an end ends with the server, or with the client."""
+        if fault.delay_ms is not None:
+            await self.wait(fault.delay_ms / 1000)
+        else:
+            await self.wait(None if fault.kind == "hang" else _USUAL_DELAY)
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait, but not longer than the server runs; None for as long as that."""
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stopping.wait())]
-        if fault.delay_ms is not None or fault.kind != "hang":
-            delay = _USUAL_DELAY if fault.delay_ms is None else fault.delay_ms / 1000
-            waits.append(asyncio.ensure_future(self._clock.asleep(delay)))
+        if seconds is not None:
+            waits.append(asyncio.ensure_future(self._clock.asleep(seconds)))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -137,3 +148,15 @@ class Delivery:
             # Closing a socket that lingers for no time sends RST in place of FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
+
+
+def _until_it_ends(frames: Sequence[bytes | Pause], fault: HTTPFault | None) -> tuple[Sequence[bytes | Pause], bool]:
+    """What of a stream goes out, and whether the connection breaks after it."""
+    for index, frame in enumerate(frames):
+        if isinstance(frame, Pause) and frame.breaks:
+            return frames[:index], True
+    if fault is None or fault.kind not in ("cut_stream", "truncated"):
+        return frames, False
+    places = [index for index, frame in enumerate(frames) if isinstance(frame, bytes)]
+    kept = frames[: places[fault.after_chunks]] if fault.after_chunks < len(places) else frames
+    return kept, fault.kind == "truncated"

@@ -1,13 +1,13 @@
 """What is asked and what is answered, in words that no provider owns: `Ask` and `Answered`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dspy.lm15 import Request
 
-from dspex_testkit.calls import Usage
+from dspex_testkit.calls import LMCall, Usage
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 
@@ -30,12 +30,32 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """What happens between two frames of a stream."""
+
+    seconds: float = 0.0
+    breaks: bool = False
+    """The connection breaks off here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one frame says of a text."""
+
+    text: str
+    before: tuple[Pause, ...] = ()
+    """One pause or none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A call of a tool, arguments as data."""
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    before: tuple[Pause, ...] = ()
+    """One pause or none, where the answer is streamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,45 @@ class Choice:
     """`stop`, `length`, `tool_call` or `content_filter`."""
     stop_sequence: str | None = None
     """The stop that cut the text, if one did."""
+    spoken: tuple[Piece, ...] = ()
+    """The text as it comes in a stream; left out, word by word and without a pause."""
+    thought: tuple[Piece, ...] = ()
+    """The same of the reasoning."""
+
+    @property
+    def words(self) -> Sequence[Piece]:
+        """The text in pieces."""
+        return self.spoken or in_words(self.text)
+
+    @property
+    def thoughts(self) -> Sequence[Piece]:
+        """The reasoning in pieces."""
+        return self.thought or in_words(self.reasoning or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One answer of an engine, with what the journal is to say of it."""
+
+    choice: Choice
+    usage: Usage
+    call: LMCall
+    delay: float = 0.0
+    """Seconds until it is there, or until its stream begins."""
+
+
+class Unanswered(Exception):
+    """An engine failed.
+
+    Args:
+        error: What it raised.
+        call: What the journal is to say of it; None where the engine did not get so far.
+    """
+
+    def __init__(self, error: Exception, call: LMCall | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.call = call
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +121,8 @@ class Answered:
     """Seconds since the epoch."""
     choices: tuple[Choice, ...]
     usage: Usage
+    delay: float = 0.0
+    """Seconds until the first byte."""
 
     def id(self, prefix: str) -> str:
         """An id as the provider spells them."""
@@ -91,3 +152,8 @@ class Answered:
 def pieces(text: str) -> list[str]:
     """A text in the pieces in which it is streamed: words, each with the space before it."""
     return _WORD.findall(text)
+
+
+def in_words(text: str) -> list[Piece]:
+    """A text in pieces that come at once."""
+    return [Piece(word) for word in pieces(text)]

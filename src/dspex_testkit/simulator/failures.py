@@ -82,7 +82,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, DSPexTestkitError):
         return Failure("invalid_request", error.message, code=error.code)
     if isinstance(error, lm15.LM15Error):
-        kind = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), "server_error")
+        kind = _KIND_OF_STATUS.get(error.status or 0) or next(
+            (kind for kinds, kind in _KINDS if isinstance(error, kinds)), "server_error"
+        )
         message = error.message.split("\n\n", 1)[0]
         return Failure(kind, message or kind, retry_after=error.retry_after)
     return Failure("server_error", f"{type(error).__name__}: {error}")
@@ -98,3 +100,12 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (lm15.TimeoutError, "timeout"),
     (lm15.ServerError, "server_error"),
 )
+
+# What the classes do not tell apart.
+_KIND_OF_STATUS: Final = {
+    403: "permission",
+    413: "too_large",
+    422: "unprocessable",
+    503: "unavailable",
+    529: "overloaded",
+}

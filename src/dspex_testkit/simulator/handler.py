@@ -11,10 +11,11 @@ from aiohttp import web
 from dspy import lm15
 
 from dspex_testkit.calls import LMCall, Usage
+from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.simulator.delivery import Delivery
-from dspex_testkit.simulator.exchange import Ask
+from dspex_testkit.simulator.exchange import Answered, Ask, Unanswered
 from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
 from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
 from dspex_testkit.simulator.redaction import keys_of, redacted
@@ -48,9 +49,13 @@ class Handler:
         """Answer one request."""
         # Parsing a query that is not there costs as much as looking a target up.
         query = request.query if request.query_string else {}
-        tenant, path = self._registry.find(request.path, request.headers, query)
         number = self._numbers.next()
         delivery = Delivery(request, {"x-request-id": f"req_sim{number}"}, self._registry.clock, self._stopping)
+        try:
+            tenant, path = self._registry.find(request.path, request.headers, query)
+        except UsageError as error:
+            wire = (find_route(request.path) or _FALLBACK).wire
+            return await delivery.send(wire.error(Failure("not_found", error.message, code=error.code), 404), 404)
         if path.endswith("/api/show"):
             # litellm asks Ollama what a model can do before it uses it.
             return await delivery.send(OLLAMA_MODEL)
@@ -63,8 +68,11 @@ class Handler:
             if route is None or request.method != "POST":
                 raise refuse("not_found", _unknown_path(request.method, path))
             return await served.serve(self._reading.read(route, path, payload), number)
-        except Refused as refusal:
-            return await served.fail(refusal.failure)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            # Whatever it is, a client is to meet it as its provider's error, and the journal to tell it.
+            return await served.fail(failure_of(error))
 
     async def _get(self, request: web.BaseRequest, tenant: Tenant, path: str, delivery: Delivery) -> Any:
         provider = tenant.provider or asking_provider(request.headers, path)
@@ -126,6 +134,7 @@ class _Served:
         self._delivery = delivery
         self._keys = keys
         self._model = "?"
+        self._untold: list[LMCall] = []
 
     async def serve(self, read: "_Read", number: int) -> Any:
         """Meet limits and faults, answer, journal."""
@@ -143,7 +152,7 @@ class _Served:
             self._record([self._failed(BEFORE[fault.kind], fault)])
             return await self._delivery.send_instead(fault)
         if fault is not None and fault.kind == "slow_first_byte":
-            await self._delivery.wait(fault)
+            await self._delivery.wait_out(fault)
         if ask is None:
             return await self._embed(body, fault)
         return await self._answer(ask, number, fault)
@@ -163,33 +172,37 @@ class _Served:
     async def _answer(self, ask: Ask, number: int, fault: HTTPFault | None) -> Any:
         try:
             answered, calls = await self._tenant.answer(ask, number)
-        except lm15.TransportError as error:
-            self._record([_call_of(error) or self._failed(str(error))])
-            return await self._delivery.send_instead(_RESET)
-        except Exception as error:
-            return await self.fail(failure_of(error), call=_call_of(error))
+        except Unanswered as unanswered:
+            return await self._fail_as(unanswered)
         if self._tenant.rate_limits is not None:
             self._tenant.rate_limits.charge(answered.output_tokens)
-        wire = self._route.wire
-        calls = [replace(call, fault=fault.kind if fault else call.fault) for call in calls] if fault else calls
-        if not ask.stream:
-            self._record(calls)
-            body = wire.write(ask, answered)
-            if fault is not None:
-                return await self._delivery.send_spoilt(body, fault)
-            return await self._delivery.send(body, headers=self._limit_headers())
-        recorded: list[int] = []
-
-        def told(chunks: int) -> None:
-            recorded.append(chunks)
-            self._record([replace(call, stream_chunks=chunks) for call in calls])
-
+        self._untold = [replace(call, fault=fault.kind) for call in calls] if fault is not None else calls
         try:
-            return await self._delivery.send_stream(list(wire.stream(ask, answered)), wire.stream_type, fault, told)
+            if answered.delay:
+                await self._delivery.wait(answered.delay)
+            return await (self._stream if ask.stream else self._whole)(ask, answered, fault)
         except (ConnectionError, asyncio.CancelledError):
-            if not recorded:
-                self._record([replace(call, error="the client closed the stream") for call in calls])
+            self._record([replace(call, error="the client closed the connection") for call in self._untold])
             raise
+
+    async def _fail_as(self, unanswered: Unanswered) -> Any:
+        """Fail as the engine did: in the provider's words, or by breaking the connection."""
+        error = unanswered.error
+        if isinstance(error, lm15.TransportError):
+            self._record([unanswered.call or self._failed(str(error))])
+            return await self._delivery.send_instead(_RESET)
+        return await self.fail(failure_of(error), call=unanswered.call)
+
+    async def _whole(self, ask: Ask, answered: Answered, fault: HTTPFault | None) -> Any:
+        body = self._route.wire.write(ask, answered)
+        self._tell()
+        if fault is not None:
+            return await self._delivery.send_spoilt(body, fault)
+        return await self._delivery.send(body, headers=self._limit_headers())
+
+    async def _stream(self, ask: Ask, answered: Answered, fault: HTTPFault | None) -> Any:
+        wire = self._route.wire
+        return await self._delivery.send_stream(list(wire.stream(ask, answered)), wire.stream_type, fault, self._tell)
 
     async def _embed(self, body: Mapping[str, Any], fault: HTTPFault | None) -> Any:
         embeddings = self._route.embeddings
@@ -229,6 +242,11 @@ class _Served:
         kind = None if fault is None else fault.kind
         return self._tenant.failed_call(self._route.wire.provider, self._model, error=message, fault=kind)
 
+    def _tell(self, chunks: int | None = None) -> None:
+        """Write what was answered into the journal, so that whoever has read the answer finds it there."""
+        calls, self._untold = self._untold, []
+        self._record(calls if chunks is None else [replace(call, stream_chunks=chunks) for call in calls])
+
     def _record(self, calls: list[LMCall]) -> None:
         for call in calls:
             self._registry.journal.record(redacted(call, self._keys))
@@ -242,10 +260,6 @@ def _json(payload: bytes) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise refuse("invalid_request", f"The body should be a JSON object, not {type(body).__name__}.")
     return body
-
-
-def _call_of(error: Exception) -> LMCall | None:
-    return getattr(error, "simulated_call", None)
 
 
 def _unknown_path(method: str, path: str) -> str:

@@ -1,8 +1,9 @@
 """The targets of one server, and how a request finds its own."""
 
+import os
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, Final
 
@@ -11,8 +12,9 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm import MockSpec, parse_mock_spec
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.simulator.http_faults import HTTPFault, read_http_fault
+from dspex_testkit.simulator.mocked import MockAnswers
 from dspex_testkit.simulator.redaction import keys_of
-from dspex_testkit.simulator.tenant import Tenant
+from dspex_testkit.simulator.tenant import Answers, Tenant
 
 PREFIX: Final = "/t/"
 """Before a target's id in a URL."""
@@ -36,28 +38,49 @@ class Registry:
         self._by_key: dict[str, Tenant] = {}
         self._ids = count(1)
         self._lock = threading.Lock()
-        self.default = self._make(DEFAULT_ID, None, None, None, (), None)
+        self.default = self._make(DEFAULT_ID, None, None, {})
 
-    def add(
-        self,
-        provider: str | None,
-        model: str | None,
-        *,
-        spec: MockSpec | Mapping[str, Any] | None = None,
-        faults: Iterable[Any] = (),
-        limits: Mapping[str, Any] | None = None,
-    ) -> tuple[Tenant, str]:
+    def add(self, provider: str | None, model: str | None, **given: Any) -> tuple[Tenant, str]:
         """A new target and its key.
+
+        Args:
+            provider: The provider it stands for.
+            model: The model it was made for.
+            given: As of `configure`.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
-            UsageError: A fault or a limit cannot.
+            CassetteError: The cassette cannot.
+            UsageError: A fault, a limit or an option cannot.
         """
         with self._lock:
-            tenant = self._make(f"t{next(self._ids)}", provider, model, spec, read_faults(faults), limits)
+            tenant = self._make(f"t{next(self._ids)}", provider, model, given)
             key = f"{_KEY}{tenant.id}-{secrets.token_hex(8)}"
             self._by_key[key] = tenant
             return tenant, key
+
+    def configure(self, id: str, **given: Any) -> None:
+        """Replace what is given of a target: `spec` or `cassette` with `cassette_options`, `faults`, `limits`.
+
+        Raises:
+            InvalidMockSpecError: The spec cannot be used.
+            CassetteError: The cassette cannot.
+            UsageError: There is no such target, or something else cannot be used.
+        """
+        self.get(id).configure(**self._read(id, given))
+
+    def remove(self, id: str) -> None:
+        """Forget a target; its calls stay in the journal.
+
+        Raises:
+            UsageError: There is none, or it is the default.
+        """
+        tenant = self.get(id)
+        if tenant is self.default:
+            raise UsageError("The default target cannot be removed; it answers whoever has no other.")
+        with self._lock:
+            del self._tenants[id]
+            self._by_key = {key: each for key, each in self._by_key.items() if each is not tenant}
 
     def get(self, id: str) -> Tenant:
         """The target of this id.
@@ -67,23 +90,25 @@ class Registry:
         """
         if id in self._tenants:
             return self._tenants[id]
-        raise UsageError(f"There is no target {id!r}; there are {', '.join(self._tenants)}.")
+        raise UsageError(f"There is no target {id!r}; there are {', '.join(list(self._tenants))}.")
 
     def find(self, path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[Tenant, str]:
-        """The target that a request is for, by URL prefix, header or key, and the rest of the path."""
+        """The target that a request is for, by URL prefix, header or key, and the rest of the path.
+
+        Raises:
+            UsageError: It names a target that is not there; no other is to answer in its stead.
+        """
         if path.startswith(PREFIX):
             id, slash, rest = path[len(PREFIX) :].partition("/")
-            if id in self._tenants:
-                return self._tenants[id], slash + rest
-        named = self._tenants.get(headers.get(HEADER, ""))
-        if named is not None:
-            return named, path
+            return self.get(id), slash + rest
+        if HEADER in headers:
+            return self.get(headers[HEADER]), path
         by_key = (self._by_key[key] for key in keys_of(headers, query) if key in self._by_key)
         return next(by_key, self.default), path
 
     def models(self, tenant: Tenant) -> list[str]:
         """What a target's list of models says; the default target lists those of all."""
-        tenants = self._tenants.values() if tenant is self.default else [tenant]
+        tenants = self if tenant is self.default else [tenant]
         return sorted({each.model for each in tenants if each.model}) or ["simulated-model"]
 
     def calls(self, id: str | None = None, *, since: int = 0) -> list[LMCall]:
@@ -91,34 +116,52 @@ class Registry:
         return [call for call in self.journal.calls(since=since) if id is None or call.lm_id == id]
 
     def reset(self) -> None:
-        """Forget the journal; scripts, fault schedules and rate limits begin anew."""
+        """Forget the journal; scripts, recordings, fault schedules and rate limits begin anew."""
         self.journal.clear()
-        for tenant in self._tenants.values():
+        for tenant in self:
             tenant.reset()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Tenant]:
         return iter(list(self._tenants.values()))
 
-    def _make(
-        self,
-        id: str,
-        provider: str | None,
-        model: str | None,
-        spec: MockSpec | Mapping[str, Any] | None,
-        faults: Sequence[HTTPFault],
-        limits: Mapping[str, Any] | None,
-    ) -> Tenant:
-        tenant = Tenant(
-            id,
-            provider=provider,
-            model=model,
-            spec=read_spec(spec),
-            faults=faults,
-            limits=limits or {},
-            clock=self.clock,
-        )
-        self._tenants[id] = tenant
+    def _make(self, id: str, provider: str | None, model: str | None, given: Mapping[str, Any]) -> Tenant:
+        settings = {"answers": self._mocked(id, {}), "faults": (), "limits": {}, **self._read(id, given)}
+        tenant = self._tenants[id] = Tenant(id, provider=provider, model=model, clock=self.clock, **settings)
         return tenant
+
+    def _read(self, id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is given, as a tenant takes it; what is None is left as it is."""
+        said = {name: value for name, value in given.items() if value is not None}
+        read: dict[str, Any] = {}
+        if "spec" in said and "cassette" in said:
+            raise UsageError("A target answers from a spec or from a cassette; give one of them.")
+        if "cassette_options" in said and "cassette" not in said:
+            raise UsageError("cassette_options belong to a cassette; give that too.")
+        if "spec" in said:
+            read["answers"] = self._mocked(id, said["spec"])
+        if "cassette" in said:
+            read["answers"] = recorded_answers(said["cassette"], options=said.get("cassette_options"), lm_id=id)
+        if "faults" in said:
+            read["faults"] = read_faults(said["faults"])
+        if "limits" in said:
+            read["limits"] = said["limits"]
+        return read
+
+    def _mocked(self, id: str, spec: Any) -> MockAnswers:
+        return MockAnswers(read_spec(spec), lm_id=id, journal=self.journal, clock=self.clock)
+
+
+def recorded_answers(path: str | os.PathLike[str], **options: Any) -> Answers:
+    """The answers of a cassette.
+
+    Raises:
+        CassetteError: It cannot be opened.
+        MissingExtraError: The extra `cassettes` is not installed.
+    """
+    # Here, because a simulator of mocks does without what reads cassettes.
+    from dspex_testkit.simulator.recorded import RecordedAnswers
+
+    return RecordedAnswers(path, **options)
 
 
 def read_spec(spec: MockSpec | Mapping[str, Any] | None) -> MockSpec:

@@ -1,11 +1,13 @@
 """`ProviderSimulator`: the server, in a thread of its own."""
 
 import asyncio
+import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,7 +22,7 @@ except ImportError as error:
 
 from dspex_testkit.simulator.admin import PREFIX, Admin
 from dspex_testkit.simulator.handler import Handler
-from dspex_testkit.simulator.registry import Registry, read_faults, read_spec
+from dspex_testkit.simulator.registry import DEFAULT_ID, Registry
 from dspex_testkit.simulator.target import Target
 
 HOST: Final = "127.0.0.1"
@@ -28,30 +30,37 @@ _MAX_BODY: Final = 64 << 20
 
 
 class ProviderSimulator:
-    """A server on this machine that answers as LM providers do, from mock specs.
+    """A server on this machine that answers as LM providers do, from mock specs and recordings.
 
     Runs in a thread with an event loop of its own, so tests need not be asynchronous; in asynchronous ones use
     `async with`.
 
     Args:
         spec: What the default target answers: requests that come with no target's URL, header or key.
+        cassette: An LM cassette from which it answers, in place of a spec.
+        cassette_options: How that is played, as of `target`.
         faults: What goes wrong with those.
         limits: Their `requests_per_minute` and `tokens_per_minute`.
+        cassettes: The folder whose cassettes may be named over the admin API; without it none may.
         port: 0 for any free one.
         clock: Where delays are waited for and rate limits measured.
         journal: Where LM calls are written.
 
     Raises:
         InvalidMockSpecError: The spec cannot be used.
-        UsageError: A fault or a limit cannot, or the port is taken.
+        CassetteError: The cassette cannot.
+        UsageError: A fault, a limit or an option cannot.
     """
 
     def __init__(
         self,
         spec: Any = None,
         *,
-        faults: Any = (),
+        cassette: str | os.PathLike[str] | None = None,
+        cassette_options: Mapping[str, Any] | None = None,
+        faults: Any = None,
         limits: Mapping[str, Any] | None = None,
+        cassettes: str | os.PathLike[str] | None = None,
         port: int = 0,
         clock: Clock | None = None,
         journal: Journal | None = None,
@@ -60,7 +69,15 @@ class ProviderSimulator:
         self.token = secrets.token_urlsafe(24)
         """What the admin API wants to be shown."""
         self._registry = Registry(clock or RealClock(), self.journal)
-        self._registry.default.configure(spec=read_spec(spec), faults=read_faults(faults), limits=limits)
+        self._registry.configure(
+            DEFAULT_ID,
+            spec=spec,
+            cassette=cassette,
+            cassette_options=cassette_options,
+            faults=faults,
+            limits=limits,
+        )
+        self._cassettes = None if cassettes is None else Path(cassettes)
         self._wanted_port = port
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +100,9 @@ class ProviderSimulator:
         model: str,
         *,
         spec: Any = None,
-        faults: Iterable[Any] = (),
+        cassette: str | os.PathLike[str] | None = None,
+        cassette_options: Mapping[str, Any] | None = None,
+        faults: Any = None,
         limits: Mapping[str, Any] | None = None,
     ) -> Target:
         """A model of its own on this server: own answers, own faults, own limits, own calls.
@@ -92,19 +111,26 @@ class ProviderSimulator:
             model: With its provider: `openai/gpt-4o-mini`, `anthropic/…`, `gemini/…`, `cohere_chat/…`, `ollama_chat/…`,
                 or any prefix of a server that is compatible with OpenAI.
             spec: What it answers: a mock spec or its JSON; left out, answers derived from what is asked.
+            cassette: An LM cassette from which it answers, in place of a spec.
+            cassette_options: How that is played: some of `match_on`, `params` (by default only the temperature counts),
+                `ignore`, `ignore_patterns`, `on_exhausted`, `allow_playback_repeats`, `realtime`, `max_age`,
+                `on_stale`, each as of `cassettes.cassette_options`.
             faults: What goes wrong on the way.
             limits: `requests_per_minute`, `tokens_per_minute`.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
+            CassetteError: The cassette cannot.
             UsageError: The server does not run, or something else cannot be used.
         """
         if self._admin is None:
             raise UsageError("The simulator does not run: use it in a with statement, or call start().")
-        return self._admin.target(model, spec=spec, faults=faults, limits=limits)
+        return self._admin.target(
+            model, spec=spec, cassette=cassette, cassette_options=cassette_options, faults=faults, limits=limits
+        )
 
     def reset(self) -> None:
-        """Forget the journal; scripts, fault schedules and rate limits begin anew."""
+        """Forget the journal; scripts, recordings, fault schedules and rate limits begin anew."""
         self._registry.reset()
 
     def start(self) -> Self:
@@ -123,7 +149,7 @@ class ProviderSimulator:
             listener.close()
             raise UsageError(f"Port {self._wanted_port} cannot be had: {error.strerror}. Try another, or 0.") from None
         self.port = listener.getsockname()[1]
-        self._admin = Admin(self._registry, self.url, self.token)
+        self._admin = Admin(self._registry, self.url, self.token, self._cassettes)
         ready: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(listener, ready), name="dspex-testkit-simulator", daemon=True

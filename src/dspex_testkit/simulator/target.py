@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dspex_testkit.calls import LMCall
 from dspex_testkit.errors import UsageError
 from dspex_testkit.lm.providers import find_provider, provider_of_model
 
 if TYPE_CHECKING:
+    from dspex_testkit.cassettes import CassetteReport
     from dspex_testkit.simulator.registry import Registry
-
-from dspex_testkit.calls import LMCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class Target:
         """What was asked of this target and what it answered, in order."""
         return self.registry.calls(self.id)
 
+    @property
+    def cassette(self) -> "CassetteReport | None":
+        """What was played, missed and left over of its cassette; None where it answers from a spec."""
+        return self.registry.get(self.id).answers.report()
+
     def lm(self, *, engine: str = "auto", **params: Any) -> Any:
         """A `dspy.LM` on this target, without DSPy's cache and, as nothing else is said, without its retries.
 
@@ -67,15 +72,16 @@ class Target:
         options = {"api_base": self.litellm_api_base if litellm else self.api_base, "api_key": self.api_key}
         return dspy.LM(self.model, engine=engine, **{"cache": False, "num_retries": 0, **options, **params})
 
-    def configure(self, *, spec: Any = None, faults: Any = None, limits: Any = None) -> None:
-        """Replace what is given; positions of scripts and fault schedules begin anew."""
-        from dspex_testkit.simulator.registry import read_faults, read_spec
+    def configure(self, **given: Any) -> None:
+        """Replace what is given of `spec`, `cassette`, `cassette_options`, `faults` and `limits`.
 
-        self.registry.get(self.id).configure(
-            spec=None if spec is None else read_spec(spec),
-            faults=None if faults is None else read_faults(faults),
-            limits=limits,
-        )
+        Positions of scripts, recordings and fault schedules begin anew.
+        """
+        self.registry.configure(self.id, **given)
+
+    def remove(self) -> None:
+        """Let the server forget this target; its calls stay in the journal."""
+        self.registry.remove(self.id)
 
     def to_dict(self) -> dict[str, str]:
         """Everything as JSON: what the admin API answers, and what a client in another language needs."""

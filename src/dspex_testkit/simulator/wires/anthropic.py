@@ -1,6 +1,7 @@
 """Anthropic's messages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,9 +19,9 @@ from dspex_testkit.simulator.conversation import (
     tool_call,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse
+from dspex_testkit.simulator.wires.base import Wire, json_text, sse_events
 
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use", "content_filter": "refusal"}
 _TYPES = {
@@ -82,14 +83,14 @@ class Anthropic(Wire):
         choice = answered.choices[0]
         reason, sequence = _stop(choice)
         message = _message(ask, answered)
-        message.update(content=_blocks(choice, answered), stop_reason=reason, stop_sequence=sequence)
+        blocks = [block for block, _ in _blocks(choice, answered)]
+        message.update(content=blocks, stop_reason=reason, stop_sequence=sequence)
         message["usage"]["output_tokens"] = answered.output_tokens
         return message
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
-        for event in _events(ask, answered):
-            yield sse(event, event["type"])
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
+        yield from sse_events(_events(ask, answered))
 
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
         """The body of a refusal."""
@@ -166,24 +167,31 @@ def _message(ask: Ask, answered: Answered) -> dict[str, Any]:
     }
 
 
-def _blocks(choice: Choice, answered: Answered) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = []
+def _blocks(choice: Choice, answered: Answered) -> Iterator[tuple[dict[str, Any], Sequence[Piece]]]:
+    """The blocks of an answer, each with the pieces in which it is streamed."""
     if choice.reasoning is not None:
-        blocks.append({"type": "thinking", "thinking": choice.reasoning, "signature": answered.id("sig_")})
-    text = choice.refusal if choice.refusal is not None else choice.text
-    if text or not choice.tool_calls:
-        blocks.append({"type": "text", "text": text, "citations": None})
+        thinking = {"type": "thinking", "thinking": choice.reasoning, "signature": answered.id("sig_")}
+        yield thinking, choice.thoughts
+    if choice.refusal is not None:
+        yield _text_block(choice.refusal), in_words(choice.refusal)
+    elif choice.words or not choice.tool_calls:
+        yield _text_block(choice.text), choice.words
     for call in choice.tool_calls:
-        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)})
-    return blocks
+        use = {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
+        first, *rest = in_words(json_text(call.arguments))
+        yield use, [replace(first, before=call.before), *rest]
 
 
-def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any]]:
+def _text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "citations": None}
+
+
+def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any] | Pause]:
     choice = answered.choices[0]
     yield {"type": "message_start", "message": _message(ask, answered)}
     yield {"type": "ping"}
-    for index, block in enumerate(_blocks(choice, answered)):
-        yield from _block_events(index, block)
+    for index, (block, pieces) in enumerate(_blocks(choice, answered)):
+        yield from _block_events(index, block, pieces)
     reason, sequence = _stop(choice)
     yield {
         "type": "message_delta",
@@ -194,18 +202,26 @@ def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any]]:
     yield {"type": "message_stop"}
 
 
-def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+# How a block begins, and what a piece of it is called.
+_OPENED: Mapping[str, dict[str, Any]] = {
+    "thinking": {"thinking": "", "signature": ""},
+    "text": {"text": ""},
+    "tool_use": {"input": {}},
+}
+_DELTAS = {
+    "thinking": ("thinking_delta", "thinking"),
+    "text": ("text_delta", "text"),
+    "tool_use": ("input_json_delta", "partial_json"),
+}
+
+
+def _block_events(index: int, block: dict[str, Any], pieces: Sequence[Piece]) -> Iterator[dict[str, Any] | Pause]:
+    kind, name = _DELTAS[block["type"]]
+    yield {"type": "content_block_start", "index": index, "content_block": {**block, **_OPENED[block["type"]]}}
+    for piece in pieces:
+        yield from piece.before
+        yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: piece.text}}
     if block["type"] == "thinking":
-        opened = {**block, "thinking": "", "signature": ""}
-        deltas = [{"type": "thinking_delta", "thinking": word} for word in pieces(block["thinking"])]
-        deltas.append({"type": "signature_delta", "signature": block["signature"]})
-    elif block["type"] == "text":
-        opened = {**block, "text": ""}
-        deltas = [{"type": "text_delta", "text": word} for word in pieces(block["text"])]
-    else:
-        opened = {**block, "input": {}}
-        deltas = [{"type": "input_json_delta", "partial_json": p} for p in pieces(json_text(block["input"]))]
-    yield {"type": "content_block_start", "index": index, "content_block": opened}
-    for delta in deltas:
-        yield {"type": "content_block_delta", "index": index, "delta": delta}
+        signed = {"type": "signature_delta", "signature": block["signature"]}
+        yield {"type": "content_block_delta", "index": index, "delta": signed}
     yield {"type": "content_block_stop", "index": index}

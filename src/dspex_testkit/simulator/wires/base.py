@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from dspex_testkit.simulator.exchange import Answered, Ask
+from dspex_testkit.simulator.exchange import Answered, Ask, Pause
 from dspex_testkit.simulator.failures import MESSAGES, STATUSES, Failure
 
 EVENT_STREAM = "text/event-stream"
@@ -45,8 +45,8 @@ class Wire(ABC):
         """The body of an answer that is not streamed."""
 
     @abstractmethod
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
 
     @abstractmethod
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
@@ -70,6 +70,12 @@ def sse(data: Mapping[str, Any] | str, event: str | None = None) -> bytes:
     payload = data.encode() if isinstance(data, str) else orjson.dumps(data)
     head = b"" if event is None else b"event: " + event.encode() + b"\n"
     return head + b"data: " + payload + b"\n\n"
+
+
+def sse_events(events: Iterator[dict[str, Any] | Pause]) -> Iterator[bytes | Pause]:
+    """Server-sent events that are named by their type."""
+    for event in events:
+        yield event if isinstance(event, Pause) else sse(event, event["type"])
 
 
 def json_line(data: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Cohere's chat, second version."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dspy.lm15 import Reasoning
@@ -16,9 +16,9 @@ from dspex_testkit.simulator.conversation import (
     text_of,
     tool_call,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, ToolCall, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
 from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse
+from dspex_testkit.simulator.wires.base import Wire, json_text, sse, sse_events
 from dspex_testkit.simulator.wires.logprobs import tokens
 
 MESSAGES = {
@@ -65,7 +65,8 @@ class CohereChat(Wire):
     def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
         choice = answered.choices[0]
-        message: dict[str, Any] = {"role": "assistant", "content": _contents(choice)}
+        contents = [{"type": kind, kind: text} for kind, text, _ in _contents(choice)]
+        message: dict[str, Any] = {"role": "assistant", "content": contents}
         if choice.tool_calls:
             message["tool_calls"] = [_tool_call(call) for call in choice.tool_calls]
         body: dict[str, Any] = {
@@ -78,10 +79,9 @@ class CohereChat(Wire):
             body["logprobs"] = [_logprob(token) for token in tokens(choice.text, 0)]
         return body
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
-        for event in _events(ask, answered):
-            yield sse(event, event["type"])
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
+        yield from sse_events(_events(ask, answered))
         yield sse("[DONE]")
 
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
@@ -131,13 +131,15 @@ def _finish(choice: Choice) -> str:
     return "STOP_SEQUENCE" if choice.stop_sequence is not None else FINISH[choice.finish]
 
 
-def _contents(choice: Choice) -> list[dict[str, Any]]:
-    contents: list[dict[str, Any]] = []
+def _contents(choice: Choice) -> list[tuple[str, str, Sequence[Piece]]]:
+    """The contents of a message: kind, text, and the pieces in which it is streamed."""
+    contents: list[tuple[str, str, Sequence[Piece]]] = []
     if choice.reasoning is not None:
-        contents.append({"type": "thinking", "thinking": choice.reasoning})
-    text = choice.refusal if choice.refusal is not None else choice.text
-    if text or not choice.tool_calls:
-        contents.append({"type": "text", "text": text})
+        contents.append(("thinking", choice.reasoning, choice.thoughts))
+    if choice.refusal is not None:
+        contents.append(("text", choice.refusal, in_words(choice.refusal)))
+    elif choice.words or not choice.tool_calls:
+        contents.append(("text", choice.text, choice.words))
     return contents
 
 
@@ -150,21 +152,22 @@ def _logprob(token: Any) -> dict[str, Any]:
     return {"text": token.text, "token_ids": [len(token.text)], "logprobs": [token.logprob]}
 
 
-def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any]]:
+def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any] | Pause]:
     choice = answered.choices[0]
     opened = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
     yield {"type": "message-start", "id": answered.id(""), "delta": {"message": opened}}
     contents = _contents(choice)
-    for index, content in enumerate(contents):
-        kind = content["type"]
+    for index, (kind, _, words) in enumerate(contents):
         yield _content_event("content-start", index, {"type": kind, kind: ""})
-        for word in pieces(content[kind]):
-            event = _content_event("content-delta", index, {kind: word})
+        for word in words:
+            yield from word.before
+            event = _content_event("content-delta", index, {kind: word.text})
             if ask.top_logprobs is not None and kind == "text":
-                event["logprobs"] = _logprob(next(tokens(word, 0)))
+                event["logprobs"] = _logprob(next(tokens(word.text, 0)))
             yield event
         yield {"type": "content-end", "index": index}
     for index, call in enumerate(choice.tool_calls, len(contents)):
+        yield from call.before
         started = {**_tool_call(call), "function": {"name": call.name, "arguments": ""}}
         yield {"type": "tool-call-start", "index": index, "delta": {"message": {"tool_calls": started}}}
         for piece in pieces(json_text(call.arguments)):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dspex_testkit.simulator.conversation import Conversation, config_of, function_tool, objects
-from dspex_testkit.simulator.exchange import Answered, Ask, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Pause
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
 from dspex_testkit.simulator.wires.cohere import FINISH, MESSAGES, cohere_error, usage
@@ -64,14 +64,17 @@ class CohereChatV1(Wire):
             "meta": {"api_version": {"version": "1"}, **usage(answered)},
         }
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
         generation = answered.id("generation-")
         yield json_line({"is_finished": False, "event_type": "stream-start", "generation_id": generation})
-        for word in pieces(answered.choices[0].text):
-            yield json_line({"is_finished": False, "event_type": "text-generation", "text": word})
+        choice = answered.choices[0]
+        for word in choice.words:
+            yield from word.before
+            yield json_line({"is_finished": False, "event_type": "text-generation", "text": word.text})
         whole = self.write(ask, answered)
-        if whole["tool_calls"]:
+        if choice.tool_calls:
+            yield from choice.tool_calls[0].before
             calls = {"event_type": "tool-calls-generation", "tool_calls": whole["tool_calls"]}
             yield json_line({"is_finished": False, **calls})
         ended = {"event_type": "stream-end", "finish_reason": whole["finish_reason"], "response": whole}

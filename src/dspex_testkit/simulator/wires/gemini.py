@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -17,9 +18,10 @@ from dspex_testkit.simulator.conversation import (
     tool_call,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, in_words
 from dspex_testkit.simulator.failures import Failure
-from dspex_testkit.simulator.wires.base import Wire, sse
+from dspex_testkit.simulator.media import media_mark
+from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import tokens
 
 _UNDERSCORE = re.compile(r"(?<=\w)_(\w)")
@@ -89,13 +91,14 @@ class Gemini(Wire):
         ]
         return _response(ask, answered, candidates)
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
         for index, choice in enumerate(answered.choices):
-            chunks = list(_chunks(choice)) or [([{"text": ""}], "")]
-            for position, (parts, text) in enumerate(chunks):
-                finish = choice.finish if position == len(chunks) - 1 else None
-                yield sse(_response(ask, answered, [_candidate(ask, index, parts, finish, text)]))
+            chunks = list(_chunks(choice)) or [_Chunk([{"text": ""}])]
+            for chunk in chunks:
+                yield from chunk.before
+                finish = choice.finish if chunk is chunks[-1] else None
+                yield sse(_response(ask, answered, [_candidate(ask, index, chunk.parts, finish, chunk.text)]))
 
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
         """The body of a refusal."""
@@ -114,23 +117,35 @@ def _camel_keys(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(parts: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(str(part["text"]) for part in parts if "text" in part and not part.get("thought"))
+    said = [_said(part) for part in parts if not part.get("thought")]
+    return "\n".join(text for text in said if text is not None)
+
+
+def _said(part: Mapping[str, Any]) -> str | None:
+    if "inlineData" in part or "fileData" in part:
+        return media_mark("media", part)
+    return str(part["text"]) if "text" in part else None
 
 
 def _read_content(content: Mapping[str, Any], conversation: Conversation) -> None:
     parts = [_camel_keys(part) for part in objects(content, "parts")]
     calls = [part["functionCall"] for part in parts if "functionCall" in part]
     results = [part["functionResponse"] for part in parts if "functionResponse" in part]
-    media = ["[media]" for part in parts if "inlineData" in part or "fileData" in part]
-    text = "\n".join([*filter(None, [_text(parts)]), *media])
+    text = _text(parts)
     if content.get("role") == "model":
         conversation.assistant(text, [tool_call(call.get("id"), call.get("name"), call.get("args")) for call in calls])
         return
     for result in results:
         call_id = str(result.get("id") or f"call_{result.get('name')}")
-        conversation.tool_result(call_id, str((result.get("response") or {}).get("result", result.get("response"))))
+        conversation.tool_result(call_id, _returned(result.get("response")))
     if text or not results:
         conversation.user(text)
+
+
+def _returned(response: Any) -> str:
+    """What a tool returned; clients wrap a text in an object with a key of their own."""
+    values = list(response.values()) if isinstance(response, Mapping) else [response]
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else json_text(response)
 
 
 def _tools(body: Mapping[str, Any]) -> Iterator[Any]:
@@ -222,11 +237,19 @@ def _call(call: Any) -> dict[str, Any]:
     return {"functionCall": {"id": call.id, "name": call.name, "args": dict(call.arguments)}}
 
 
-def _chunks(choice: Choice) -> Iterator[tuple[list[dict[str, Any]], str]]:
-    for word in pieces(choice.reasoning or ""):
-        yield [{"text": word, "thought": True}], ""
-    for word in pieces(choice.refusal if choice.refusal is not None else choice.text):
-        yield [{"text": word}], word
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    parts: list[dict[str, Any]]
+    text: str = ""
+    """What of it is answer, and so has log probabilities."""
+    before: tuple[Pause, ...] = ()
+
+
+def _chunks(choice: Choice) -> Iterator[_Chunk]:
+    for word in choice.thoughts:
+        yield _Chunk([{"text": word.text, "thought": True}], before=word.before)
+    for word in choice.words if choice.refusal is None else in_words(choice.refusal):
+        yield _Chunk([{"text": word.text}], word.text, word.before)
     # Gemini sends a call whole, and all calls of a turn at once.
     if choice.tool_calls:
-        yield [_call(call) for call in choice.tool_calls], ""
+        yield _Chunk([_call(call) for call in choice.tool_calls], before=choice.tool_calls[0].before)

@@ -16,8 +16,9 @@ from dspex_testkit.simulator.conversation import (
     text_of,
     tool_call,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause
 from dspex_testkit.simulator.failures import Failure, refuse
+from dspex_testkit.simulator.media import media_mark
 from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
 
 _NANOSECONDS = 1_000_000
@@ -54,14 +55,17 @@ class OllamaChat(Wire):
             message["tool_calls"] = _tool_calls(choice)
         return {**_head(ask, answered), "message": message, **_tail(answered)}
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
         choice, head = answered.choices[0], _head(ask, answered)
-        for word in pieces(choice.reasoning or ""):
-            yield _line(head, {"role": "assistant", "content": "", "thinking": word})
-        for word in pieces(choice.text):
-            yield _line(head, {"role": "assistant", "content": word})
+        for word in choice.thoughts:
+            yield from word.before
+            yield _line(head, {"role": "assistant", "content": "", "thinking": word.text})
+        for word in choice.words:
+            yield from word.before
+            yield _line(head, {"role": "assistant", "content": word.text})
         if choice.tool_calls:
+            yield from choice.tool_calls[0].before
             yield _line(head, {"role": "assistant", "content": "", "tool_calls": _tool_calls(choice)})
         yield json_line({**head, "message": {"role": "assistant", "content": ""}, **_tail(answered)})
 
@@ -94,18 +98,23 @@ class OllamaGenerate(OllamaChat):
         thinking = {} if choice.reasoning is None else {"thinking": choice.reasoning}
         return {**_head(ask, answered), "response": choice.text, **thinking, **_tail(answered), "context": []}
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
         choice, head = answered.choices[0], _head(ask, answered)
-        for word in pieces(choice.reasoning or ""):
-            yield json_line({**head, "response": "", "thinking": word, "done": False})
-        for word in pieces(choice.text):
-            yield json_line({**head, "response": word, "done": False})
+        for word in choice.thoughts:
+            yield from word.before
+            yield json_line({**head, "response": "", "thinking": word.text, "done": False})
+        for word in choice.words:
+            yield from word.before
+            yield json_line({**head, "response": word.text, "done": False})
         yield json_line({**head, "response": "", **_tail(answered), "context": []})
 
 
 def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
     role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
+    images = message.get("images")
+    for image in images if isinstance(images, list) else ():
+        text = "\n".join(filter(None, (text, media_mark("image", {"data": image}))))
     if role == "system":
         conversation.system(text)
     elif role == "user":

@@ -16,7 +16,7 @@ from dspex_testkit.simulator.conversation import (
     tool_call,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, ToolCall, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, ToolCall, pieces
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
@@ -76,15 +76,14 @@ class OpenAIChat(Wire):
             "usage": _usage(answered),
         }
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
         head = _head(ask, answered, "chat.completion.chunk")
         if ask.include_usage:
             head["usage"] = None
         for index, choice in enumerate(answered.choices):
-            for delta, logprobs, finish in _deltas(ask, choice):
-                part = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-                yield sse({**head, "choices": [part]})
+            for part in _parts(ask, choice):
+                yield part if isinstance(part, Pause) else sse({**head, "choices": [{"index": index, **part}]})
         if ask.include_usage:
             yield sse({**head, "choices": [], "usage": _usage(answered)})
         yield sse("[DONE]")
@@ -163,20 +162,27 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _deltas(ask: Ask, choice: Choice) -> Iterator[tuple[dict[str, Any], Any, str | None]]:
-    yield {"role": "assistant", "content": ""}, None, None
-    for word in pieces(choice.reasoning or ""):
-        yield {"reasoning_content": word}, None, None
-    for word in pieces(choice.text):
-        yield {"content": word}, _logprobs(ask, word), None
+def _parts(ask: Ask, choice: Choice) -> Iterator[dict[str, Any] | Pause]:
+    yield _part({"role": "assistant", "content": ""})
+    for word in choice.thoughts:
+        yield from word.before
+        yield _part({"reasoning_content": word.text})
+    for word in choice.words:
+        yield from word.before
+        yield _part({"content": word.text}, _logprobs(ask, word.text))
     if choice.refusal is not None:
-        yield {"refusal": choice.refusal}, None, None
+        yield _part({"refusal": choice.refusal})
     for index, call in enumerate(choice.tool_calls):
+        yield from call.before
         opened = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
-        yield {"tool_calls": [{"index": index, **opened}]}, None, None
+        yield _part({"tool_calls": [{"index": index, **opened}]})
         for piece in pieces(json_text(call.arguments)):
-            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}, None, None
-    yield {}, None, _FINISH.get(choice.finish, choice.finish)
+            yield _part({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+    yield {**_part({}), "finish_reason": _FINISH.get(choice.finish, choice.finish)}
+
+
+def _part(delta: dict[str, Any], logprobs: Any = None) -> dict[str, Any]:
+    return {"delta": delta, "logprobs": logprobs, "finish_reason": None}
 
 
 def _logprobs(ask: Ask, text: str) -> dict[str, Any] | None:

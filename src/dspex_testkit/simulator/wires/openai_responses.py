@@ -1,6 +1,8 @@
 """OpenAI's Responses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from dspex_testkit.simulator.conversation import (
@@ -15,12 +17,12 @@ from dspex_testkit.simulator.conversation import (
     text_of,
     tool_call,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, in_words
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
-from dspex_testkit.simulator.wires.response_events import item_events
+from dspex_testkit.simulator.wires.response_events import Word, item_events
 
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -66,10 +68,11 @@ class OpenAIResponses(Wire):
         """The body of an answer that is not streamed."""
         return _response(ask, answered, _items(ask, answered), _status(answered))
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
-        for number, event in enumerate(_events(ask, answered)):
-            yield sse({**event, "sequence_number": number}, event["type"])
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
+        numbers = count()
+        for event in _events(ask, answered):
+            yield event if isinstance(event, Pause) else sse({**event, "sequence_number": next(numbers)}, event["type"])
 
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
         """The body of a refusal."""
@@ -201,14 +204,24 @@ def _usage(answered: Answered) -> dict[str, Any]:
     }
 
 
-def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any]]:
+def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any] | Pause]:
     opened = _response(ask, answered, [], "in_progress")
     yield {"type": "response.created", "response": opened}
     yield {"type": "response.in_progress", "response": opened}
     items = _items(ask, answered)
     for index, item in enumerate(items):
-        words = pieces(answered.choices[0].text)
-        logprobs = [[] if ask.top_logprobs is None else _logprobs(ask, word) for word in words]
-        yield from item_events(item, index, list(zip(words, logprobs, strict=True)))
+        yield from item_events(item, index, _words(item, ask, answered))
     status = _status(answered)
     yield {"type": f"response.{status}", "response": _response(ask, answered, items, status)}
+
+
+def _words(item: Mapping[str, Any], ask: Ask, answered: Answered) -> Sequence[Word]:
+    """The pieces in which an item is streamed, those of a text with their log probabilities."""
+    choice = answered.choices[0]
+    if item["type"] == "reasoning":
+        return [(word, []) for word in choice.thoughts]
+    if item["type"] == "message":
+        return [(word, [] if ask.top_logprobs is None else _logprobs(ask, word.text)) for word in choice.words]
+    before = next(call.before for call in choice.tool_calls if call.id == item["call_id"])
+    first, *rest = in_words(item["arguments"])
+    return [(word, []) for word in (replace(first, before=before), *rest)]

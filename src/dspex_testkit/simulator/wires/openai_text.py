@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Any
 
 from dspex_testkit.simulator.conversation import Conversation, config_of, model_of, whole_number
-from dspex_testkit.simulator.exchange import Answered, Ask, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Pause, in_words
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, sse
 from dspex_testkit.simulator.wires.logprobs import tokens
@@ -55,12 +55,13 @@ class OpenAIText(Wire):
         ]
         return {**_head(ask, answered), "choices": choices, "usage": _usage(answered)}
 
-    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes]:
-        """The frames of a streamed answer."""
+    def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
+        """The frames of a streamed answer, and the pauses between them."""
         head = _head(ask, answered)
         for index, choice in enumerate(answered.choices):
-            for word in pieces(ask.options["echo"] + choice.text):
-                yield sse({**head, "choices": [_choice(ask, index, word, None)]})
+            for word in [*in_words(ask.options["echo"]), *choice.words]:
+                yield from word.before
+                yield sse({**head, "choices": [_choice(ask, index, word.text, None)]})
             yield sse({**head, "choices": [_choice(ask, index, "", choice.finish)]})
         if ask.include_usage:
             yield sse({**head, "choices": [], "usage": _usage(answered)})

@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dspex_testkit.simulator.exchange import pieces
+from dspex_testkit.simulator.exchange import Pause, Piece
 
-Event = dict[str, Any]
+Event = dict[str, Any] | Pause
+Word = tuple[Piece, list[Any]]
+"""A piece of an item with its log probabilities."""
 
 
-def item_events(item: Mapping[str, Any], index: int, words: Sequence[tuple[str, list[Any]]]) -> Iterator[Event]:
+def item_events(item: Mapping[str, Any], index: int, words: Sequence[Word]) -> Iterator[Event]:
     """The events of an item.
 
     Args:
         item: The finished item.
         index: Its place in the output.
-        words: The text's pieces, each with its logprobs.
+        words: The pieces of what it says: its text, its summary or its arguments.
     """
     at = {"output_index": index, "item_id": item["id"]}
     emptied: dict[str, Any] = {"reasoning": {"summary": []}, "message": {"content": []}, "function_call": {}}
@@ -25,12 +27,13 @@ def item_events(item: Mapping[str, Any], index: int, words: Sequence[tuple[str, 
         opened["arguments"] = ""
     yield {"type": "response.output_item.added", "output_index": index, "item": opened}
     if item["type"] == "reasoning":
-        yield from _reasoning(item, at)
+        yield from _reasoning(item, at, words)
     elif item["type"] == "message":
         yield from _message(item["content"][0], at, words)
     else:
-        for piece in pieces(item["arguments"]):
-            yield {"type": "response.function_call_arguments.delta", **at, "delta": piece}
+        for word, _ in words:
+            yield from word.before
+            yield {"type": "response.function_call_arguments.delta", **at, "delta": word.text}
         yield {
             "type": "response.function_call_arguments.done",
             **at,
@@ -40,17 +43,18 @@ def item_events(item: Mapping[str, Any], index: int, words: Sequence[tuple[str, 
     yield {"type": "response.output_item.done", "output_index": index, "item": dict(item)}
 
 
-def _reasoning(item: Mapping[str, Any], at: Mapping[str, Any]) -> Iterator[Event]:
+def _reasoning(item: Mapping[str, Any], at: Mapping[str, Any], words: Sequence[Word]) -> Iterator[Event]:
     part = item["summary"][0]
     at = {**at, "summary_index": 0}
     yield {"type": "response.reasoning_summary_part.added", **at, "part": {**part, "text": ""}}
-    for word in pieces(part["text"]):
-        yield {"type": "response.reasoning_summary_text.delta", **at, "delta": word}
+    for word, _ in words:
+        yield from word.before
+        yield {"type": "response.reasoning_summary_text.delta", **at, "delta": word.text}
     yield {"type": "response.reasoning_summary_text.done", **at, "text": part["text"]}
     yield {"type": "response.reasoning_summary_part.done", **at, "part": part}
 
 
-def _message(part: Mapping[str, Any], at: Mapping[str, Any], words: Sequence[tuple[str, list[Any]]]) -> Iterator[Event]:
+def _message(part: Mapping[str, Any], at: Mapping[str, Any], words: Sequence[Word]) -> Iterator[Event]:
     at = {**at, "content_index": 0}
     if part["type"] == "refusal":
         yield {"type": "response.content_part.added", **at, "part": {**part, "refusal": ""}}
@@ -59,6 +63,7 @@ def _message(part: Mapping[str, Any], at: Mapping[str, Any], words: Sequence[tup
     else:
         yield {"type": "response.content_part.added", **at, "part": {**part, "text": "", "logprobs": []}}
         for word, logprobs in words:
-            yield {"type": "response.output_text.delta", **at, "delta": word, "logprobs": logprobs}
+            yield from word.before
+            yield {"type": "response.output_text.delta", **at, "delta": word.text, "logprobs": logprobs}
         yield {"type": "response.output_text.done", **at, "text": part["text"], "logprobs": part["logprobs"]}
     yield {"type": "response.content_part.done", **at, "part": dict(part)}

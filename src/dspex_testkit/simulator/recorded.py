@@ -1,0 +1,149 @@
+"""Answers from an LM cassette: what was recorded at the LM seam, replayed over HTTP.
+
+A request is looked up in the form that is the same whichever client sends it; see `sent_form`. What is not recorded is
+an error, which names the nearest recordings.
+"""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from dspy.lm15 import LM15Error, TransportError
+
+from dspex_testkit.calls import LMCall
+from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
+from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict, stream_event_from_dict
+from dspex_testkit.cassettes.errors_wire import error_from_dict
+from dspex_testkit.errors import CassetteError, UsageError
+from dspex_testkit.mock_lm.values import to_json_mapping
+from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
+from dspex_testkit.simulator.failures import Refused, failure_of
+from dspex_testkit.simulator.prompts import read_prompt
+from dspex_testkit.simulator.sent_form import PARAMS, SentRules
+from dspex_testkit.simulator.speech import Hearing, choice_of_response, usage_of
+
+OPTIONS: Final = frozenset(
+    {
+        "match_on",
+        "params",
+        "ignore",
+        "ignore_patterns",
+        "on_exhausted",
+        "allow_playback_repeats",
+        "realtime",
+        "max_age",
+        "on_stale",
+    }
+)
+"""Which of `cassettes.cassette_options` concern a replay over HTTP."""
+
+
+class RecordedAnswers:
+    """Answers as a cassette says.
+
+    Args:
+        path: The cassette.
+        options: Some of `OPTIONS`.
+        lm_id: What the calls carry as `lm_id`.
+
+    Raises:
+        CassetteError: It cannot be opened.
+        UsageError: An option cannot be used.
+        MissingExtraError: The extra `cassettes` is not installed.
+    """
+
+    source = "replay"
+    """What answers, in a word."""
+
+    def __init__(self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, lm_id: str) -> None:
+        self.path = Path(path).resolve()
+        self._options = _read_options(options or {})
+        self._lm_id = lm_id
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Play from the beginning, and forget what was missed.
+
+        Raises:
+            CassetteError: The file is gone or spoilt.
+        """
+        self._cassette = OpenCassette(self.path, options=self._options)
+
+    def report(self) -> CassetteReport:
+        """What was played and missed so far."""
+        return self._cassette.report()
+
+    async def answer(self, ask: Ask, provider: str) -> Spoken:
+        """Play one recording.
+
+        Raises:
+            Unanswered: There is none, or the provider had failed.
+        """
+        call = self._call(ask, provider)
+        try:
+            found = self._cassette.find(request_to_dict(replace(ask.request, model=f"{provider}/{ask.model}")))
+        except CassetteError as error:
+            raise Unanswered(error, replace(call, error=error.message)) from error
+        assert found is not None, "a cassette that only replays finds or raises"
+        call = replace(call, rule=f"cassette:{self._cassette.name}", cost=found.cost, time=time.time())
+        if found.error is not None:
+            failed = error_from_dict(found.error)
+            raise Unanswered(_refusal(failed), replace(call, error=f"{type(failed).__name__}: {failed.message}"))
+        return _spoken(found, ask, call, realtime=self._options.realtime)
+
+    def _call(self, ask: Ask, provider: str) -> LMCall:
+        capture = read_prompt(ask.request)
+        return LMCall(
+            provider=provider,
+            model=ask.model,
+            engine=self.source,
+            lm_id=self._lm_id,
+            signature=None if capture is None else capture.full_signature.__name__,
+            inputs={} if capture is None else to_json_mapping(capture.inputs),
+            time=time.time(),
+        )
+
+
+def _read_options(given: Mapping[str, Any]) -> CassetteOptions:
+    unknown = sorted(given.keys() - OPTIONS)
+    if unknown:
+        raise UsageError(f"Unknown cassette option {unknown[0]!r}; known are {', '.join(sorted(OPTIONS))}.")
+    try:
+        options = cassette_options(**{"params": PARAMS, **given})
+        for pattern in options.rules.ignore_patterns:
+            re.compile(pattern)
+    except (TypeError, ValueError, re.error) as error:
+        raise UsageError(f"The cassette's options cannot be used: {error}.") from error
+    return replace(
+        options,
+        rules=SentRules(**{each.name: getattr(options.rules, each.name) for each in fields(options.rules)}),
+        rerecord="run the program on the LM itself within cassettes.record(lm, path, record_mode='new_episodes')",
+    )
+
+
+def _refusal(failed: LM15Error) -> LM15Error | Refused:
+    """The recorded failure with the status that came with it; a connection that broke has none."""
+    return failed if isinstance(failed, TransportError) else Refused(replace(failure_of(failed), status=failed.status))
+
+
+def _spoken(found: Interaction, ask: Ask, call: LMCall, *, realtime: bool) -> Spoken:
+    response = response_from_dict(found.response or {})
+    choice = choice_of_response(response)
+    if ask.stream and found.chunks is not None:
+        choice = _heard(found.chunks, realtime=realtime).whole(response)
+    usage = usage_of(response)
+    return Spoken(choice, usage, replace(call, completion=choice.text, finish_reason=choice.finish, usage=usage))
+
+
+def _heard(chunks: tuple[dict[str, Any], ...], *, realtime: bool) -> Hearing:
+    """The recorded stream, at the pace at which it came or at once."""
+    hearing, before = Hearing(), 0.0
+    for chunk in chunks:
+        at = float(chunk.get("at_ms") or 0.0)
+        hearing.hear(stream_event_from_dict(chunk["event"]), max(0.0, at - before) / 1000 if realtime else 0.0)
+        before = at
+    return hearing
