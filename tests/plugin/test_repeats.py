@@ -1,6 +1,9 @@
 """One test with many seeds, over several LMs, within a budget."""
 
+import inspect
+
 import pytest
+from _pytest import runner
 
 pytest_plugins = ["pytester"]
 
@@ -41,6 +44,11 @@ SEEDS = """
 
     KEY = pytest.StashKey()
 """
+
+
+def test_pytest_still_has_the_function_that_runs_a_test_again() -> None:
+    """The canary: pytest moved its runner, or calls it with other arguments."""
+    assert list(inspect.signature(runner.runtestprotocol).parameters) == ["item", "log", "nextitem"]
 
 
 def test_a_test_passes_by_the_share_of_its_seeds(pytester: pytest.Pytester) -> None:

@@ -1,14 +1,15 @@
 """`lm_seeds`: one test, many seeds, one verdict.
 
 The runs of a test are not tests of their own, because only together do they pass or fail, in one process. pytest has
-no public way to run a test several times; like pytest-rerunfailures this uses its `runtestprotocol`, in this one place.
+no public way to run a test again: its hooks report each run to everybody, and only its own runner lets go of fixtures
+so that they are made anew. Like pytest-rerunfailures this uses its `runtestprotocol`, in this one place and for such
+tests alone; `tests/plugin/test_repeats.py` fails loudly when pytest changes it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
@@ -39,6 +40,8 @@ class RepeatHooks:
             return None  # said by the test's setup, where it can be reported
         if mark is None or self._options.seed is not None:
             return None
+        from _pytest.runner import runtestprotocol
+
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         runs: list[tuple[int, list[pytest.TestReport]]] = []
         for seed in range(mark.count):

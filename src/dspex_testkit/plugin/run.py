@@ -25,6 +25,12 @@ class RunHooks:
         self._texts: list[str] = []
         self._spent = Decimal(0)
         self._journal: Any = None
+        self._session: pytest.Session | None = None
+
+    @pytest.hookimpl
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Remember what a spent budget stops."""
+        self._session = session
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -95,9 +101,8 @@ class RunHooks:
         if budget is None or self._spent < budget:
             return
         reason = f"--lm-budget: {self._spent} of {budget} US dollars are spent"
-        session = self._config.pluginmanager.get_plugin("session")
         # Under pytest-xdist it is the distributing session that stops, and with it every process.
-        for stopped in (self._config.pluginmanager.get_plugin("dsession"), session):
+        for stopped in (self._config.pluginmanager.get_plugin("dsession"), self._session):
             if stopped is not None:
                 stopped.shouldstop = reason
 

@@ -11,13 +11,13 @@ from typing import Any
 from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.errors import DSPexTestkitError
-from dspex_testkit.lm.answers import as_json, inputs_of, read_text, signature_of
 from dspex_testkit.lm.composed import ComposedLM
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.providers import find_provider
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.prompts import prompt_of
+from dspex_testkit.mock_lm.responses import as_json, inputs_of, read_text, signature_of
 
 _asked_now: ContextVar[Any] = ContextVar("dspex_testkit_asked_now", default=None)
 """The LM that is being asked."""
@@ -112,7 +112,7 @@ def watched(lm: Any, begin: Callable[[], WatchedCall]) -> Iterator[WatchedCall |
 
 def is_provider_lm(lm: Any) -> bool:
     """Whether DSPy's own clients answer for an LM, and with that a provider."""
-    return isinstance(getattr(lm, "_engine_spec", None), str)
+    return isinstance(getattr(lm, "engine", None), str)
 
 
 def identity_of(lm: Any) -> tuple[str, str]:
