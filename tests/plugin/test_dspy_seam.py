@@ -3,7 +3,6 @@
 import inspect
 from pathlib import Path
 
-import dspy
 import pytest
 from dspy.clients import execution
 
