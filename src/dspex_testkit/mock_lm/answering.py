@@ -169,7 +169,7 @@ class Answering:
                 inputs=to_json_mapping(self.call.inputs),
                 outputs=None if answered is None else to_json_mapping(answered.outputs),
                 completion=None if reply is None else reply.text,
-                parts=() if reply is None else tuple(part.type for part in reply.parts),
+                parts=() if reply is None else tuple([part.type for part in reply.message.parts]),
                 prompt=prompt_for(journal, self.call.provider_model, self.call.request, self.call.capture),
                 finish_reason=None if answered is None else answered.finish_reason,
                 usage=_NO_USAGE if answered is None else answered.usage,

@@ -6,7 +6,7 @@ from typing import Any
 
 import dspy
 from dspy import lm15
-from dspy.lm15 import TextPart, ToolCallPart
+from dspy.lm15 import Message, TextPart, ToolCallPart
 
 from dspex_testkit.calls import Counters
 from dspex_testkit.mock_lm.fault_spec import FaultSpec
@@ -80,9 +80,10 @@ def spoil(reply: Reply, fault: FaultSpec, call: MockCall) -> Reply:
 
 
 def _with_text(reply: Reply, text: str, *, finish_reason: str | None = None) -> Reply:
-    kept = [part for part in reply.parts if not isinstance(part, TextPart | ToolCallPart)]
+    kept = [part for part in reply.message.parts if not isinstance(part, TextPart | ToolCallPart)]
     finish = finish_reason or ("stop" if reply.finish_reason == "tool_call" else reply.finish_reason)
-    return replace(reply, parts=(*kept, TextPart(text)), text=text, finish_reason=finish)
+    message = Message("assistant", (*kept, TextPart(text)))
+    return replace(reply, message=message, text=text, finish_reason=finish)
 
 
 def _content_filter(reply: Reply, fault: FaultSpec, call: MockCall) -> Reply:
@@ -128,12 +129,12 @@ def _wrong_type(reply: Reply, fault: FaultSpec, call: MockCall) -> Reply:
 
 
 def _broken_tool_call(reply: Reply, fault: FaultSpec, call: MockCall) -> Reply:
-    if any(isinstance(part, ToolCallPart) for part in reply.parts):
+    if any(isinstance(part, ToolCallPart) for part in reply.message.parts):
         parts = tuple(
             replace(part, name="no_such_tool", input={}) if isinstance(part, ToolCallPart) else part
-            for part in reply.parts
+            for part in reply.message.parts
         )
-        return replace(reply, parts=parts)
+        return replace(reply, message=Message("assistant", parts))
     if call.capture is None:
         return reply
     field = call.shape.tool_calls or ("next_tool_name" if "next_tool_name" in call.shape.outputs else None)

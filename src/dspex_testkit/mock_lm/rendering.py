@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import dspy
 from dspy.adapters.utils import format_field_value
+from dspy.lm15 import Message, TextPart
 from dspy.utils.exceptions import AdapterParseError
 
 from dspex_testkit.errors import AnswerError
@@ -17,29 +18,33 @@ from dspex_testkit.mock_lm.values import fit, to_json, to_parseable_json
 
 # Completions of plain values by DSPy's own adapters, per signature. Rendering one and parsing it back is most of a
 # mock's work, and tests ask the same things again and again.
-_remembered: WeakKeyDictionary[Any, dict[Any, str]] = WeakKeyDictionary()
+_remembered: WeakKeyDictionary[Any, dict[Any, Message]] = WeakKeyDictionary()
 _MAX_PER_SIGNATURE = 256
 
 
-def render(capture: Capture, values: Mapping[str, Any]) -> str:
-    """The completion that carries these values to the capture's adapter.
+def render(capture: Capture, values: Mapping[str, Any]) -> Message:
+    """The completion that carries these values to the capture's adapter: a message of one text.
 
     Raises:
         AnswerError: The adapter's format cannot carry a value.
     """
     adapter = type(capture.adapter)
     if not adapter.__module__.startswith("dspy.") or not all(type(value) in _PLAIN for value in values.values()):
-        return _render(capture, values)
+        return _message(_render(capture, values))
     # True, 1 and 1.0 are equal, so their types belong to the key.
     key = (adapter, *((value, type(value)) for value in values.values()))
     known = _remembered.setdefault(capture.signature, {})
-    text = known.get(key)
-    if text is None:
-        text = _render(capture, values)
+    message = known.get(key)
+    if message is None:
+        message = _message(_render(capture, values))
         if len(known) >= _MAX_PER_SIGNATURE:
             known.clear()
-        known[key] = text
-    return text
+        known[key] = message
+    return message
+
+
+def _message(text: str) -> Message:
+    return Message("assistant", (TextPart(text),))
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})

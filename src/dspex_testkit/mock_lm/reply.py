@@ -24,9 +24,9 @@ from dspex_testkit.mock_lm.values import to_json
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back: the response's parts and what they mean."""
+    """What goes back: the response's message and what it means."""
 
-    parts: tuple[Any, ...]
+    message: Message
     outputs: Mapping[str, Any]
     """Values per output field."""
     text: str
@@ -40,7 +40,7 @@ class Reply:
         return Response(
             id=None,
             model=model,
-            message=Message(role="assistant", parts=self.parts),
+            message=self.message,
             finish_reason=self.finish_reason,
             usage=_on_the_wire(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cached_tokens),
         )
@@ -79,31 +79,35 @@ def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, price: Callabl
 def _compose(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
     if answer.completion is not None:
         before = [] if answer.reasoning is None else [ThinkingPart(answer.reasoning)]
-        return _reply(call, [*before, TextPart(answer.completion)], {}, answer.completion)
+        return _of_parts(call, [*before, TextPart(answer.completion)], {}, answer.completion)
     if call.capture is None:
         return _without_adapter(call, answer, maker_for)
     values = complete(answer, call, maker_for)
     asked = shape_of(call.signature).outputs
     if len(asked) == len(values) and answer.reasoning is None:
-        text = render(call.capture, values)
-        return _reply(call, [TextPart(text)], values, text)
+        message = render(call.capture, values)
+        return _reply(call, message, values, message.parts[0].text)
     before, after = _native_parts(values, asked)
     if answer.reasoning is not None and call.shape.reasoning is None:
         before.append(ThinkingPart(answer.reasoning))
-    text = render(call.capture, {name: values[name] for name in asked}) if asked else ""
-    return _reply(call, [*before, *([TextPart(text)] if asked else []), *after], values, text)
+    texts = render(call.capture, {name: values[name] for name in asked}).parts if asked else ()
+    return _of_parts(call, [*before, *texts, *after], values, texts[0].text if texts else "")
 
 
-def _reply(call: MockCall, parts: list[Any], outputs: Mapping[str, Any], text: str) -> Reply:
+def _of_parts(call: MockCall, parts: list[Any], outputs: Mapping[str, Any], text: str) -> Reply:
+    return _reply(call, Message("assistant", tuple(parts)), outputs, text)
+
+
+def _reply(call: MockCall, message: Message, outputs: Mapping[str, Any], text: str) -> Reply:
     finish, output_chars, reasoning_chars = "stop", len(text), None
-    for part in parts:
+    for part in message.parts:
         if isinstance(part, ToolCallPart):
             finish = "tool_call"
             output_chars += len(part.name) + len(json.dumps(part.input))
         elif isinstance(part, ThinkingPart):
             reasoning_chars = (reasoning_chars or 0) + len(part.text)
     usage = estimate_usage(call.request, output_chars=output_chars, reasoning_chars=reasoning_chars)
-    return Reply(parts=tuple(parts), outputs=outputs, text=text, finish_reason=finish, usage=usage)
+    return Reply(message=message, outputs=outputs, text=text, finish_reason=finish, usage=usage)
 
 
 def _native_parts(values: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -133,11 +137,11 @@ def _without_adapter(call: MockCall, answer: Answer, maker_for: MakerFor) -> Rep
         for i, tool in enumerate(answer.tool_calls or ())
     ]
     if answer.is_open and answer.tool_calls is not None:
-        return _reply(call, parts, {}, "")
+        return _of_parts(call, parts, {}, "")
     given = answer.fields if answer.fields is not None else answer.value
     if answer.is_open:
         schema = (call.request.config.response_format or {}).get("schema")
         maker = maker_for(call)
         given = maker.value(str, "response") if schema is None else maker.schema(schema, "response")
     text = given if isinstance(given, str) else json.dumps(to_json(given), ensure_ascii=False)
-    return _reply(call, [*parts, TextPart(text)], {"text": text}, text)
+    return _of_parts(call, [*parts, TextPart(text)], {"text": text}, text)

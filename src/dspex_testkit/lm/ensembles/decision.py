@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dspy.lm15 import Message, Response, TextPart
+from dspy.lm15 import Response
 
 from dspex_testkit.errors import EnsembleError
 from dspex_testkit.lm.config import EnsembleSpec
@@ -120,4 +120,4 @@ def _answer(base: Candidate, values: Mapping[str, Any] | None, capture: Capture 
     assert base.response is not None
     if values is None or capture is None:
         return base.response
-    return replace(base.response, message=Message("assistant", (TextPart(render(capture, values)),)))
+    return replace(base.response, message=render(capture, values))
