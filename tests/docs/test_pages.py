@@ -32,6 +32,26 @@ def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_the_index_leads_to_every_page() -> None:
+    """Nothing is written that nobody finds."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = {(ROOT / "docs" / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index)}
+    assert {page for page in (ROOT / "docs").rglob("*.md") if page.name != "index.md"} - linked == set()
+
+
+def test_every_link_to_a_heading_names_one_that_exists() -> None:
+    """As the pages are shown: in lower case, with dashes."""
+    missing = []
+    for page in PAGES:
+        for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+            text = (page.parent / target if target else page).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+            if heading not in anchors:
+                missing.append(f"{page.name}: {target}#{heading}")
+    assert missing == []
+
+
 def test_a_wrong_response_on_a_page_would_be_noticed() -> None:
     """The comparison that checks responses sees missing, unexpected and different values."""
     got = {"id": 1, "result": {"scope": "global", "more": [1, 2]}}
