@@ -105,6 +105,27 @@ def test_a_test_can_be_recorded_from_it(pytester: pytest.Pytester) -> None:
         pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
+def test_a_recording_answers_over_http_and_the_server_forgets_it_afterwards(pytester: pytest.Pytester) -> None:
+    """A cassette is asked through a client of a provider; a target ends with its test."""
+    pytester.makepyfile(
+        """
+        from dspex_testkit import cassettes
+
+        def test_replay(provider_sim, tmp_path):
+            live = provider_sim.target("openai/gpt-4o-mini", spec={"script": ["said"]}).lm()
+            with cassettes.record(live, tmp_path / "c.yaml") as lm:
+                lm("?")
+            assert provider_sim.target("openai/gpt-4o-mini", cassette=tmp_path / "c.yaml").lm()("?") == ["said"]
+
+        def test_afterwards(provider_sim):
+            assert [tenant.id for tenant in provider_sim.simulator._registry] == ["default"]
+            assert provider_sim.simulator.calls == []
+        """
+    )
+
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+
 def test_the_simulator_does_not_start_where_nobody_asks_for_it(pytester: pytest.Pytester) -> None:
     """Its server is not even imported."""
     pytester.makepyfile(

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dspex_testkit import cassettes
 from dspex_testkit.cli import main
+from dspex_testkit.simulator import ProviderSimulator
 from tests.support.web import ask
 
 PROGRAM = """
@@ -54,6 +56,24 @@ def test_faults_are_given_on_the_command_line(capfd: pytest.CaptureFixture[str])
     assert "[rate_limit]" in told.err
 
 
+def test_a_program_is_answered_from_a_cassette(
+    sim: ProviderSimulator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was recorded in this process answers a program that knows nothing of it; a miss is told with the calls."""
+    cassette = tmp_path / "c.yaml"
+    live = sim.target("openai/gpt-4o-mini", spec={"script": ["Paris"]}).lm()
+    with cassettes.record(live, cassette) as lm:
+        lm("Where?")
+    program = "import dspy\nlm = dspy.LM('openai/gpt-4o-mini')\nprint(lm('Where?'))\nlm('Why?')"
+
+    status = main(["serve", "--cassette", str(cassette), "--", sys.executable, "-c", program])
+
+    told = capfd.readouterr()
+    assert (status, told.out.strip()) == (1, "['Paris']")
+    assert "cassette:c: Paris" in told.err
+    assert "failed: c.yaml has no recording that answers openai/gpt-4o-mini: 'Why?'" in told.err
+
+
 def test_without_a_command_it_serves_until_it_is_interrupted() -> None:
     """It says where, and how its admin is reached; an interrupt ends it well."""
     command = [sys.executable, "-m", "dspex_testkit.cli", "serve"]
@@ -74,6 +94,8 @@ def test_without_a_command_it_serves_until_it_is_interrupted() -> None:
         (["--fault", "rate_limt"], "did you mean 'rate_limit'"),
         (["--fault", "reset:calls"], "KEY=VALUE"),
         (["--rules", "missing.json"], "cannot be read"),
+        (["--cassette", "missing.yaml"], "There is no cassette"),
+        (["--realtime"], "belong to a cassette"),
         (["--", "no-such-program"], "cannot be run"),
     ],
 )
