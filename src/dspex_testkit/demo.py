@@ -6,26 +6,14 @@ question under every scope that can name an LM. No key, no network.
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from dspex_testkit.errors import DSPexTestkitError, MalformedMessageError
-from dspex_testkit.protocol import (
-    NEED_DATA,
-    Frame,
-    FrameDecoder,
-    Request,
-    Response,
-    encode_frame,
-    encode_request,
-    parse_response,
-)
+from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.pool import BridgeProcess, Launch
 
 QUESTION = "What is the capital of France?"
 BASIC_QA = {
@@ -67,106 +55,42 @@ class Row:
     why: str
 
 
-class PipedBridge:
-    """A bridge process with a pipe on either side; a context manager that waits for its end.
-
-    Args:
-        launcher: The installed ``dspy_bridge.py``.
-        env: Variables for the process, beside the ones that are inherited.
-    """
-
-    def __init__(self, launcher: Path, *, env: Mapping[str, str] | None = None) -> None:
-        # What the caller's shell says about bridges is not part of the demo.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_TESTKIT_")}
-        self._process = subprocess.Popen(
-            [sys.executable, str(launcher)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=inherited | dict(env or {}),
-        )
-        self._decoder = FrameDecoder()
-        self._last_id = 0
-
-    def ask(self, command: str, args: Mapping[str, Any] | None = None) -> Response:
-        """Send a command and wait for its response.
-
-        Raises:
-            MalformedMessageError: What came back is no response.
-            EOFError: The process ended instead.
-        """
-        assert self._process.stdin is not None
-        self._last_id += 1
-        self._process.stdin.write(encode_frame(encode_request(Request(self._last_id, command, dict(args or {})))))
-        self._process.stdin.flush()
-        response = parse_response(self._read_frame())
-        if response.id != self._last_id:
-            raise MalformedMessageError(f"the response to request {self._last_id} was expected, but {response!r} came")
-        return response
-
-    def _read_frame(self) -> bytes:
-        assert self._process.stdout is not None
-        while True:
-            event = self._decoder.next_event()
-            if isinstance(event, Frame):
-                return event.payload
-            if event is not NEED_DATA:
-                raise EOFError(f"the bridge ended with status {self._process.wait()} instead of answering: {event!r}")
-            if data := os.read(self._process.stdout.fileno(), 65536):
-                self._decoder.feed_data(data)
-            else:
-                self._decoder.feed_eof()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # The end of stdin is what ends a bridge.
-        with self._process:
-            pass
-
-
 def play() -> Iterator[Row]:
     """Play the workflow, one row per execution."""
     from dspex_testkit.runtime.install import install
 
     with tempfile.TemporaryDirectory(prefix="dspex-testkit-demo-") as folder:
-        launcher = install(Path(folder))
-        with PipedBridge(launcher, env={"DSPEX_TESTKIT_DEFAULT_LM": json.dumps(DEFAULT_LM)}) as bridge:
+        # What the caller's shell says about bridges is not part of the demo.
+        unset = {name: None for name in os.environ if name.startswith("DSPEX_TESTKIT_")}
+        launch = Launch(script=install(Path(folder)), env=unset)
+        with BridgeProcess(launch.with_env(DSPEX_TESTKIT_DEFAULT_LM=json.dumps(DEFAULT_LM))) as bridge:
             yield from _switch_lms(bridge)
-        with PipedBridge(launcher) as bridge:
-            _ask(bridge, "create_program", id="qa", signature=BASIC_QA)
+        with BridgeProcess(launch) as bridge:
+            bridge.call("create_program", {"id": "qa", "signature": BASIC_QA})
             response = bridge.ask("execute_program", {"program_id": "qa", "inputs": {"question": QUESTION}})
             if response.code != "no_lm_loaded":
                 raise DSPexTestkitError(f"without any LM an error was expected, but {response!r} came")
             yield Row("qa", None, None, str(response.message), "no LM given")
 
 
-def _switch_lms(bridge: PipedBridge) -> Iterator[Row]:
+def _switch_lms(bridge: BridgeProcess) -> Iterator[Row]:
     def execute(program: str, why: str, inputs: Mapping[str, str] | None = None, **args: Any) -> Row:
-        result = _ask(bridge, "execute_program", program_id=program, inputs=inputs or {"question": QUESTION}, **args)
+        given = {"program_id": program, "inputs": inputs or {"question": QUESTION}, **args}
+        result = bridge.call("execute_program", given)
         lm = result["lm"]
         [answer] = result["outputs"].values()
         return Row(program, lm["scope"], f"{lm['provider']}/{lm['model']}", answer, why)
 
-    _ask(bridge, "create_program", id="qa", signature=BASIC_QA)
+    bridge.call("create_program", {"id": "qa", "signature": BASIC_QA})
     yield execute("qa", "default LM")
 
-    _ask(bridge, "create_program", id="creative", signature=CREATIVE_WRITING, lm_config=WRITER_LM)
+    bridge.call("create_program", {"id": "creative", "signature": CREATIVE_WRITING, "lm_config": WRITER_LM})
     yield execute("creative", "its own LM", {"topic": "Paris by night"})
     yield execute("qa", "override", options={"lm_config": OVERRIDE_LM})
 
-    _ask(bridge, "configure_lm", session_id="alice", **SESSION_LM)
+    bridge.call("configure_lm", {"session_id": "alice", **SESSION_LM})
     yield execute("qa", "session LM", session_id="alice")
     yield execute("qa", "unchanged")
-
-
-def _ask(bridge: PipedBridge, command: str, **args: Any) -> dict[str, Any]:
-    response = bridge.ask(command, args)
-    if not response.success:
-        raise DSPexTestkitError(f"the demo's {command} failed: {response.message}")
-    return response.result
 
 
 def run(*, as_json: bool = False) -> None:

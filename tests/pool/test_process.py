@@ -86,6 +86,17 @@ def test_a_worker_is_started_as_dspex_starts_it(launcher: Path) -> None:
     assert leads == (process.pid, process.pid)
 
 
+def test_variables_are_added_replaced_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the harness itself was started with."""
+    monkeypatch.setenv("KEPT", "kept")
+    monkeypatch.setenv("REPLACED", "old")
+    monkeypatch.setenv("TAKEN", "away")
+    env = Launch(env={"REPLACED": "new", "TAKEN": None}).with_env(ADDED="more").environment()
+
+    assert (env["KEPT"], env["REPLACED"], env["ADDED"]) == ("kept", "new", "more")
+    assert "TAKEN" not in env
+
+
 @pytest.mark.parametrize(
     ("dialect", "arguments"),
     [

@@ -24,8 +24,8 @@ class Launch:
     python: str = sys.executable
     """The interpreter."""
 
-    env: Mapping[str, str] = field(default_factory=dict)
-    """Variables beside, and in place of, the inherited ones."""
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    """Variables beside, and in place of, the inherited ones; None takes one away."""
 
     cwd: Path | None = None
     """Working directory; that of this process if None."""
@@ -67,4 +67,5 @@ class Launch:
     def environment(self) -> dict[str, str]:
         """All variables of the process."""
         collected = {_LOG: "stderr"} if self.collect_log and _LOG not in os.environ else {}
-        return {**os.environ, **collected, **self.env}
+        wanted = {**os.environ, **collected, **self.env}
+        return {name: value for name, value in wanted.items() if value is not None}
