@@ -25,6 +25,8 @@ from dspex_testkit.lm.scoring import check_import
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.in_use import Deck
 
+_SAYS_WHICH_LM = frozenset({"options", "lm_config", "lm", "temperature"})
+"""The arguments of an execution that may say something of its LM."""
 _MOST_LEARNED = 4096
 """Digests of configs whose keys are known already."""
 
@@ -144,6 +146,8 @@ class LMScopes:
         Raises:
             LMResolutionError: One of them cannot be used.
         """
+        if args.values.keys().isdisjoint(_SAYS_WHICH_LM):
+            return []
         options = args.mapping("options")
         layers: list[object] = []
         for place in (options, args.values):

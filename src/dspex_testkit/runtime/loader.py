@@ -68,7 +68,8 @@ class Loader:
 
     def wait_until_warm(self) -> None:
         """Wait until executions can run, or until it is known why they cannot."""
-        self._warm.wait()
+        if not self._warm.is_set():
+            self._warm.wait()
 
     def _load(self) -> None:
         server = self._server
