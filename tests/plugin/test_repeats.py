@@ -61,13 +61,25 @@ def test_a_test_passes_by_the_share_of_its_seeds(pytester: pytest.Pytester) -> N
     run.stdout.fnmatch_lines(
         [
             "2 of 10 seeds failed (3, 7); at least 95% have to pass.",
-            "The first of them, alone: pytest 'test_it.py::test_hardly_ever_wrong' --lm-seed=3",
+            "The first of them, alone: pytest test_it.py::test_hardly_ever_wrong --lm-seed=3",
             "*assert 3 not in (3, 7)*",
         ]
     )
     calls = [line for line in (pytester.path / "calls.jsonl").read_text(encoding="utf-8").splitlines() if line]
     assert sum("test_mostly" in line and "lm_changed" not in line for line in calls) == 10
-    assert '<property name="lm_seeds" value="8/10"' in (pytester.path / "junit.xml").read_text(encoding="utf-8")
+    junit = (pytester.path / "junit.xml").read_text(encoding="utf-8")
+    assert '<property name="lm_seeds" value="8/10"' in junit
+    assert '<property name="lm_calls" value="10"' in junit
+
+
+def test_many_seeds_leave_what_the_first_failing_one_leaves(pytester: pytest.Pytester) -> None:
+    """And nothing where enough of them pass."""
+    pytester.makepyfile(test_it=SEEDS)
+
+    pytester.runpytest_inprocess("--lm-artifacts=kept")
+
+    (folder,) = (pytester.path / "kept").iterdir()
+    assert "seed 3" in (folder / "about.txt").read_text(encoding="utf-8")
 
 
 def test_a_seed_that_is_given_runs_alone(pytester: pytest.Pytester) -> None:

@@ -55,6 +55,40 @@ def test_a_failed_test_shows_its_last_calls(pytester: pytest.Pytester) -> None:
     assert "seed 3; again: pytest test_it.py::test_failing --lm-seed=3 --bridge-mode=standalone" in section
 
 
+def test_the_command_names_the_test_from_where_pytest_was_started(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from the root of the suite, so that it can be pasted."""
+    folder = pytester.mkdir("inner")
+    (pytester.path / "test_it.py").rename(folder / "test_it.py")
+    monkeypatch.chdir(folder)
+
+    run = pytester.runpytest_inprocess("--rootdir=..", "-k", "failing")
+
+    run.stdout.fnmatch_lines(["*; again: pytest test_it.py::test_failing --lm-seed=0"])
+
+
+def test_attempts_before_the_last_one_leave_nothing(pytester: pytest.Pytester) -> None:
+    """Plugins that try again report those as `rerun`; the calls count all the same."""
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_makereport():
+            report = yield
+            if report.failed:
+                report.outcome = "rerun"
+            return report
+        """
+    )
+
+    run = pytester.runpytest_inprocess("--lm-artifacts=kept", "-k", "failing")
+
+    run.stdout.fnmatch_lines(["13 calls in 1 test: openai/gpt-4o 13"])
+    assert not (pytester.path / "kept").exists()
+
+
 def test_the_summary_names_lms_switches_and_cost(pytester: pytest.Pytester) -> None:
     """A line each for what was called, how often the LM changed, and what that would have cost."""
     run = pytester.runpytest_inprocess()

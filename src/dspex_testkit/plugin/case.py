@@ -30,6 +30,9 @@ CALLS_ATTRIBUTE = "dspex_testkit_calls"
 ARTIFACTS_ATTRIBUTE = "dspex_testkit_artifacts"
 """Where the report of a failed test carries what it leaves behind, by file name."""
 
+CALLS, COST, SEED_USED = "lm_calls", "lm_cost_usd", "lm_seed"
+"""JUnit's names for what a test asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -252,6 +255,12 @@ class Case:
             for said in ask_each(bridge.client, "get_journal", {"prompts": self.wants_prompts}):
                 yield from map(call_from_dict, said["calls"])
                 yield from map(change_from_dict, said.get("changes", ()))
+
+
+def name_from_here(item: pytest.Item) -> str:
+    """A test as it is named where pytest was started, which need not be the root of the suite."""
+    inner = item.nodeid.partition("::")[1:]
+    return "".join([os.path.relpath(item.path, item.config.invocation_params.dir), *inner])
 
 
 def cell_of(item: pytest.Item) -> Cell | None:

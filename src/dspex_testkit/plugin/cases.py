@@ -88,7 +88,7 @@ class CaseHooks:
         test = reporting.describe(case, report, process=process_of(item.config))
         if case.used or test.calls:
             reporting.add_properties(case, test)
-            report.user_properties = item.user_properties
+            report.user_properties = list(item.user_properties)
             setattr(report, CALLS_ATTRIBUTE, test.to_json())
             if report.failed:
                 reporting.add_section(report, test)

@@ -6,14 +6,23 @@ so that they are made anew. Like pytest-rerunfailures this uses its `runtestprot
 tests alone; `tests/plugin/test_repeats.py` fails loudly when pytest changes it.
 """
 
+import shlex
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
-from dspex_testkit.plugin.case import CALLS_ATTRIBUTE
+from dspex_testkit.plugin.case import (
+    ARTIFACTS_ATTRIBUTE,
+    CALLS,
+    CALLS_ATTRIBUTE,
+    COST,
+    SEED_USED,
+    name_from_here,
+)
 from dspex_testkit.plugin.cases import SEED
 from dspex_testkit.plugin.options import Options
 
@@ -79,19 +88,40 @@ def _verdict(
     call.sections = [*(failing[0][1].sections if failing else ()), ("LM seeds", summary)] if not enough else []
     setup.outcome = teardown.outcome = "passed"
     setup.longrepr = teardown.longrepr = None
-    properties = [("lm_seeds", f"{passed}/{len(runs)}"), ("lm_failing_seeds", _listed([seed for seed, _ in failing]))]
-    teardown.user_properties = [*teardown.user_properties, *properties]
+    teardown.user_properties = _properties(runs, failing)
+    # What the first failing run leaves behind is what the test leaves behind.
+    setattr(call, ARTIFACTS_ATTRIBUTE, None if enough else getattr(failing[0][1], ARTIFACTS_ATTRIBUTE, None))
     # The calls of every run belong to the test; those of the verdict's own run stay on its report.
     others = [_carrier(r) for _, reports in runs for r in reports if r is not call and hasattr(r, CALLS_ATTRIBUTE)]
     return [setup, call, *others, teardown]
 
 
+def _properties(
+    runs: Sequence[tuple[int, list[pytest.TestReport]]], failing: Sequence[tuple[int, pytest.TestReport]]
+) -> list[tuple[str, object]]:
+    """JUnit's properties of the test: of all its runs together, and the seed of the one to look at."""
+    told = [dict(reports[-1].user_properties) for _, reports in runs]
+    calls, cost = (
+        sum(int(str(each.get(CALLS, 0))) for each in told),
+        sum(Decimal(str(each.get(COST, 0))) for each in told),
+    )
+    own = {
+        CALLS: str(calls),
+        COST: str(cost),
+        SEED_USED: str(failing[0][0] if failing else runs[0][0]),
+        "lm_seeds": f"{len(runs) - len(failing)}/{len(runs)}",
+        "lm_failing_seeds": _listed([seed for seed, _ in failing]),
+    }
+    return [*((name, value) for name, value in told[-1].items() if name not in own), *own.items()]
+
+
 def _explain(item: pytest.Item, runs: Any, failing: Any, mark: markers.SeedsMark) -> str:
     first_seed, first = failing[0]
+    name = shlex.quote(name_from_here(item))
     return (
         f"{len(failing)} of {len(runs)} seeds failed ({_listed([seed for seed, _ in failing])}); "
         f"at least {mark.min_pass:.0%} have to pass.\n"
-        f"The first of them, alone: pytest '{item.nodeid}' --lm-seed={first_seed}\n\n{first.longreprtext}"
+        f"The first of them, alone: pytest {name} --lm-seed={first_seed}\n\n{first.longreprtext}"
     )
 
 

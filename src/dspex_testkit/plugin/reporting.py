@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.plugin.case import Case
+from dspex_testkit.plugin.case import CALLS, COST, SEED_USED, Case, name_from_here
 from dspex_testkit.plugin.journal_files import TestCalls
 from dspex_testkit.plugin.options import Options
 
@@ -41,7 +41,7 @@ def add_section(report: pytest.TestReport, test: TestCalls) -> None:
 
 def add_properties(case: Case, test: TestCalls) -> None:
     """Give JUnit's file the test's calls, cost and seed."""
-    properties = {"lm_calls": str(len(test.calls)), "lm_cost_usd": str(cost_of(test)), "lm_seed": str(test.seed)}
+    properties = {CALLS: str(len(test.calls)), COST: str(cost_of(test)), SEED_USED: str(test.seed)}
     others = [(name, value) for name, value in case.item.user_properties if name not in properties]
     case.item.user_properties[:] = [*others, *properties.items()]
 
@@ -77,7 +77,7 @@ def cost_of(test: TestCalls) -> Decimal:
 def rerun_command(case: Case) -> str:
     """The command that runs a test again with the same seed, mode and policy."""
     options: Options = case.options
-    words = ["pytest", case.item.nodeid, f"--lm-seed={case.seed}"]
+    words = ["pytest", name_from_here(case.item), f"--lm-seed={case.seed}"]
     if options.modes != ("inproc",):
         words.append(f"--bridge-mode={options.modes[0] if len(options.modes) == 1 else 'all'}")
     if options.policy is not None:

@@ -40,7 +40,8 @@ class RunHooks:
             return
         self._texts.append(text)
         files = getattr(report, ARTIFACTS_ATTRIBUTE, None)
-        if files and self._options.artifacts is not None and process_of(self._config) is None:
+        # An attempt after which pytest-rerunfailures tries again is no failure yet.
+        if files and report.failed and self._options.artifacts is not None and process_of(self._config) is None:
             from dspex_testkit.plugin.reporting import write_artifacts
 
             write_artifacts(self._options.artifacts, report.nodeid, files)
