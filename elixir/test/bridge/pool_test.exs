@@ -84,7 +84,9 @@ defmodule DSPexTestkit.PoolTest do
     end)
   end
 
+  # Without the warm host a worker knows what it was told itself, and nothing else.
   @tag env: [
+         {"DSPEX_TESTKIT_HOST", "off"},
          {"DSPEX_TESTKIT_DEFAULT_LM", ~s({"provider":"mock","responses":{"default":"rebuilt"}})}
        ]
   test "a program travels to the other worker in program_data, as DSPex's pool sends it", %{
@@ -101,6 +103,9 @@ defmodule DSPexTestkit.PoolTest do
       |> Map.merge(%{"created_at" => 1, "execution_count" => 0, "last_executed" => nil})
 
     # The worker that has been idle longest is the one that does not know the program.
+    assert {:ok, %{"programs" => []}} = Pool.call(pool, :list_programs, %{session_id: "s"})
+    assert [_] = worker_ids(pool, 1)
+
     assert {:ok, %{"answer" => "rebuilt"}} =
              Pool.call(pool, :execute_program, %{
                program_id: "qa",
