@@ -33,6 +33,7 @@ from dspex_testkit.errors import (
     UsageError,
 )
 from dspex_testkit.mock_lm import Capabilities, MockLM
+from tests.support.programs_of_all_kinds import PROGRAMS
 
 Ask = Callable[..., str]
 
@@ -346,3 +347,23 @@ def test_a_program_with_a_replaying_lm_can_be_saved(path: Path, sums: MockLM, as
         ask(lm, "2+2")
     state = cassettes.replay(path).dump_state()
     assert ask(cassettes.CassetteLM.load_state(state), "2+2") == "4"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.filterwarnings("ignore:.*messages=.*:DeprecationWarning")
+def test_the_journal_says_of_replayed_calls_what_it_says_of_the_mocks(
+    path: Path, program: Callable[[Any], str]
+) -> None:
+    """Signature, inputs, outputs, parts and tokens are those of the call that was recorded."""
+    abilities = Capabilities(function_calling=True, response_schema=True, reasoning=True)
+    mock = MockLM.random(7, provider="openai", model="gpt-5", capabilities=abilities)
+    with cassettes.record(mock, path) as lm, dspy.context(lm=lm):
+        program(lm)
+    with dspy.context(lm=(replayed := cassettes.replay(path))):
+        program(replayed)
+
+    def told(calls: Any) -> list[tuple[Any, ...]]:
+        return [(c.signature, c.inputs, c.outputs, c.completion, c.parts, c.usage, c.stream_chunks) for c in calls]
+
+    assert told(replayed.journal) == told(mock.journal)
+    assert all(call.inputs and call.outputs is not None for call in replayed.journal)

@@ -16,12 +16,12 @@ from dspy.lm15 import LM15Error, Request, Response, materialize_response
 
 from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.cassettes import asking
+from dspex_testkit.cassettes.answered import Answered
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.dspy_wire import (
     cost_of,
     event_record,
     request_to_dict,
-    response_from_dict,
     response_record,
     stream_event_from_dict,
 )
@@ -33,6 +33,7 @@ from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.prompts import prompt_for
+from dspex_testkit.mock_lm.responses import inputs_of, text_of
 from dspex_testkit.mock_lm.streaming import stream_events
 
 _NO_USAGE = Usage()
@@ -228,10 +229,9 @@ class _Call:
         Raises:
             LM15Error: The recorded failure.
         """
-        found = self._recorded()
-        response = self._response(found)
-        self._journal(found=found, response=response)
-        return response
+        found, answered = self._recorded()
+        self._journal(found=found, answered=answered)
+        return answered.response
 
     def events(self) -> Iterator[tuple[float, Any]]:
         """The recorded answer as events, each with the seconds to wait before it.
@@ -239,17 +239,16 @@ class _Call:
         Raises:
             LM15Error: The recorded failure.
         """
-        found = self._recorded()
-        response = self._response(found)
+        found, answered = self._recorded()
         count = 0
         if found.chunks is None:
-            paced: Iterator[tuple[float, Any]] = ((0.0, event) for event in stream_events(response))
+            paced: Iterator[tuple[float, Any]] = ((0.0, event) for event in stream_events(answered.response))
         else:
             paced = self._paced(found.chunks)
         for pause, event in paced:
             count += event.type == "delta"
             yield pause, event
-        self._journal(found=found, response=response, chunks=count)
+        self._journal(found=found, answered=answered, chunks=count)
 
     def answered(self, response: Response) -> Response:
         """Keep a live answer, and hand it on."""
@@ -281,7 +280,7 @@ class _Call:
         self._put(Interaction(self.asked, response=response_record(response), chunks=pieces, cost=cost))
         if not self._engine.journaled_elsewhere:
             count = None if chunks is None else sum(event.type == "delta" for _, event in chunks)
-            self._journal(response=response, chunks=count, cost=cost, live=True)
+            self._journal(answered=Answered(response), chunks=count, cost=cost, live=True)
 
     def _put(self, interaction: Interaction) -> None:
         model = str(self._engine.lm.model)
@@ -298,22 +297,17 @@ class _Call:
         except CassetteError as error:
             raise as_lm_error(error, model=self._request.model) from None
 
-    def _recorded(self) -> Interaction:
+    def _recorded(self) -> tuple[Interaction, Answered]:
         found = self.found
         assert found is not None
         if found.error is not None:
             self._journal(error=str(found.error.get("message") or found.error.get("code")).splitlines()[0])
             raise error_from_dict(found.error)
-        return found
-
-    def _response(self, found: Interaction) -> Response:
         known = self.cassette.decoded
-        if (response := known.get(id(found))) is None:
-            response = response_from_dict(found.response or {})
-            # Values, except for the arguments of tool calls, which a program may change.
-            if not response.tool_calls:
-                known[id(found)] = response
-        return response
+        answered: Answered | None = known.get(id(found))
+        if answered is None:
+            answered = known[id(found)] = Answered.from_record(found.response or {})
+        return found, answered
 
     def _paced(self, chunks: tuple[dict[str, Any], ...]) -> Iterator[tuple[float, Any]]:
         before = 0.0
@@ -327,7 +321,7 @@ class _Call:
         self,
         *,
         found: Interaction | None = None,
-        response: Response | None = None,
+        answered: Answered | None = None,
         chunks: int | None = None,
         cost: Decimal | None = None,
         error: str | None = None,
@@ -336,8 +330,8 @@ class _Call:
         caller = caller_now()
         capture = current_call().capture
         journal = caller.journal if caller.journal is not None else self._engine.journal
-        usage = _NO_USAGE if response is None else _usage(response)
         template = self._engine.template
+        response = None if answered is None else answered.response
         journal.record(
             # Written out, where `Caller.sign` would copy it once more.
             LMCall(
@@ -351,10 +345,13 @@ class _Call:
                 worker_id=caller.worker_id,
                 lm_id=caller.lm_id,
                 signature=None if capture is None else capture.full_signature.__name__,
+                inputs=inputs_of(capture, self._request),
+                outputs=None if answered is None else answered.outputs(capture),
                 prompt=prompt_for(journal, template.provider_model, self._request, capture),
-                completion=None if response is None else response.text,
+                completion=None if response is None else text_of(response),
+                parts=() if answered is None else answered.parts,
                 finish_reason=None if response is None else response.finish_reason,
-                usage=usage,
+                usage=_NO_USAGE if answered is None else answered.usage(template),
                 cost=cost if found is None else found.cost,
                 latency_ms=self.elapsed_ms,
                 rule=None if live or found is None else f"cassette:{self.cassette.name}",
@@ -363,8 +360,3 @@ class _Call:
                 time=time.time(),
             )
         )
-
-
-def _usage(response: Response) -> Usage:
-    usage = response.usage
-    return Usage(usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cache_read_tokens)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -111,7 +111,7 @@ class MatchRules:
         if isinstance(value, str):
             for cut in self._cuts:
                 value = cut.sub("", value)
-            return " ".join(value.split())
+            return _squeezed(value)
         if isinstance(value, dict):
             return {key: self._normal(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -119,6 +119,12 @@ class MatchRules:
         if isinstance(value, float) and value.is_integer():
             return int(value)
         return value
+
+
+@lru_cache(maxsize=256)
+def _squeezed(text: str) -> str:
+    """A text with one blank wherever there is white space. Remembered: instructions come with every call."""
+    return " ".join(text.split())
 
 
 def _format(response_format: Any) -> Any:

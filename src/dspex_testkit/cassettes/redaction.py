@@ -4,9 +4,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
-
-import orjson
 
 REDACTED = "[redacted]"
 
@@ -31,7 +30,6 @@ _PATTERN = re.compile("|".join(f"(?:{p})" if not p.startswith("(?i)") else f"(?i
 # Every match of the pattern holds one of these; looking for them first is much cheaper than the pattern.
 _PREFIXES = ("gsk_", "xai-", "pplx-", "hf_", "ghp_", "gho_", "ghs_")
 _HINTS = ("sk-", "AIza", "AKIA", "org-", "proj_", "github_pat_", "earer", "EARER", *_PREFIXES)
-_HINTS_IN_JSON = tuple(hint.encode() for hint in _HINTS)
 
 _PRIVATE_KEYS = frozenset({"user", "user_id", "safety_identifier", "metadata", "organization", "system_fingerprint"})
 """Top-level fields of bodies that say who asked."""
@@ -44,6 +42,12 @@ def secrets_of_environment(environ: Mapping[str, str] | None = None) -> dict[str
     """The values of variables that hold keys, by the variable's name."""
     environ = os.environ if environ is None else environ
     return {name: value for name, value in environ.items() if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST}
+
+
+@lru_cache(maxsize=256)
+def _may_hold_a_key(text: str) -> bool:
+    """Whether the pattern is worth a try. Remembered, because a program's instructions come with every call."""
+    return any(hint in text for hint in _HINTS)
 
 
 @dataclass
@@ -68,18 +72,27 @@ class Redactor:
         """Whether a JSON value may hold anything to cut out; quickly, and rather too often than not."""
         if self.patterns:
             return True
-        whole = orjson.dumps(value)
-        for hint in _HINTS_IN_JSON:
-            if hint in whole:
-                return True
-        return any(orjson.dumps(secret)[1:-1] in whole for secret in self.secrets.values())
+        left, secrets = [value], self.secrets.values()
+        while left:
+            item = left.pop()
+            if isinstance(item, str):
+                if len(item) >= _SHORTEST and _may_hold_a_key(item):
+                    return True
+                if secrets and any(secret in item for secret in secrets):
+                    return True
+            elif isinstance(item, dict):
+                left += item
+                left += item.values()
+            elif isinstance(item, list | tuple):
+                left += item
+        return False
 
     def text(self, text: str) -> str:
         """A text without secrets."""
         for secret in self.secrets.values():
             if secret in text:
                 text = text.replace(secret, REDACTED)
-        if any(hint in text for hint in _HINTS):
+        if _may_hold_a_key(text):
             text = _PATTERN.sub(REDACTED, text)
         for pattern in self.patterns:
             text = pattern.sub(REDACTED, text)

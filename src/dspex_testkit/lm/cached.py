@@ -8,7 +8,6 @@ from typing import Any
 from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Journal, Usage
-from dspex_testkit.lm.answers import as_json, inputs_of, read_outputs, signature_of, text_of, usage_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.dspy_json import request_to_dict, response_from_dict, response_to_dict
 from dspex_testkit.lm.parts import Part
@@ -16,6 +15,7 @@ from dspex_testkit.lm.response_cache import ResponseCache, Where
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.prompts import prompt_for
+from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 
 
 class CachedPart:
@@ -86,7 +86,7 @@ class CachedPart:
                 signature=signature_of(capture),
                 inputs=inputs_of(capture, request),
                 prompt=prompt_for(journal, self.identity.provider_model, request, capture),
-                outputs=as_json(read_outputs(capture, response)),
+                outputs=outputs_of(capture, response),
                 completion=text_of(response),
                 finish_reason=str(response.finish_reason),
                 usage=usage,

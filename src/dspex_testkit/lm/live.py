@@ -8,13 +8,13 @@ import dspy
 from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Caller, Journal, LMCall
-from dspex_testkit.lm.answers import as_json, inputs_of, read_outputs, signature_of, text_of, usage_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.keys import find_key
 from dspex_testkit.lm.parts import AskedLM
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import Capture, current_call
 from dspex_testkit.mock_lm.prompts import prompt_for
+from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 
 
 class LivePart:
@@ -82,7 +82,7 @@ class _Watched:
     def answered(self, response: Response) -> Response:
         identity = self._part.identity
         self._record(
-            outputs=as_json(read_outputs(self._capture, response)),
+            outputs=outputs_of(self._capture, response),
             completion=text_of(response),
             finish_reason=str(response.finish_reason),
             usage=usage_of(identity.provider, identity.model, response),

@@ -9,6 +9,7 @@ from dspy.lm15 import Request
 
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.programs import code_agent_is_calling
+from dspex_testkit.mock_lm.responses import given_inputs, last_text
 from dspex_testkit.mock_lm.shape import Shape, shape_of
 from dspex_testkit.mock_lm.turns import history_of, repl_variables, tool_results_of, turn_of
 
@@ -89,10 +90,7 @@ class MockCall:
     @cached_property
     def inputs(self) -> Mapping[str, Any]:
         """Values per input field, in the signature's order."""
-        if self.capture is None:
-            return {"prompt": self.prompt}
-        given = self.capture.inputs
-        return {name: given[name] for name in self.shape.inputs if name in given}
+        return given_inputs(self.capture, self.request)
 
     @cached_property
     def visible_inputs(self) -> Mapping[str, Any]:
@@ -148,7 +146,7 @@ class MockCall:
     @property
     def prompt(self) -> str:
         """The text of the last message that is one: a tool's results are no question."""
-        return next((message.text for message in reversed(self.request.messages) if message.text), "")
+        return last_text(self.request)
 
     @property
     def tools(self) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 from dspy.lm15 import Response, ToolCallPart
 
 from dspex_testkit.calls import LMCall
-from dspex_testkit.lm.answers import as_json, read_outputs, text_of
 from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.responses import as_json, read_outputs, text_of
 
 WHOLE = "(answer)"
 """The one field of an answer that nobody reads field by field: without an adapter, or with tool calls."""

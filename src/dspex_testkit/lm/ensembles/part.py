@@ -18,7 +18,6 @@ from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, CallSink, Counters, Journal, LMCall, Usage
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
-from dspex_testkit.lm.answers import as_json, inputs_of, signature_of, text_of
 from dspex_testkit.lm.config import EnsembleSpec, LMConfig
 from dspex_testkit.lm.ensembles.candidates import Candidate, brief, candidate_of
 from dspex_testkit.lm.ensembles.decision import (
@@ -36,6 +35,7 @@ from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import Capture, current_call
 from dspex_testkit.mock_lm.failures import as_lm_error, find_mock_error
 from dspex_testkit.mock_lm.prompts import prompt_for
+from dspex_testkit.mock_lm.responses import as_json, inputs_of, signature_of, text_of
 
 
 class EnsemblePart:
