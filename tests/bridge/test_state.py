@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from dspex_testkit.bridge.in_process import InProcessStore
 from dspex_testkit.bridge.records import ProgramRecord
-from dspex_testkit.bridge.state import InProcessStore
 from dspex_testkit.calls import LMCall, Scope
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.resolution import Assignment
@@ -138,7 +138,7 @@ def test_asking_for_an_unknown_session_leaves_no_trace() -> None:
         store.get_program("p", f"anon_{number}")
         store.session_data(f"anon_{number}")
 
-    assert store._sessions == {}
+    assert [whose for whose, _ in store._sessions.described()] == ["the global scope"]
 
 
 def test_a_new_assignment_begins_to_count_anew() -> None:

@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.commands import HANDLERS, Handler
+from dspex_testkit.bridge.in_process import InProcessStore
 from dspex_testkit.bridge.lms import LMScopes
 from dspex_testkit.bridge.modules import CompiledPrograms
 from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.signatures.workings import clear_workings
-from dspex_testkit.bridge.state import InProcessStore, StateStore
+from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.errors import DSPexTestkitError, UnknownCommandError
 from dspex_testkit.lm.params import nearest
 from dspex_testkit.lm.policy import OfflinePolicy

@@ -8,7 +8,7 @@ from dspex_testkit.calls.budgets import BRIDGE, Holder, Limits
 from dspex_testkit.calls.call import LMCall, Scope, Usage
 from dspex_testkit.calls.caller import CALLER_SETTING, Caller, CallSink
 from dspex_testkit.calls.change import LMChange
-from dspex_testkit.calls.counters import Counters, LocalCounters
+from dspex_testkit.calls.counters import Counters, CountersByLM, LocalCounters
 from dspex_testkit.calls.journal import ANY_SESSION, Journal
 from dspex_testkit.calls.prompt import Prompt
 
@@ -20,6 +20,7 @@ __all__ = [
     "CallSink",
     "Caller",
     "Counters",
+    "CountersByLM",
     "Holder",
     "Journal",
     "LMCall",

@@ -1,7 +1,7 @@
 """Counters: the only state that an engine has (the position in a script, uses of a rule, a fault's index)."""
 
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import Any, Protocol
 
 
@@ -47,3 +47,38 @@ class LocalCounters:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._next = Counter(state["next"])
         self._lock = threading.Lock()
+
+
+class CountersByLM:
+    """The counters of each assignment of an LM config, by its id; thread-safe.
+
+    Args:
+        most: How many are kept; those that were longest unused go first.
+    """
+
+    def __init__(self, *, most: int = 4096) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, LocalCounters] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, lm_id: str) -> LocalCounters:
+        """The counters of one assignment, begun on first use."""
+        with self._lock:
+            found = self._kept.get(lm_id)
+            if found is None:
+                found = self._kept[lm_id] = LocalCounters()
+                if len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+            else:
+                self._kept.move_to_end(lm_id)
+            return found
+
+    def forget(self, lm_id: str) -> None:
+        """Let what an assignment counted go."""
+        with self._lock:
+            self._kept.pop(lm_id, None)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._kept.clear()
