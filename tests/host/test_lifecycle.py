@@ -26,12 +26,13 @@ class Family:
 
     def __init__(self, bridge: Process) -> None:
         self.bridge = bridge
-        before = {worker.pid for host in hosts_of() for worker in workers_of(host)}
         bridge.call("get_stats")
         self.launcher = psutil.Process(bridge.process.pid)
-        self.host = usual_host()
-        workers = workers_of(self.host)
-        self.worker = next(worker for worker in workers if worker.pid not in before or len(workers) == 1)
+        assert bridge.process.stdin is not None
+        pipe = os.fstat(bridge.process.stdin.fileno()).st_ino
+        self.host, self.worker = next(
+            (host, worker) for host in hosts_of() for worker in workers_of(host) if _holds(worker, pipe)
+        )
 
     def status(self) -> int:
         """The launcher's status, once it has ended."""
@@ -169,6 +170,16 @@ def interrupt(family: Family) -> None:
     family.launcher.send_signal(signal.SIGINT)
 
 
+def kill_worker(family: Family) -> None:
+    """What the kernel does when memory runs out."""
+    family.worker.kill()
+
+
+def kill_launcher(family: Family) -> None:
+    """What a reaper does last."""
+    family.launcher.kill()
+
+
 def shut_down(family: Family) -> None:
     """What a pool does."""
     family.bridge.call("shutdown")
@@ -250,6 +261,41 @@ def test_what_a_worker_had_started_ends_with_it(start: Start, tmp_path: Path, wh
     assert family.status() != 0
 
 
+@pytest.mark.parametrize("end", ["close_input", "kill_worker", "kill_launcher"])
+@pytest.mark.parametrize("own_session", [False, True])
+def test_what_has_left_its_parent_ends_with_its_worker(
+    start: Start, tmp_path: Path, end: str, own_session: bool
+) -> None:
+    """A process that made a daemon of itself is nobody's descendant any more, and ends all the same."""
+    family, daemon = _with_daemon(start, tmp_path, own_session=own_session)
+    {"close_input": close_input, "kill_worker": kill_worker, "kill_launcher": kill_launcher}[end](family)
+    family.status()
+    eventually(lambda: is_gone(family.worker) and is_gone(daemon), "the end of the worker and the daemon")
+
+
+def test_the_end_of_one_worker_ends_nothing_of_another(start: Start, tmp_path: Path) -> None:
+    """The host has adopted what the other one's program has orphaned, and knows whose it is."""
+    family, daemon = _with_daemon(start, tmp_path, own_session=False)
+    other = Family(start(worker_id="worker_2"))
+    kill_worker(other)
+    assert other.status() == 137
+    assert not is_gone(daemon)
+    close_input(family)
+    assert family.status() == 0
+    eventually(lambda: is_gone(daemon), "the end of the daemon")
+
+
+def test_a_killed_worker_leaves_no_scratch_folder(start: Start, tmp_path: Path) -> None:
+    """Its host removes what it could not remove itself, and nothing of another process."""
+    others = tmp_path / "dspex-testkit-1-of-another-process"
+    others.mkdir()
+    family = Family(start(env={"TMPDIR": str(tmp_path), "DSPY_CACHEDIR": ""}))
+    assert len(list(tmp_path.iterdir())) == 2
+    kill_worker(family)
+    assert family.status() == 137
+    assert list(tmp_path.iterdir()) == [others]
+
+
 def test_a_killed_owner_takes_everything_along(parent: Parent) -> None:
     """Though no pipe was closed by its death."""
     assert len(parent.workers) == 2
@@ -310,10 +356,40 @@ def test_nothing_is_left_once_the_last_owner_has_gone() -> None:
     assert not [host for host in all_hosts() if host.cmdline()[-4] == str(parent.process.pid)]
 
 
+def _holds(process: psutil.Process, pipe: int) -> bool:
+    """Whether a process has a pipe open."""
+    return any(fd.stat().st_ino == pipe for fd in Path(f"/proc/{process.pid}/fd").iterdir() if fd.exists())
+
+
 def _busy(start: Start, folder: Path) -> tuple[Family, psutil.Process]:
     """A worker in the middle of ten minutes' work, and the process that it has started for that."""
     pid_file = folder / "child"
-    code = f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    return _running(start, f"import os, time\n{_write_pid(pid_file)}\ntime.sleep(600)", pid_file)
+
+
+def _with_daemon(start: Start, folder: Path, *, own_session: bool) -> tuple[Family, psutil.Process]:
+    """The same with a process that has lost its parent and, if wanted, left the session."""
+    pid_file = folder / "daemon"
+    code = f"""
+import os, time
+if os.fork() == 0:
+    if {own_session}:
+        os.setsid()
+    if os.fork() == 0:
+        {_write_pid(pid_file)}
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(600)
+"""
+    return _running(start, code, pid_file)
+
+
+def _write_pid(path: Path) -> str:
+    return f"open({str(path)!r}, 'w').write(str(os.getpid()))"
+
+
+def _running(start: Start, code: str, pid_file: Path) -> tuple[Family, psutil.Process]:
     family = Family(start(env={"DSPEX_TESTKIT_ALLOW_LOCAL_INTERPRETER": "1"}))
     bridge = family.bridge
     bridge.call("configure_lm", {"provider": "mock", "script": [{"reasoning": "r", "generated_code": code}]})

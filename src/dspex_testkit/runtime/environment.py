@@ -24,10 +24,23 @@ def prepare(settings: "Settings") -> None:
         os.environ["DSPY_CACHEDIR"] = _scratch_folder()
 
 
+def remove_scratch_of(pid: int) -> None:
+    """Remove what a process of the same `TMPDIR` could not remove any more, because it was killed."""
+    from shutil import rmtree
+
+    parent = _parent_of_scratch()
+    for name in os.listdir(parent) if os.path.isdir(parent) else ():
+        if name.startswith(f"dspex-testkit-{pid}-"):
+            rmtree(os.path.join(parent, name), ignore_errors=True)
+
+
+def _parent_of_scratch() -> str:
+    return os.environ.get("TMPDIR") or "/tmp"
+
+
 def _scratch_folder() -> str:
     """A folder that nobody else can read, removed with the process; `tempfile` is slower than the first ping."""
-    parent = os.environ.get("TMPDIR") or "/tmp"
-    folder = os.path.join(parent, f"dspex-testkit-{os.getpid()}-{os.urandom(8).hex()}")
+    folder = os.path.join(_parent_of_scratch(), f"dspex-testkit-{os.getpid()}-{os.urandom(8).hex()}")
     os.mkdir(folder, 0o700)
     remove_when_leaving(folder)
     return folder

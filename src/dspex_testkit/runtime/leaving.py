@@ -17,6 +17,7 @@ GRACE = 0.3
 """Seconds after the end of the input in which answers to what was asked before it may still be written."""
 
 _scratch: "list[str]" = []
+_guardian: "int | None" = None
 
 
 def remove_when_leaving(folder: str) -> None:
@@ -24,14 +25,22 @@ def remove_when_leaving(folder: str) -> None:
     _scratch.append(folder)
 
 
-def leave(status: int) -> "NoReturn":
+def leave_orphans_to_parent() -> None:
+    """Look for no orphans when leaving: the parent of this process adopts and ends them."""
+    global _guardian
+    _guardian = os.getppid()
+
+
+def leave(status: int, *, alone: bool = False) -> "NoReturn":
     """End the process now, from any thread.
 
     Args:
         status: 0 for every end that a client caused, non-zero for a failure of ours.
+        alone: Nothing was started that could stay behind.
     """
     try:
-        kill_descendants()
+        if not alone:
+            kill_descendants()
         _remove_scratch()
         _save_coverage()
     finally:
@@ -77,31 +86,23 @@ def _reap(family: "list[int]") -> None:
 
 def _family() -> "list[int] | None":
     """Every descendant; where this process leads a session, also what was orphaned in it. None without /proc."""
+    from dspex_testkit.runtime.processes import descendants, every
+
+    own = os.getpid()
+    # A bridge of its own has nobody to look after its orphans, and has to find them in the list of all processes.
+    if os.getppid() == _guardian and (below := descendants(own)) is not None:
+        return below
     try:
-        entries = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        entries = list(every())
     except OSError:
         return None
-    own = os.getpid()
     session = own if os.getsid(0) == own else None
-    parents: dict[int, int] = {}
-    family = []
-    for pid in entries:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                # The name in parentheses may itself contain blanks and parentheses.
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        parents[pid] = int(fields[1])
-        if session is not None and int(fields[3]) == session and pid != own:
-            family.append(pid)
-    known = {own}
-    grown = True
-    while grown:
-        young = {pid for pid, parent in parents.items() if parent in known and pid not in known}
-        grown = bool(young)
-        known |= young
-    return [*family, *(known - {own} - set(family))]
+    family = {pid for pid, _, its_session in entries if its_session == session}
+    size = 0
+    while len(family) > size:
+        size = len(family)
+        family |= {pid for pid, parent, _ in entries if parent == own or parent in family}
+    return list(family - {own})
 
 
 def _remove_scratch() -> None:

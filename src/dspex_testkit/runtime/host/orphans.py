@@ -2,40 +2,57 @@
 
 import os
 import signal
-from collections.abc import Container
+from collections.abc import Collection
 from contextlib import suppress
 
+from dspex_testkit.runtime.processes import children, descendants, every
 
-def end_leftovers(worker: int, *, known: Container[int]) -> None:
-    """End every process of a session that a worker led, and what has become this process's child by being orphaned.
-
-    Args:
-        worker: The process that has ended.
-        known: Children that live on.
-    """
-    own = os.getpid()
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/stat", "rb") as file:
-                _, parent, _, session = file.read().rpartition(b")")[2].split()[:4]
-        except OSError:
-            continue
-        pid = int(entry)
-        adopted = int(parent) == own and pid not in known
-        if int(session) == worker or adopted:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        if adopted:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
     """Have what loses its parent below this process become its child, where the kernel knows how."""
-    import ctypes
+    with suppress(OSError, AttributeError, ImportError):
+        import ctypes
 
-    set_child_subreaper = 36
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_leftovers(worker: int, *, known: Collection[int]) -> None:
+    """End what a worker has left behind: what this process has adopted, or what is of the session that it led.
+
+    Args:
+        worker: The process that has ended.
+        known: Children that live on; so does what has lost its parent but not the session of one of theirs.
+    """
+    spared: set[int] = set()
+    while leftovers := [pid for pid in _candidates(worker) if pid not in known and pid not in spared]:
+        sessions = {*known, *(below for child in known for below in descendants(child) or ())}
+        # Killing one makes orphans of those below it, hence the next turn.
+        spared.update(pid for pid in leftovers if _session(pid) in sessions or not _end(pid))
+
+
+def _candidates(worker: int) -> list[int]:
+    own = os.getpid()
+    if (adopted := children(own)) is not None:
+        return adopted
+    return [pid for pid, parent, session in every() if parent == own or session == worker]
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _end(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return False  # gone, or of another user by now
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return False  # somebody else's to take leave of
+    return True

@@ -12,6 +12,7 @@ import time
 from typing import Never
 
 from dspex_testkit.bridge.remote.board import Board
+from dspex_testkit.runtime.environment import remove_scratch_of
 from dspex_testkit.runtime.host import worker
 from dspex_testkit.runtime.host.contact import lock, peer_user, take_away
 from dspex_testkit.runtime.host.exchange import Exchange
@@ -186,6 +187,8 @@ class Supervisor:
         self._exchange.remove(child.state, orderly=status == 0)
         del self._children[child.pid]
         end_leftovers(child.pid, known=self._children)
+        if status:
+            remove_scratch_of(child.pid)
         say(child.launcher, exit=128 - status if status < 0 else status)
         self._poll.unregister(child.ended)
         if child.kill_at is None:

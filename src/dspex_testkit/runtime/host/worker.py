@@ -16,7 +16,7 @@ from dspex_testkit.bridge.remote.link import Link
 from dspex_testkit.protocol import encode_frame
 from dspex_testkit.runtime.arguments import Arguments
 from dspex_testkit.runtime.host.messages import HandOver
-from dspex_testkit.runtime.leaving import leave
+from dspex_testkit.runtime.leaving import leave, leave_orphans_to_parent
 from dspex_testkit.runtime.main import serve
 from dspex_testkit.runtime.settings import Settings
 from dspex_testkit.runtime.stdio import Wire
@@ -33,6 +33,7 @@ def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
+    leave_orphans_to_parent()
     told = HandOver.receive(launcher)
     launcher.close()
     if told is None:
