@@ -34,10 +34,9 @@ Handlers raise; only the bridge's dispatcher turns exceptions into responses. On
 beside the message and, because stock DSPex keeps only the message, once more at its end: ``message [code]``.
 """
 
-from collections.abc import Mapping
-
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # `typing` costs the launcher milliseconds before its first answer
+if TYPE_CHECKING:  # either costs the launcher milliseconds before its first answer
+    from collections.abc import Mapping
     from typing import Any, ClassVar
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.runtime.host.place import Unavailable, find_place, import_environment
+from dspex_testkit.runtime.host import start_worker
+from dspex_testkit.runtime.host.place import System, Unavailable, find_place, import_environment
 from tests.host.conftest import Start
 from tests.support.bridges import Process
-from tests.support.hosts import hosts_of
+from tests.support.hosts import ARGV, hosts_of
 
 WITHOUT = "running without the warm host: "
 
@@ -54,6 +55,30 @@ def test_a_path_too_long_for_a_socket_is_said_once(start: Start, log: Path, tmp_
     assert "is too long for a socket" in said
 
 
+@pytest.mark.parametrize(
+    ("system", "reason"),
+    [
+        (System("darwin"), "macOS does not promise"),
+        (System("freebsd14"), "this is freebsd14"),
+        (System("win32", watches=False, passes=False), "this is win32"),
+        (System("linux", watches=False), "cannot watch another process"),
+        (System("linux", passes=False), "cannot pass descriptors"),
+        (System("linux", longest_path=20), "too long for a socket \\(at most 20 bytes\\)"),
+    ],
+    ids=lambda value: value.platform if isinstance(value, System) else "",
+)
+def test_a_system_that_cannot_have_a_host_says_why(system: System, reason: str) -> None:
+    """Each on its own, whatever this one can do."""
+    with pytest.raises(Unavailable, match=reason):
+        find_place(os.getpid(), system=system)
+
+
+def test_this_system_is_seen_as_it_is() -> None:
+    """What is said of it leads to the same place as when nothing is said."""
+    assert find_place(os.getpid(), system=System.here()).path == find_place(os.getpid()).path
+    assert System.here().why_none() is None
+
+
 def test_a_folder_that_others_can_enter_is_not_used(start: Start, log: Path) -> None:
     """Somebody else could be listening there."""
     # pytest's own folders may be too long for the path of a socket, which would be another reason.
@@ -88,6 +113,17 @@ def test_a_host_with_threads_refuses_to_fork(start: Start, log: Path, tmp_path: 
     serve(start, log, PYTHONPATH=path)
     (said,) = complaints(log)
     assert said == "the warm host has 2 threads and cannot be forked"
+
+
+def test_a_harness_without_a_launcher_is_told_why_it_is_refused(tmp_path: Path) -> None:
+    """Though it has said what it wants before it could be refused."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n", encoding="utf-8"
+    )
+    inherited = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(tmp_path), *([inherited] if inherited else [])])
+    with pytest.raises(Unavailable, match="the warm host has 2 threads and cannot be forked"):
+        start_worker(ARGV, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_an_owner_that_cannot_be_watched_has_no_host() -> None:

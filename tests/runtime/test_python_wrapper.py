@@ -11,6 +11,7 @@ import pytest
 from dspex_testkit.cli import main
 from dspex_testkit.errors import UsageError
 from dspex_testkit.runtime.doctor import examine
+from dspex_testkit.runtime.host.place import System
 from dspex_testkit.runtime.install import install, install_python, uninstall
 from tests.support.bridges import Process
 
@@ -90,16 +91,18 @@ def test_doctor_knows_it(wrapper: Path) -> None:
 def test_doctor_tells_what_is_shared(wrapper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is not, where there is no host."""
 
-    def found() -> str:
-        return next(step for step in examine(wrapper.parent) if step.name == "warm host").found
+    def found(system: System | None = None) -> str:
+        return next(step for step in examine(wrapper.parent, system=system) if step.name == "warm host").found
+
+    alone = "each bridge loads DSPy by itself, and the workers of a pool share no programs, LMs, sessions or calls"
 
     assert found() == "bridges are forked from it, and the workers of a pool share their state"
+    assert found(System("darwin")) == (
+        f"none, because macOS does not promise that a process which has loaded its libraries can be forked: {alone}"
+    )
+    assert found(System("linux", longest_path=5)).endswith(f"is too long for a socket (at most 5 bytes): {alone}")
     monkeypatch.setenv("DSPEX_TESTKIT_HOST", "off")
-    assert found().startswith("switched off: each bridge loads DSPy by itself, and the workers of a pool share no ")
-    monkeypatch.setenv("DSPEX_TESTKIT_HOST", "auto")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(wrapper.parent))
-    monkeypatch.setattr("dspex_testkit.runtime.host.place._LONGEST_PATH", 5)
-    assert "is too long for a socket" in found()
+    assert found() == f"switched off: {alone}"
 
 
 def test_it_is_opt_in_named_and_taken_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

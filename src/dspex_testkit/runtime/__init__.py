@@ -6,8 +6,11 @@
     serve       requests in, responses out, pings first
     watchdog    notices a departed client while the main thread is busy
     leaving     the only way out: no thread, child or scratch folder stays behind
+    processes   which processes are below this one
+    library_log what libraries log goes to the bridge's log
     install     writes the launcher where DSPex looks for it
     doctor      replays DSPex's own check of its environment, and a real launch
 
-Up to the first reply to a ping nothing is imported but ``os``, ``sys``, ``json`` and what those bring along.
+Up to the first reply to a ping nothing is imported but ``os``, ``sys``, ``json`` and what those bring along; up to the
+hand-over to a warm host's worker not even ``json``.
 """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.runtime.host.place import Unavailable, find_place
+from dspex_testkit.runtime.host.place import System, Unavailable, find_place
 from dspex_testkit.runtime.install import LAUNCHER, is_ours
 from dspex_testkit.runtime.probe import Probe, ProbeError
 from dspex_testkit.runtime.python_wrapper import is_wrapper, wrapped
@@ -50,12 +50,13 @@ class _Failed(Exception):
         self.advice = advice
 
 
-def examine(folder: Path, *, python: str | None = None) -> Iterator[Step]:
+def examine(folder: Path, *, python: str | None = None, system: System | None = None) -> Iterator[Step]:
     """Check an installation, one step after the other, up to the first that fails.
 
     Args:
         folder: Where the launcher is.
         python: What DSPex is configured to run; the interpreter of this process if None.
+        system: The operating system that bridges are to run on; this one if None.
     """
     executable = python or sys.executable
     launcher = folder / LAUNCHER
@@ -67,7 +68,7 @@ def examine(folder: Path, *, python: str | None = None) -> Iterator[Step]:
         ("dspy", lambda: _dspy(executable)),
         ("packages", lambda: _packages(executable)),
         ("settings", lambda: _settings(folder)),
-        ("warm host", lambda: _host(folder)),
+        ("warm host", lambda: _host(folder, system)),
     ]
     for name, check in steps:
         step = _try(name, check)
@@ -167,13 +168,13 @@ def _settings(folder: Path) -> str:
     return ", ".join(f"{name} from {source}" for name, source in given.items()) or "all at their defaults"
 
 
-def _host(folder: Path) -> str:
+def _host(folder: Path, system: System | None) -> str:
     # Being without one is no failure: everything works, but for each worker by itself.
     alone = "each bridge loads DSPy by itself, and the workers of a pool share no programs, LMs, sessions or calls"
     if load(home=str(folder)).host == "off":
         return f"switched off: {alone}"
     try:
-        find_place(os.getpid())
+        find_place(os.getpid(), system=system)
     except Unavailable as reason:
         return f"none, because {reason}: {alone}"
     return "bridges are forked from it, and the workers of a pool share their state"

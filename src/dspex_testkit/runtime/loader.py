@@ -5,13 +5,13 @@ bridge is made (most of a second sooner than DSPy is there), an execution until 
 """
 
 import gc
-import logging
 import threading
 
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.runtime import environment, watchdog
 from dspex_testkit.runtime.leaving import leave
-from dspex_testkit.runtime.log import Log, current_traceback
+from dspex_testkit.runtime.library_log import listen_to_libraries
+from dspex_testkit.runtime.log import current_traceback
 from dspex_testkit.runtime.workers import Workers
 
 TYPE_CHECKING = False
@@ -41,25 +41,6 @@ class Loader:
         watchdog.watch(server.wire, server.log, server.signals)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
 
-    def make_now(self, store: "StateStore | None", host: int) -> None:
-        """Make the bridge before this returns, because nothing is left to be imported.
-
-        Args:
-            store: Where its state lives; in this process if None.
-            host: Hangs up when the process ends that this one was forked from.
-        """
-        server = self._server
-        watchdog.watch(server.wire, server.log, server.signals, host)
-        environment.prepare(server.settings)
-        _listen_to_libraries(server.log)
-        try:
-            self._bridge = self._make(store)
-        except DSPexTestkitError as error:
-            server.fail(error.message, status=2)
-        server.adopt(self._bridge)
-        self._made.set()
-        self._warm.set()
-
     def wait_for_bridge(self) -> "Bridge":
         """Wait until commands can be answered."""
         self._made.wait()
@@ -76,7 +57,7 @@ class Loader:
         gc.disable()  # importing makes a great many objects and no garbage
         try:
             environment.prepare(server.settings)
-            _listen_to_libraries(server.log)
+            listen_to_libraries(server.log)
             bridge = self._bridge = self._make()
             server.adopt(bridge)
             self._made.set()
@@ -113,20 +94,29 @@ class Loader:
         return bridge
 
 
-class _LogFormatter(logging.Formatter):
-    """Writes records of `logging` as lines of the bridge's log, keys taken out."""
+class WarmLoader(Loader):
+    """Makes the bridge in the thread that asks for it, because nothing is left to be imported.
 
-    def __init__(self, log: Log) -> None:
-        super().__init__("%(asctime)s %(levelname)s [%(process)d] %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-        self._log = log
+    Args:
+        server: Adopts the bridge.
+        store: Where its state lives; in this process if None.
+        host: Hangs up when the process ends that this one was forked from; looked after from now on.
+    """
 
-    def format(self, record: logging.LogRecord) -> str:
-        return self._log.scrub(super().format(record))
+    def __init__(self, server: "Server", store: "StateStore | None", host: int) -> None:
+        super().__init__(server)
+        self._store = store
+        watchdog.watch(server.wire, server.log, server.signals, host)
 
-
-def _listen_to_libraries(log: Log) -> None:
-    """Send what libraries log to the bridge's log; their chatter below a warning may hold whole requests."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_LogFormatter(log))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING if log.fd is not None else logging.CRITICAL)
-    logging.getLogger("dspex_testkit").setLevel(log.level.upper() if log.fd is not None else logging.CRITICAL)
+    def start(self) -> None:
+        """Make it."""
+        server = self._server
+        environment.prepare(server.settings)
+        listen_to_libraries(server.log)
+        try:
+            self._bridge = self._make(self._store)
+        except DSPexTestkitError as error:
+            server.fail(error.message, status=2)
+        server.adopt(self._bridge)
+        self._made.set()
+        self._warm.set()

@@ -8,7 +8,6 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.runtime.arguments import read_arguments
 from dspex_testkit.runtime.leaving import leave
 from dspex_testkit.runtime.log import Log, current_traceback
-from dspex_testkit.runtime.serve import Server
 from dspex_testkit.runtime.settings import load
 from dspex_testkit.runtime.signals import leave_on_signals
 from dspex_testkit.runtime.stdio import claim, open_log
@@ -87,8 +86,10 @@ def serve(
             launcher.run()
         except ConnectionError:
             leave(0)
-        unread, answered, arguments.worker_id = bytes(launcher.unread), launcher.answered, launcher.worker_id
+        unread, answered = launcher.unread, launcher.answered
     log.info(f"{arguments.mode} started" + (f" as {arguments.worker_id}" if arguments.worker_id else ""))
+    from dspex_testkit.runtime.serve import Server
+
     server = Server(
         wire,
         log,

@@ -75,6 +75,7 @@ class Server:
         self.signals = signals
         self._bridge: Bridge | None = None
         self._loader: Loader | None = None
+        self._warm_loader: Loader | None = None
         self._gate = _thread.allocate_lock()
         self._early_commands = 0
         self._early_errors = 0
@@ -83,16 +84,15 @@ class Server:
         self._most_executions = settings.concurrency + settings.max_waiting
 
     def begin_warm(self, store: "StateStore | None", host: int) -> None:
-        """Make the bridge at once, in a process where everything has been imported.
+        """Make the bridge in this thread when it is time, in a process where everything has been imported.
 
         Args:
             store: Where its state lives; in this process if None.
             host: Hangs up when the process ends that this one was forked from.
         """
-        from dspex_testkit.runtime.loader import Loader
+        from dspex_testkit.runtime.loader import WarmLoader
 
-        self._loader = Loader(self)
-        self._loader.make_now(store, host)
+        self._warm_loader = WarmLoader(self, store, host)
 
     def resume(self, unread: bytes, answered: int) -> None:
         """Go on where another process has stopped.
@@ -199,7 +199,7 @@ class Server:
         if self._loader is None:
             from dspex_testkit.runtime.loader import Loader
 
-            self._loader = Loader(self)
+            self._loader = self._warm_loader or Loader(self)
             self._loader.start()
         return self._loader
 

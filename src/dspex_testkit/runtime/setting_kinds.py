@@ -1,6 +1,5 @@
 """Kinds of settings: how a value is read from text or from the settings file, and what is wanted where it is wrong."""
 
-import json
 import os
 
 from dspex_testkit.protocol.frames import LARGEST_SIZE
@@ -93,6 +92,8 @@ def _log_target(value: "Any") -> str:
 
 def _lm(value: "Any") -> "str | dict[str, Any]":
     if isinstance(value, str) and value.lstrip().startswith("{"):
+        import json
+
         value = json.loads(value)
     if isinstance(value, dict) and value:
         return value

@@ -1,16 +1,19 @@
 """The warm host: one process that has DSPy loaded and forks the bridges of one owner.
 
 An owner is whoever starts bridges: a BEAM (through its `erl_child_setup`) or a pytest process. What DSPex starts
-becomes a launcher: it answers pings, hands its descriptors to a worker that the host forks, and stays as the one
-process that its owner sees, living and dying with the worker.
+becomes a launcher: it hands its descriptors to a worker that the host forks, and stays as the one process that its
+owner sees, living and dying with the worker.
 
     place       where an owner's host is to be found, and whether this system can have one
     contact     connecting to it, and starting it where it is absent
-    messages    what a launcher and the host say to each other
-    launcher    the launched process: pings first, then the hand-over, then the wait
+    messages    what a launcher and the host say to each other, in `light_json`
+    launcher    the launched process, up to the hand-over
+    early       its answers to pings while a host is still starting
+    companion   the launched process from then on
     process     the host's own start: import, warm up, serve
     supervisor  its loop: forking, reaping, answering for the shared state
     worker      what a fork does to become a bridge
+    orphans     what a worker has left behind
     direct      a worker without a launcher, for a Python harness
 
 The launcher's side imports nothing that its first ping would have to wait for.

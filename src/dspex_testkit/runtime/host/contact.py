@@ -6,13 +6,10 @@ queue until the host has imported what it needs. A host that dies leaves a socke
 replaces.
 """
 
-import fcntl
+import _socket as socket  # the module without the underscore makes enumerations first, for three milliseconds
 import os
-import socket
 import stat
 import sys
-from contextlib import suppress
-from signal import SIGINT, SIGTERM
 
 from dspex_testkit.runtime.host.place import Owner, Unavailable, interpreter_flags
 
@@ -54,7 +51,7 @@ def connect(place: "Place") -> "socket.socket | None":
     """A connection to a host that is there, or None.
 
     Raises:
-        Unavailable: Somebody else's process answers.
+        Unavailable: It cannot be reached, or somebody else's process answers.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -62,9 +59,9 @@ def connect(place: "Place") -> "socket.socket | None":
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         return None
-    except OSError:
+    except OSError as error:
         connection.close()
-        raise
+        raise Unavailable(f"the warm host cannot be reached: {error.strerror}") from None
     if peer_user(connection) != os.geteuid():
         connection.close()
         raise Unavailable(f"the socket {place.path} belongs to somebody else")
@@ -87,9 +84,11 @@ def lock(folder: str) -> int:
         FileNotFoundError: It has just been removed.
         Unavailable: It is not private.
     """
-    if not os.path.isdir(folder):
-        with suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
+    import fcntl
+    from contextlib import suppress
+
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     found = os.fstat(held)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
@@ -130,9 +129,12 @@ def _start(place: "Place", linger: float) -> "socket.socket | None":
     try:
         if (connection := connect(place)) is not None:
             return connection
-        with _listen(place.path) as listener:
+        listener = _listen(place.path)
+        try:
             _spawn(place, listener.fileno(), linger)
             return connect(place)
+        finally:
+            listener.close()
     finally:
         os.close(held)
 
@@ -149,6 +151,8 @@ def _listen(path: str) -> socket.socket:
 
 def _spawn(place: "Place", listener: int, linger: float) -> None:
     """Start a host that is nobody's child: the shell in between ends at once."""
+    from signal import SIGINT, SIGTERM
+
     owner = place.owner
     command = [sys.executable, "-P", *interpreter_flags(), "-m", "dspex_testkit.runtime.host.process"]
     command += [str(owner.pid), owner.started, place.path, str(linger)]

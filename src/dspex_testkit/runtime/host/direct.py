@@ -101,18 +101,6 @@ def start_worker(
     variables = dict(os.environ if env is None else env)
     program, home = _program(argv)
     arguments = read_arguments(program)
-    begun = time.monotonic()
-    for _ in range(_ATTEMPTS):
-        lines = Lines(reach(find_place(os.getpid(), variables), linger=linger))
-        message = lines.next()
-        if message is not None:
-            break
-        lines.connection.close()
-    else:
-        raise Unavailable("the warm host ends as soon as it is started")
-    if "refused" in message:
-        lines.connection.close()
-        raise Unavailable(str(message["refused"]))
     child_in, stdin = os.pipe()
     stdout, child_out = os.pipe()
     try:
@@ -121,7 +109,7 @@ def start_worker(
             worker_id=arguments.worker_id,
             flags=arguments.flags,
             home=home,
-            started=begun,
+            started=time.monotonic(),
             answered=0,
             unread=b"",
             descriptors=[child_in, child_out, *([] if stderr is None else [stderr])],
@@ -130,16 +118,35 @@ def start_worker(
         told.path = None
         told.environment = variables
         told.cwd = told.cwd if cwd is None else str(cwd)
-        told.send(lines.connection)
+        lines, pid = _hand_over(told, linger)
     except BaseException:
         for fd in (stdin, stdout):
             os.close(fd)
-        lines.connection.close()
         raise
     finally:
         os.close(child_in)
         os.close(child_out)
-    return Worker(lines, int(message["worker"]), stdin, stdout)
+    return Worker(lines, pid, stdin, stdout)
+
+
+def _hand_over(told: HandOver, linger: float) -> tuple[Lines, int]:
+    """The host's lines about the worker that has been told what to be, and its process."""
+    for _ in range(_ATTEMPTS):
+        lines = Lines(reach(find_place(os.getpid(), told.environment), linger=linger))
+        try:
+            # Before there is a worker: it finds everything on the way that it was forked with.
+            with suppress(ConnectionError):
+                told.send(lines.connection)
+            message = lines.next()
+            if message is not None and "refused" in message:
+                raise Unavailable(str(message["refused"]))
+        except BaseException:
+            lines.connection.close()
+            raise
+        if message is not None:
+            return lines, int(message["worker"])
+        lines.connection.close()
+    raise Unavailable("the warm host ends as soon as it is started")
 
 
 def _program(argv: Sequence[str]) -> tuple[list[str], str | None]:

@@ -5,11 +5,12 @@ The host speaks in lines of JSON: ``{"worker": pid}`` once a worker waits for wh
 speaks once, to the worker: a `HandOver` with its descriptors beside it. Nothing of this is ever written down.
 """
 
-import json
+import _socket as socket  # see `contact`
 import os
-import socket
 import sys
 import time
+
+from dspex_testkit.runtime.host import light_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SIZE_BYTES = 8
+_INT_SIZE = 4
 _MOST_DESCRIPTORS = 3
 _READ_SIZE = 4096
 
@@ -124,11 +126,11 @@ class HandOver:
             OSError: It is gone.
         """
         content = {name: getattr(self, name) for name in self.__slots__ if name not in ("unread", "descriptors")}
-        # Escaped, because a variable may hold bytes that are no text.
-        message = json.dumps(content).encode("ascii")
+        message = light_json.dumps(content)
         sizes = len(message).to_bytes(_SIZE_BYTES, "big") + len(self.unread).to_bytes(_SIZE_BYTES, "big")
         whole = sizes + message + self.unread
-        sent = socket.send_fds(connection, [whole], self.descriptors)
+        passed = b"".join(fd.to_bytes(_INT_SIZE, sys.byteorder) for fd in self.descriptors)
+        sent = connection.sendmsg([whole], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
         connection.sendall(memoryview(whole)[sent:])
 
     @classmethod
@@ -138,9 +140,14 @@ class HandOver:
         Raises:
             ValueError: It is no hand-over.
         """
-        data, descriptors, _, _ = socket.recv_fds(
-            connection, 2 * _SIZE_BYTES, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        data, control, _, _ = connection.recvmsg(
+            2 * _SIZE_BYTES, socket.CMSG_LEN(_MOST_DESCRIPTORS * _INT_SIZE), socket.MSG_CMSG_CLOEXEC
         )
+        passed = b"".join(content for level, kind, content in control if kind == socket.SCM_RIGHTS)
+        descriptors = [
+            int.from_bytes(passed[start : start + _INT_SIZE], sys.byteorder)
+            for start in range(0, len(passed), _INT_SIZE)
+        ]
         sizes = data + _read(connection, 2 * _SIZE_BYTES - len(data)) if data else b""
         if len(sizes) < 2 * _SIZE_BYTES:
             return None
@@ -149,7 +156,7 @@ class HandOver:
         unread = _read(connection, unread_size)
         if len(unread) < unread_size:
             return None
-        return cls(**json.loads(message), unread=unread, descriptors=descriptors)
+        return cls(**light_json.loads(message), unread=unread, descriptors=descriptors)
 
 
 class Lines:
@@ -174,7 +181,7 @@ class Lines:
                 return None
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = light_json.loads(line)
         return message
 
     def next_within(self, seconds: float) -> "dict[str, Any] | None":
@@ -201,7 +208,7 @@ class Lines:
 def say(connection: socket.socket, **message: object) -> None:
     """Write one line; whoever went away does not hear it."""
     try:
-        connection.sendall(json.dumps(message).encode("ascii") + b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        connection.sendall(light_json.dumps(message) + b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except OSError:
         return
 

@@ -4,6 +4,7 @@ Nothing is written down: whoever has the same owner, interpreter, version and im
 same path. Everything else about two bridges may differ, because a worker adopts it after the fork.
 """
 
+import _socket as socket  # see `contact`
 import os
 import sys
 from binascii import crc32
@@ -12,10 +13,10 @@ from dspex_testkit import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Mapping
-
-_LONGEST_PATH = 100
-"""A socket's address has room for 107 bytes; some systems have less."""
+else:
+    import _signal as signal
 
 _IMPORT_TIME = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV", "TMPDIR"})
 _IMPORT_TIME_FAMILIES = (
@@ -42,6 +43,46 @@ _FLAGS = {"isolated": "-I", "ignore_environment": "-E", "no_user_site": "-s", "n
 
 class Unavailable(Exception):
     """There can be no host here; the text says why."""
+
+
+class System:
+    """What decides whether an operating system can have a host at all.
+
+    Args:
+        platform: As in `sys.platform`.
+        watches: Whether one process can wait for the end of another.
+        passes: Whether descriptors can be passed on, and the peer's user be known.
+        longest_path: Bytes that a socket's address has room for.
+    """
+
+    __slots__ = ("longest_path", "passes", "platform", "watches")
+
+    def __init__(self, platform: str, *, watches: bool = True, passes: bool = True, longest_path: int = 107) -> None:
+        self.platform = platform
+        self.watches = watches
+        self.passes = passes
+        self.longest_path = longest_path
+
+    @classmethod
+    def here(cls) -> "System":
+        """The one that this process runs on."""
+        return cls(
+            sys.platform,
+            watches=hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal"),
+            passes=hasattr(socket, "SCM_RIGHTS") and hasattr(socket, "SO_PEERCRED"),
+        )
+
+    def why_none(self) -> "str | None":
+        """Why there can be no host, whatever its owner; None where there can be one."""
+        if self.platform == "darwin":
+            return "macOS does not promise that a process which has loaded its libraries can be forked"
+        if not self.platform.startswith("linux"):
+            return f"a host has been made for Linux, and this is {self.platform}"
+        if not self.watches:
+            return "this Python cannot watch another process (it was built for a kernel before 5.3)"
+        if not self.passes:
+            return "this Python cannot pass descriptors over a socket, or cannot tell who is at its other end"
+        return None
 
 
 class Owner:
@@ -80,11 +121,15 @@ class Place:
         owner: Whose it is.
         folder: Holds the sockets of this user's hosts.
         environment: What the host's imports may depend on.
+        longest_path: Bytes that a socket's address has room for.
+
+    Raises:
+        Unavailable: There is no room for the path.
     """
 
     __slots__ = ("environment", "folder", "owner", "path")
 
-    def __init__(self, owner: Owner, folder: str, environment: "Mapping[str, str]") -> None:
+    def __init__(self, owner: Owner, folder: str, environment: "Mapping[str, str]", *, longest_path: int) -> None:
         self.owner = owner
         self.folder = folder
         self.environment = environment
@@ -92,29 +137,32 @@ class Place:
         known += [f"{name}={environment[name]}" for name in sorted(environment)]
         digest = crc32("\0".join(known).encode("utf-8", "surrogateescape"))
         self.path = os.path.join(folder, f"{owner.pid}-{owner.started}-{digest:08x}")
-        if len(os.fsencode(self.path)) > _LONGEST_PATH:
-            raise Unavailable(f"the path {self.path} is too long for a socket")
+        if len(os.fsencode(self.path)) > longest_path:
+            raise Unavailable(f"the path {self.path} is too long for a socket (at most {longest_path} bytes)")
 
 
-def find_place(owner_pid: int, environ: "Mapping[str, str] | None" = None) -> Place:
+def find_place(owner_pid: int, environ: "Mapping[str, str] | None" = None, *, system: "System | None" = None) -> Place:
     """The place of an owner's host.
 
     Args:
         owner_pid: The process that starts bridges.
         environ: The environment of the bridge; that of this process if None.
+        system: The operating system; the one that this process runs on if None.
 
     Raises:
         Unavailable: This system can have none, or not for this owner.
     """
-    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
-        raise Unavailable(f"forking is not safe on {sys.platform}")
+    system = system or System.here()
+    if (reason := system.why_none()) is not None:
+        raise Unavailable(reason)
     if owner_pid <= 0:
         raise Unavailable("the parent process is of another namespace and cannot be watched")
     try:
         os.close(os.pidfd_open(owner_pid))
     except OSError as error:
         raise Unavailable(f"the parent process cannot be watched: {error.strerror}") from None
-    return Place(Owner.find(owner_pid), _folder(), import_environment(os.environ if environ is None else environ))
+    imports = import_environment(os.environ if environ is None else environ)
+    return Place(Owner.find(owner_pid), _folder(), imports, longest_path=system.longest_path)
 
 
 def import_environment(environ: "Mapping[str, str]") -> "dict[str, str]":
