@@ -1,10 +1,11 @@
-"""What the simulator makes of a request, against an endpoint of aiohttp that answers a constant."""
+"""What the simulator makes of a request, against an endpoint of aiohttp that reads JSON and answers JSON."""
 
 import asyncio
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -81,7 +82,7 @@ def figures(*, scale: float) -> Iterator[Figure]:
             for name in sorted(ports, reverse=bool(number % 2)):
                 taken[name].append(_load(ports[name], requests))
             simulator.reset()
-    baseline = "an endpoint of aiohttp that reads as much and answers a constant"
+    baseline = "an endpoint of aiohttp that reads as much JSON and answers as much"
     for what, pick in _MEASURED.items():
         subject_ms, baseline_ms = (median(map(pick, taken[name])) * 1e3 for name in ("simulator", "bare"))
         divisor = requests if what.startswith("time") else 1
@@ -112,12 +113,16 @@ def _load(port: int, requests: int) -> tuple[float, float]:
 
 @contextmanager
 def _bare() -> Iterator[int]:
-    """The least that a server of aiohttp can do with a JSON request, in a thread as the simulator is."""
-    answer = orjson.dumps({"choices": [{"message": {"role": "assistant", "content": "Paris"}}], "padding": "x" * 500})
+    """The least that a server of aiohttp can do with a request in JSON, in a thread as the simulator is."""
+    usage = {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10}
 
     async def endpoint(request: web.Request) -> web.Response:
-        orjson.loads(await request.read())
-        return web.Response(body=answer, content_type="application/json")
+        body = orjson.loads(await request.read())
+        message = {"role": "assistant", "content": "Paris", "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": body["model"]}
+        answered = orjson.dumps({**answer, "choices": [choice], "usage": usage})
+        return web.Response(body=answered, content_type="application/json")
 
     ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
 

@@ -48,11 +48,11 @@ class Handler:
     async def __call__(self, request: web.BaseRequest) -> Any:
         """Answer one request."""
         # Parsing a query that is not there costs as much as looking a target up.
-        query = request.query if request.query_string else {}
+        keys = keys_of(request.headers, request.query if request.query_string else {})
         number = self._numbers.next()
         delivery = Delivery(request, {"x-request-id": f"req_sim{number}"}, self._registry.clock, self._stopping)
         try:
-            tenant, path = self._registry.find(request.path, request.headers, query)
+            tenant, path = self._registry.find(request.path, request.headers, keys)
         except UsageError as error:
             wire = (find_route(request.path) or _FALLBACK).wire
             return await delivery.send(wire.error(Failure("not_found", error.message, code=error.code), 404), 404)
@@ -63,7 +63,7 @@ class Handler:
             return await self._get(request, tenant, path, delivery)
         route = find_route(path)
         payload = await request.read()
-        served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys_of(request.headers, query))
+        served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys)
         try:
             if route is None or request.method != "POST":
                 raise refuse("not_found", _unknown_path(request.method, path))

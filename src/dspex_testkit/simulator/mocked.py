@@ -16,7 +16,6 @@ from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.usage import CHARS_PER_TOKEN, count_tokens
 from dspex_testkit.simulator.exchange import Ask, Choice, Piece, Spoken, Unanswered
 from dspex_testkit.simulator.noted_time import NotingClock, Waits, note_waits
-from dspex_testkit.simulator.prompts import read_prompt
 from dspex_testkit.simulator.speech import Hearing, choice_of_response, usage_of
 
 # Over HTTP the caller has decided already what to ask for; an engine that refuses nothing serves every model.
@@ -64,7 +63,7 @@ class MockAnswers:
         engine = self._engine(provider, ask.model)
         held, waits = HeldCall(keeps_prompts=self._journal.keeps_prompts), note_waits()
         caller = Caller(journal=held, counters=self._counters, lm_id=self._lm_id)
-        token = announce_call(read_prompt(ask.request), {})
+        token = announce_call(ask.capture, {})
         try:
             with dspy.context(**{CALLER_SETTING: caller}, **(_LISTENING if ask.stream else {})):
                 if ask.stream:

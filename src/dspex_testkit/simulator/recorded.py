@@ -22,7 +22,6 @@ from dspex_testkit.errors import CassetteError, UsageError
 from dspex_testkit.mock_lm.values import to_json_mapping
 from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
 from dspex_testkit.simulator.failures import Refused, failure_of
-from dspex_testkit.simulator.prompts import read_prompt
 from dspex_testkit.simulator.sent_form import PARAMS, SentRules
 from dspex_testkit.simulator.speech import Hearing, choice_of_response, usage_of
 
@@ -96,7 +95,7 @@ class RecordedAnswers:
         return _spoken(found, ask, call, realtime=self._options.realtime)
 
     def _call(self, ask: Ask, provider: str) -> LMCall:
-        capture = read_prompt(ask.request)
+        capture = ask.capture
         return LMCall(
             provider=provider,
             model=ask.model,

@@ -3,7 +3,7 @@
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from dspex_testkit.mock_lm import MockSpec, parse_mock_spec
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.simulator.http_faults import HTTPFault, read_http_fault
 from dspex_testkit.simulator.mocked import MockAnswers
-from dspex_testkit.simulator.redaction import keys_of
 from dspex_testkit.simulator.tenant import Answers, Tenant
 
 PREFIX: Final = "/t/"
@@ -92,7 +91,7 @@ class Registry:
             return self._tenants[id]
         raise UsageError(f"There is no target {id!r}; there are {', '.join(list(self._tenants))}.")
 
-    def find(self, path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[Tenant, str]:
+    def find(self, path: str, headers: Mapping[str, str], keys: Sequence[str]) -> tuple[Tenant, str]:
         """The target that a request is for, by URL prefix, header or key, and the rest of the path.
 
         Raises:
@@ -103,8 +102,10 @@ class Registry:
             return self.get(id), slash + rest
         if HEADER in headers:
             return self.get(headers[HEADER]), path
-        by_key = (self._by_key[key] for key in keys_of(headers, query) if key in self._by_key)
-        return next(by_key, self.default), path
+        for key in keys:
+            if key in self._by_key:
+                return self._by_key[key], path
+        return self.default, path
 
     def models(self, tenant: Tenant) -> list[str]:
         """What a target's list of models says; the default target lists those of all."""

@@ -105,13 +105,9 @@ class Tenant:
         """
         provider = self.provider or ask.provider
         spoken = [await self.answers.answer(ask, provider) for _ in range(ask.n)]
-        answered = Answered(
-            number=number,
-            created=int(time.time()),
-            choices=tuple(each.choice for each in spoken),
-            usage=_total([each.usage for each in spoken]),
-            delay=sum(each.delay for each in spoken),
-        )
+        choices = tuple([each.choice for each in spoken])
+        delay = sum([each.delay for each in spoken])
+        answered = Answered(number, int(time.time()), choices, _total([each.usage for each in spoken]), delay)
         return answered, [each.call for each in spoken]
 
     def failed_call(self, provider: str, model: str, *, error: str, fault: str | None = None) -> LMCall:
