@@ -18,16 +18,12 @@ def ask(lm: Any, request: Request) -> Response:
     Raises:
         LM15Error: The provider failed, as often as the LM wants to try.
     """
-    request = replace(request, model=lm.model)
-    engine = engine_for(lm, request, asynchronous=False)
-    for attempt in range(_retries(lm) + 1):
+    asked = _Asked(lm, request, asynchronous=False)
+    while True:
         try:
-            return engine.complete(request)
+            return asked.engine.complete(asked.request)
         except LM15Error as error:
-            if not _again(lm, error, attempt):
-                raise
-            time.sleep(_pause(error, attempt))
-    raise AssertionError("a loop of at least one attempt ends by return or raise")
+            time.sleep(asked.pause_after(error))
 
 
 async def ask_async(lm: Any, request: Request) -> Response:
@@ -36,16 +32,12 @@ async def ask_async(lm: Any, request: Request) -> Response:
     Raises:
         LM15Error: The provider failed, as often as the LM wants to try.
     """
-    request = replace(request, model=lm.model)
-    engine = engine_for(lm, request, asynchronous=True)
-    for attempt in range(_retries(lm) + 1):
+    asked = _Asked(lm, request, asynchronous=True)
+    while True:
         try:
-            return await engine.complete(request)
+            return await asked.engine.complete(asked.request)
         except LM15Error as error:
-            if not _again(lm, error, attempt):
-                raise
-            await asyncio.sleep(_pause(error, attempt))
-    raise AssertionError("a loop of at least one attempt ends by return or raise")
+            await asyncio.sleep(asked.pause_after(error))
 
 
 def stream(lm: Any, request: Request) -> Iterator[Any]:
@@ -54,20 +46,16 @@ def stream(lm: Any, request: Request) -> Iterator[Any]:
     Raises:
         LM15Error: The provider failed.
     """
-    request = replace(request, model=lm.model)
-    engine = engine_for(lm, request, asynchronous=False)
-    for attempt in range(_retries(lm) + 1):
-        begun = False
+    asked = _Asked(lm, request, asynchronous=False)
+    while True:
         try:
-            with closing(engine.stream(request)) as events:
+            with closing(asked.engine.stream(asked.request)) as events:
                 for event in events:
-                    begun = True
+                    asked.begun = True
                     yield event
             return
         except LM15Error as error:
-            if begun or not _again(lm, error, attempt):
-                raise
-            time.sleep(_pause(error, attempt))
+            time.sleep(asked.pause_after(error))
 
 
 async def stream_async(lm: Any, request: Request) -> AsyncIterator[Any]:
@@ -76,31 +64,38 @@ async def stream_async(lm: Any, request: Request) -> AsyncIterator[Any]:
     Raises:
         LM15Error: The provider failed.
     """
-    request = replace(request, model=lm.model)
-    engine = engine_for(lm, request, asynchronous=True)
-    for attempt in range(_retries(lm) + 1):
-        begun = False
+    asked = _Asked(lm, request, asynchronous=True)
+    while True:
         try:
-            async with aclosing(engine.stream(request)) as events:
+            async with aclosing(asked.engine.stream(asked.request)) as events:
                 async for event in events:
-                    begun = True
+                    asked.begun = True
                     yield event
             return
         except LM15Error as error:
-            if begun or not _again(lm, error, attempt):
-                raise
-            await asyncio.sleep(_pause(error, attempt))
+            await asyncio.sleep(asked.pause_after(error))
 
 
-def _retries(lm: Any) -> int:
-    return int(getattr(lm, "num_retries", 0) or 0)
+class _Asked:
+    """One request to an LM, over as many attempts as the LM makes."""
 
+    def __init__(self, lm: Any, request: Request, *, asynchronous: bool) -> None:
+        self.request = replace(request, model=lm.model)
+        self.engine = engine_for(lm, self.request, asynchronous=asynchronous)
+        self.begun = False
+        """Whether anything of the answer has come; then there is no second attempt."""
+        self._left = int(getattr(lm, "num_retries", 0) or 0)
+        self._attempt = 0
 
-def _again(lm: Any, error: LM15Error, attempt: int) -> bool:
-    return attempt < _retries(lm) and isinstance(error, RETRYABLE_ERRORS)
+    def pause_after(self, error: LM15Error) -> float:
+        """Seconds before the next attempt, as DSPy would wait.
 
-
-def _pause(error: LM15Error, attempt: int) -> float:
-    """Seconds, as DSPy would wait."""
-    hint = error.retry_after
-    return float(hint) if hint is not None and 0 <= hint < 3600 else float(min(2**attempt, 60))
+        Raises:
+            LM15Error: There is none; the error itself.
+        """
+        if self.begun or not self._left or not isinstance(error, RETRYABLE_ERRORS):
+            raise error
+        self._left -= 1
+        self._attempt += 1
+        hint = error.retry_after
+        return float(hint) if hint is not None and 0 <= hint < 3600 else float(min(2 ** (self._attempt - 1), 60))

@@ -31,6 +31,7 @@ from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.errors import CassetteError
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
+from dspex_testkit.mock_lm.engine_lm import SharedEngine
 from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.responses import inputs_of, text_of
@@ -39,7 +40,7 @@ from dspex_testkit.mock_lm.streaming import stream_events
 _NO_USAGE = Usage()
 
 
-class CassetteEngine:
+class CassetteEngine(SharedEngine):
     """Answers from a cassette.
 
     Args:
@@ -138,12 +139,8 @@ class CassetteEngine:
     def close(self) -> None:
         """Nothing is held open; the LM behind belongs to whoever made it."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "CassetteEngine":
-        # Optimizers deep-copy programs; the copies play on from the same cassette.
-        return self
 
-
-class AsyncCassetteEngine:
+class AsyncCassetteEngine(SharedEngine):
     """The same for `acall`."""
 
     def __init__(self, engine: CassetteEngine) -> None:
@@ -191,9 +188,6 @@ class AsyncCassetteEngine:
 
     async def aclose(self) -> None:
         """Nothing is held open."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncCassetteEngine":
-        return self
 
 
 class _Call:

@@ -4,10 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import dspy
-from dspy.clients.base_lm import BaseLM
-from dspy.lm15 import Request
-
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.dspy_wire import CLIENT_KEYS
@@ -17,10 +13,10 @@ from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm import MockLM
-from dspex_testkit.mock_lm.capture import begin_call, end_call
+from dspex_testkit.mock_lm.engine_lm import EngineLM
 
 
-class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
+class CassetteLM(EngineLM):
     """An LM that answers from a recording, records another LM, or compares the two.
 
     It is never cached, and never retries: what is recorded is how a call ended. What it answered is in `journal`,
@@ -62,36 +58,13 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         )
         super().__init__(
             identity.model,
+            engine,
+            AsyncCassetteEngine(engine),
+            params=identity.params,
             model_type=identity.model_type,
-            cache=False,
-            num_retries=0,
-            engine=engine,
-            async_engine=AsyncCassetteEngine(engine),
         )
-        # Set afterwards: at construction DSPy refuses what only live models may refuse.
-        self.kwargs = {"temperature": None, "max_tokens": None, **identity.params}
         self.cassette = cassette
         self.behind = lm
-
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer, remembering which signature is being answered."""
-        if isinstance(prompt, Request):
-            return super().__call__(prompt, **kwargs)
-        token = begin_call({**self.kwargs, **kwargs})
-        try:
-            return super().__call__(prompt, messages=messages, **kwargs)
-        finally:
-            end_call(token)
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer asynchronously, remembering which signature is being answered."""
-        if isinstance(prompt, Request):
-            return await super().acall(prompt, **kwargs)
-        token = begin_call({**self.kwargs, **kwargs})
-        try:
-            return await super().acall(prompt, messages=messages, **kwargs)
-        finally:
-            end_call(token)
 
     def close(self) -> None:
         """Close nothing; the LM behind belongs to whoever made it."""
@@ -104,10 +77,7 @@ class CassetteLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         """
         if not isinstance(self.cassette, OpenCassette):
             raise TypeError("An LM of a bridge's cassettes cannot be saved; set the program's LM again after loading")
-        state: dict[str, Any] = BaseLM.dump_state(self)
-        for name in self.kwargs:
-            state.pop(name, None)
-        return state | {"cassette": str(self.cassette.path), "model": self.model}
+        return self.dump_identity() | {"cassette": str(self.cassette.path), "model": self.model}
 
     @classmethod
     def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> Self:

@@ -3,19 +3,18 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-import dspy
 from dspy.lm15 import Request, Response, response_to_events
 
 from dspex_testkit.lm.parts import CONNECTION_PARAMS, Part
 from dspex_testkit.mock_lm import Capabilities
-from dspex_testkit.mock_lm.capture import begin_call, end_call
+from dspex_testkit.mock_lm.engine_lm import EngineLM, SharedEngine
 
 
-class ComposedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
+class ComposedLM(EngineLM):
     """An LM for programs of DSPy whose requests a part answers.
 
-    Neither DSPy's cache nor its retries are on: the cache's key ignores the engine, and retries belong to the LM
-    that is asked in the end. Streamed answers come whole and are then handed out in pieces.
+    DSPy's retries are off: they belong to the LM that is asked in the end. Streamed answers come whole and are then
+    handed out in pieces.
 
     Args:
         model: The model as DSPy spells it.
@@ -25,35 +24,17 @@ class ComposedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     """
 
     def __init__(self, model: str, part: Part, *, params: Mapping[str, Any], capabilities: Capabilities) -> None:
-        engine = _Engine(part, capabilities)
-        super().__init__(model, cache=False, num_retries=0, engine=engine, async_engine=_AsyncEngine(part))
-        self.part = part
-        # Set afterwards: at construction DSPy refuses what some real models refuse, and the part knows that itself.
+        # No combination of parameters is refused here: the part knows what its model refuses.
         given = {name: value for name, value in params.items() if name not in CONNECTION_PARAMS}
-        self.kwargs = {"temperature": None, "max_tokens": None, **given}
-
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer, remembering which signature is being answered."""
-        token = begin_call({**self.kwargs, **kwargs})
-        try:
-            return super().__call__(prompt, messages=messages, **kwargs)
-        finally:
-            end_call(token)
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer asynchronously, remembering which signature is being answered."""
-        token = begin_call({**self.kwargs, **kwargs})
-        try:
-            return await super().acall(prompt, messages=messages, **kwargs)
-        finally:
-            end_call(token)
+        super().__init__(model, _Engine(part, capabilities), _AsyncEngine(part), params=given)
+        self.part = part
 
     def close(self) -> None:
         """Close what the part holds open."""
         self.part.close()
 
 
-class _Engine:
+class _Engine(SharedEngine):
     """A part as DSPy's engine; capabilities are read off it."""
 
     def __init__(self, part: Part, capabilities: Capabilities) -> None:
@@ -72,11 +53,8 @@ class _Engine:
     def close(self) -> None:
         """The LM closes the part."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Engine":
-        return self
 
-
-class _AsyncEngine:
+class _AsyncEngine(SharedEngine):
     """The same for `acall`."""
 
     def __init__(self, part: Part) -> None:
@@ -91,6 +69,3 @@ class _AsyncEngine:
 
     async def aclose(self) -> None:
         """The LM closes the part."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_AsyncEngine":
-        return self

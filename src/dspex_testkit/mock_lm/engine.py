@@ -16,6 +16,7 @@ from dspex_testkit.mock_lm.answering import Answering, caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.clock import Clock, RealClock
 from dspex_testkit.mock_lm.completing import MakerFor
+from dspex_testkit.mock_lm.engine_lm import SharedEngine
 from dspex_testkit.mock_lm.faults import FaultSchedule
 from dspex_testkit.mock_lm.made_up import RandomValues, derived_values
 from dspex_testkit.mock_lm.mock_call import MockCall
@@ -36,7 +37,7 @@ class Capabilities:
     """OpenAI-style names of supported parameters, `response_format` among them."""
 
 
-class MockEngine:
+class MockEngine(SharedEngine):
     """Answers requests from a spec.
 
     Args:
@@ -197,10 +198,6 @@ class MockEngine:
         answering.meet_fault()
         answering.answer(answering.extracted() or await self.source.aanswer(answering.call))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "MockEngine":
-        # Optimizers deep-copy programs; the copy is the same LM, with the same journal and script position.
-        return self
-
     def __getstate__(self) -> dict[str, Any]:
         return {"spec": self.spec, "provider": self.provider, "model": self.model, "capabilities": self.capabilities}
 
@@ -208,7 +205,7 @@ class MockEngine:
         self.__init__(**state)  # type: ignore[misc]
 
 
-class AsyncMockEngine:
+class AsyncMockEngine(SharedEngine):
     """The same engine for `acall`."""
 
     def __init__(self, engine: MockEngine) -> None:
@@ -224,6 +221,3 @@ class AsyncMockEngine:
 
     async def aclose(self) -> None:
         """Nothing is held open."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncMockEngine":
-        return self

@@ -4,16 +4,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-import dspy
-from dspy.clients.base_lm import BaseLM
 from pydantic_core import PydanticSerializationError
 
 import dspex_testkit.mock_lm.offline  # noqa: F401
 from dspex_testkit.calls import Counters, Journal
 from dspex_testkit.mock_lm.answers import NOTHING
-from dspex_testkit.mock_lm.capture import begin_call, end_call
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, Capabilities, MockEngine
+from dspex_testkit.mock_lm.engine_lm import EngineLM
 from dspex_testkit.mock_lm.functions import path_of
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.rule import RuleSpec
@@ -22,7 +20,7 @@ from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, parse_mock_spec
 _CONNECTION_KEYS = frozenset({"api_key", "api_base", "base_url", "api_version", "timeout", "headers", "extra_headers"})
 
 
-class MockLM(dspy.LM):  # type: ignore[misc]
+class MockLM(EngineLM):
     """A mock LM for programs of DSPy: sync, async, streaming, `n`, tools, every adapter, save and load.
 
     It is never cached and never retried. What it answered is in `journal`, except for calls that a bridge asked for.
@@ -73,15 +71,12 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         )
         super().__init__(
             f"{provider}/{model}",
-            cache=False,
+            engine,
+            AsyncMockEngine(engine),
+            params={name: value for name, value in (params or {}).items() if name not in _CONNECTION_KEYS},
             num_retries=num_retries,
             callbacks=callbacks,
-            engine=engine,
-            async_engine=AsyncMockEngine(engine),
         )
-        # Set afterwards: at construction DSPy refuses what some real models refuse.
-        given = {name: value for name, value in (params or {}).items() if name not in _CONNECTION_KEYS}
-        self.kwargs = {"temperature": None, "max_tokens": None, **given}
 
     @classmethod
     def from_spec(
@@ -175,22 +170,6 @@ class MockLM(dspy.LM):  # type: ignore[misc]
         assert isinstance(engine, MockEngine)
         return engine
 
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer, remembering which signature is being answered."""
-        token = begin_call({**self.kwargs, **kwargs})
-        try:
-            return super().__call__(prompt, messages=messages, **kwargs)
-        finally:
-            end_call(token)
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer asynchronously, remembering which signature is being answered."""
-        token = begin_call({**self.kwargs, **kwargs})
-        try:
-            return await super().acall(prompt, messages=messages, **kwargs)
-        finally:
-            end_call(token)
-
     def __repr__(self) -> str:
         spec = self.spec
         seed = f", seed={spec.seed!r}" if spec.seed is not None or spec.mode == "random" else ""
@@ -198,12 +177,9 @@ class MockLM(dspy.LM):  # type: ignore[misc]
 
     def dump_state(self) -> dict[str, Any]:
         """Everything that `load_state` needs: the spec and whom the mock stands for, never the journal."""
-        state: dict[str, Any] = BaseLM.dump_state(self)
-        for name in self.kwargs:
-            state.pop(name, None)
         engine = self.mock_engine
         capabilities = engine.capabilities
-        return state | {
+        return self.dump_identity() | {
             "provider": engine.provider,
             "model": engine.model,
             "spec": _dump_spec(engine.spec),
