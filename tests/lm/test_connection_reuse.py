@@ -58,7 +58,7 @@ def test_a_thousand_sessions_with_five_configs_keep_five_lms_and_few_sockets(ser
 
     assert models == [f"gpt-4o-{n % CONFIGS}" for n in range(SESSIONS)]
     assert len(server.requests) == SESSIONS
-    assert len(factory_of(bridge)) == CONFIGS
+    assert len(factory_of(bridge).kept) == CONFIGS
     assert server.connections <= CONFIGS * THREADS
     factory_of(bridge).close()
     eventually(lambda: server.open == 0)
@@ -90,7 +90,7 @@ def test_the_longest_unused_lm_is_closed_beyond_the_limit(server: ChatServer) ->
         with factory.lease(live(server, number)) as lm:
             lm("?")
 
-    assert len(factory) == 2
+    assert len(factory.kept) == 2
     eventually(lambda: server.open <= 2)
     factory.close()
     eventually(lambda: server.open == 0)
@@ -109,7 +109,7 @@ def test_an_lm_in_use_is_not_closed(server: ChatServer) -> None:
         connections = server.connections
         held("?")
         assert server.connections == connections
-    assert len(factory) == 1
+    assert len(factory.kept) == 1
     factory.close()
 
 
@@ -126,7 +126,7 @@ def test_threads_that_ask_for_one_config_at_once_get_one_lm(server: ChatServer) 
     with ThreadPoolExecutor(THREADS) as threads:
         taken = [future.result() for future in [threads.submit(take) for _ in range(THREADS)]]
 
-    assert len(set(map(id, taken))) == len(factory) == 1
+    assert len(set(map(id, taken))) == len(factory.kept) == 1
     factory.close()
 
 
@@ -141,6 +141,6 @@ def test_members_of_an_ensemble_share_connections_with_who_asks_them_alone(serve
 
     with factory.lease(ensemble) as lm:
         lm("?")
-        assert len(factory) == 2
+        assert len(factory.kept) == 2
         assert factory.take(alone).users == 3
     factory.close()

@@ -1,66 +1,19 @@
 """Building the `dspy.LM` for a resolved config, and keeping it for the next execution."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dspex_testkit.calls import CALLER_SETTING, Caller, LocalCounters
 from dspex_testkit.lm.cache_settings import CacheSettings
 from dspex_testkit.lm.config import CacheOptions, LMConfig
+from dspex_testkit.lm.kept import KeptLM, KeptLMs, Lease
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.in_use import Deck
     from dspex_testkit.lm.loops import Loops
+    from dspex_testkit.lm.parts import Part
     from dspex_testkit.lm.response_cache import ResponseCache
-
-
-class _CallersCounters:
-    """The counters of whoever asks, so that one LM can serve scopes that count apart."""
-
-    def __init__(self) -> None:
-        self._own = LocalCounters()
-
-    def next_index(self, key: str) -> int:
-        """Fetch and increment, in the counters of the caller's assignment."""
-        import dspy
-
-        caller = dspy.settings.get(CALLER_SETTING)
-        counters = caller.counters if isinstance(caller, Caller) else None
-        return (counters or self._own).next_index(key)
-
-
-class KeptLM:
-    """An LM of the factory, and how many are using it now."""
-
-    __slots__ = ("digest", "holds", "lm", "part", "users")
-
-    def __init__(self, digest: str, lm: Any, part: Any, holds: "Sequence[KeptLM]" = ()) -> None:
-        self.digest = digest
-        self.lm = lm
-        self.part = part
-        """What answers behind it; members of an ensemble are asked without the LM in front."""
-        self.holds = tuple(holds)
-        """Others that it uses for as long as it is kept."""
-        self.users = 0
-
-
-class Lease:
-    """A context in which an LM is not closed."""
-
-    __slots__ = ("_config", "_factory", "_kept")
-
-    def __init__(self, factory: "LMFactory", config: LMConfig) -> None:
-        self._factory = factory
-        self._config = config
-
-    def __enter__(self) -> Any:
-        self._kept = self._factory.take(self._config)
-        return self._kept.lm
-
-    def __exit__(self, *exc: object) -> None:
-        self._factory.give_back(self._kept)
 
 
 class LMFactory:
@@ -95,10 +48,9 @@ class LMFactory:
         self._policy = policy
         self._seed = seed
         self._allow_import = tuple(allow_import)
-        self._max_lms = max_lms
+        self.kept = KeptLMs(self._build, most=max_lms)
         self._cassettes = cassettes
         self._aliases = dict(model_aliases or {})
-        self._kept: OrderedDict[str, KeptLM] = OrderedDict()
         self._lock = threading.Lock()
         self._loops: Loops | None = None
         self._most_stuck = most_stuck
@@ -144,63 +96,24 @@ class LMFactory:
                 self._loops = Loops(most_stuck=self._most_stuck)
             return self._loops
 
-    def lease(self, config: LMConfig) -> "Lease":
+    def lease(self, config: LMConfig) -> Lease:
         """The LM for this config, built on first use; not closed while it is leased."""
-        return Lease(self, config)
+        return Lease(self.kept, config)
 
     def take(self, config: LMConfig) -> KeptLM:
-        """The LM for this config, for as long as it is not given back."""
-        digest = config.digest
-        with self._lock:
-            if (kept := self._kept.get(digest)) is not None:
-                self._kept.move_to_end(digest)
-                kept.users += 1
-                return kept
-        built = self._build(config)
-        with self._lock:
-            kept = self._kept.setdefault(digest, built)
-            kept.users += 1
-        if kept is not built:
-            self._close_one(built)
-        self._close_unused(self._max_lms)
-        return kept
-
-    def give_back(self, kept: KeptLM) -> None:
-        """End the use of an LM."""
-        with self._lock:
-            kept.users -= 1
-            over = len(self._kept) > self._max_lms
-        if over:
-            self._close_unused(self._max_lms)
-
-    def __len__(self) -> int:
-        return len(self._kept)
+        """The same for a user who keeps it for good, or gives it back to `kept`."""
+        return self.kept.take(config)
 
     def close(self) -> None:
         """Close every LM's connections, whoever uses them."""
         with self._lock:
-            kept, self._kept = list(self._kept.values()), OrderedDict()
             loops, self._loops = self._loops, None
             cache, self._cache = self._cache, None
         if loops is not None:
             loops.close()
         if cache is not None:
             cache.close()
-        for one in kept:
-            one.lm.close()
-
-    def _close_unused(self, most: int) -> None:
-        closing = []
-        with self._lock:
-            for digest in [d for d, kept in self._kept.items() if not kept.users][: max(0, len(self._kept) - most)]:
-                closing.append(self._kept.pop(digest))
-        for one in closing:
-            self._close_one(one)
-
-    def _close_one(self, kept: KeptLM) -> None:
-        kept.lm.close()
-        for held in kept.holds:
-            self.give_back(held)
+        self.kept.close()
 
     def _build(self, config: LMConfig) -> KeptLM:
         if config.ensemble is not None:
@@ -222,26 +135,16 @@ class LMFactory:
         if chosen is None or chosen.mode == "off":
             return kept
         from dspex_testkit.lm.cached import CachedPart
-        from dspex_testkit.lm.capabilities import capabilities_of
-        from dspex_testkit.lm.composed import ComposedLM
 
         ttl_s = chosen.ttl_s if chosen.ttl_s is not None else self.cache.settings.ttl_s
-        part = CachedPart(kept.part, config, self.cache, chosen.mode, ttl_s)
-        lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
-        return KeptLM(config.digest, lm, part, kept.holds)
+        return _composed(config, CachedPart(kept.part, config, self.cache, chosen.mode, ttl_s), kept.holds)
 
     def _build_live(self, config: LMConfig) -> KeptLM:
-        from dspex_testkit.lm.capabilities import capabilities_of
-        from dspex_testkit.lm.composed import ComposedLM
         from dspex_testkit.lm.live import LivePart
 
-        part = LivePart(config)
-        lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
-        return KeptLM(config.digest, lm, part)
+        return _composed(config, LivePart(config))
 
     def _build_ensemble(self, config: LMConfig) -> KeptLM:
-        from dspex_testkit.lm.capabilities import capabilities_of
-        from dspex_testkit.lm.composed import ComposedLM
         from dspex_testkit.lm.ensembles.part import EnsemblePart
 
         assert config.ensemble is not None
@@ -249,16 +152,15 @@ class LMFactory:
         try:
             for part in config.ensemble.parts:
                 assert isinstance(part, LMConfig), "references are expanded when an LM is resolved"
-                held.append(self.take(part))
+                held.append(self.kept.take(part))
             judge = held[-1].lm if config.ensemble.judge is not None else None
             members = [kept.part for kept in held[: len(config.ensemble.members)]]
             ensemble = EnsemblePart(config, members, judge, self.loops)
         except BaseException:
             for kept in held:
-                self.give_back(kept)
+                self.kept.give_back(kept)
             raise
-        lm = ComposedLM(config.dspy_model, ensemble, params=config.params, capabilities=capabilities_of(config))
-        return KeptLM(config.digest, lm, ensemble, held)
+        return _composed(config, ensemble, held)
 
     def _build_recorded(self, config: LMConfig, cassettes: "Deck") -> KeptLM:
         from dspex_testkit.calls import LMCall
@@ -268,12 +170,12 @@ class LMFactory:
         lm = RecordedProviderLM(config, cassettes, self._aliases)
         live = cassettes.records and not config.replayed
         identity = LMCall(provider=config.provider, model=config.model, mocked=not live, engine="replay")
-        return KeptLM(config.digest, lm, AskedLM(lm, config.params, identity))
+        return KeptLM(lm, AskedLM(lm, config.params, identity))
 
     def _build_mock(self, config: LMConfig) -> KeptLM:
         from dspex_testkit.calls import LMCall
         from dspex_testkit.lm.capabilities import capabilities_of
-        from dspex_testkit.lm.parts import AskedLM, BridgedMockLM
+        from dspex_testkit.lm.parts import AskedLM, BridgedMockLM, CallersCounters
         from dspex_testkit.mock_lm.spec import parse_mock_spec
 
         spec = parse_mock_spec(config.mock or {})
@@ -286,8 +188,17 @@ class LMFactory:
             params={name: value for name, value in config.params.items() if name != "num_retries"},
             num_retries=config.params.get("num_retries", 0),
             capabilities=capabilities_of(config),
-            state=_CallersCounters(),
+            state=CallersCounters(),
             allow_import=self._allow_import,
         )
         identity = LMCall(provider=config.provider, model=config.model, engine=spec.mode)
-        return KeptLM(config.digest, lm, AskedLM(lm, config.params, identity))
+        return KeptLM(lm, AskedLM(lm, config.params, identity))
+
+
+def _composed(config: LMConfig, part: "Part", holds: Sequence[KeptLM] = ()) -> KeptLM:
+    """A part with the LM in front of it that programs ask."""
+    from dspex_testkit.lm.capabilities import capabilities_of
+    from dspex_testkit.lm.composed import ComposedLM
+
+    lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
+    return KeptLM(lm, part, holds)

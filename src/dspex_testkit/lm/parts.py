@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import dspy
 from dspy.lm15 import Config, Request, Response, request_from_openai_chat
 
-from dspex_testkit.calls import LMCall
+from dspex_testkit.calls import LMCall, LocalCounters
 from dspex_testkit.mock_lm import MockLM
+from dspex_testkit.mock_lm.answering import caller_now
 
 CONNECTION_PARAMS = frozenset({"timeout", "num_retries"})
 """Parameters that concern how an LM is reached, not what it is asked."""
@@ -56,6 +57,18 @@ class BridgedMockLM(MockLM):
         if isinstance(prompt, Request):
             return await dspy.LM.acall(self, prompt, **kwargs)
         return await super().acall(prompt, messages=messages, **kwargs)
+
+
+class CallersCounters:
+    """The counters of whoever asks, so that one LM can serve scopes that count apart."""
+
+    def __init__(self) -> None:
+        self._own = LocalCounters()
+
+    def next_index(self, key: str) -> int:
+        """Fetch and increment, in the counters of the caller's assignment."""
+        counters = caller_now().counters
+        return (self._own if counters is None else counters).next_index(key)
 
 
 class AskedLM:
