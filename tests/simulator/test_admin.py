@@ -54,7 +54,9 @@ def test_reset_begins_anew() -> None:
     [
         {"Authorization": "Bearer wrong"},
         {"Authorization": ""},
+        {"Authorization": "Bearer \xff"},
         {"Host": "evil.example"},
+        {"Host": "[::1"},
         {"Origin": "https://evil.example"},
     ],
 )
@@ -72,6 +74,10 @@ def test_strangers_are_refused(sim: ProviderSimulator, headers: dict[str, str]) 
         ({"model": "openai/m", "spec": {"respnses": {}}}, "did you mean 'responses'"),
         ({"model": "openai/m", "fault": []}, "Unknown key 'fault'"),
         ({"model": "openai/m", "spec": 7}, "spec: an object"),
+        ({"model": "openai/m", "faults": 7}, "faults: a list"),
+        ({"model": "openai/m", "limits": {"requests_per_minute": "x"}}, "a number above 0"),
+        ({"model": "openai/m", "cassette": 7}, "the name of a cassette"),
+        ({"model": "openai/m", "cassette_options": []}, "cassette_options: an object"),
         (b"{", "no JSON"),
     ],
 )

@@ -318,6 +318,30 @@ def test_no_file_outside_the_folder_is_opened_over_http(tmp_path: Path, name: An
         assert len(admin(sim, "GET", "targets").json["targets"]) == 3
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"match_on": 7},
+        {"match_on": ["everything"]},
+        {"params": 7},
+        {"ignore": ["a b"]},
+        {"ignore_patterns": ["("]},
+        {"on_exhausted": "never"},
+        {"max_age": {}},
+        {"secrets": ["x"]},
+    ],
+)
+def test_bad_options_are_told_over_http(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Each is the caller's fault, and no target comes of it."""
+    with ProviderSimulator(cassettes=tmp_path) as sim:
+        recorded(sim, tmp_path / "c.yaml", "openai/m", say())
+        body = {"model": "openai/m", "cassette": "c", "cassette_options": options}
+
+        reply = admin(sim, "POST", "targets", body)
+
+        assert (reply.status, reply.json["error_code"]) in ((400, "usage_error"), (400, "invalid_args"))
+
+
 def test_without_a_folder_no_cassette_is_named_over_http(sim: ProviderSimulator, tmp_path: Path) -> None:
     """Also not to change a target that is there."""
     recorded(sim, tmp_path / "c.yaml", "openai/m", say())

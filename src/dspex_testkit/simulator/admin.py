@@ -65,6 +65,8 @@ class Admin:
             return _reply({"error": error.message, "error_code": error.code}, 400)
         except orjson.JSONDecodeError as error:
             return _reply({"error": f"The body is no JSON: {error}", "error_code": "invalid_args"}, 400)
+        except (TypeError, ValueError) as error:
+            return _reply({"error": f"A value cannot be used: {error}", "error_code": "invalid_args"}, 400)
         if answer is None:
             return _reply({"error": f"No {request.method} {request.path} here.", "error_code": "unknown"}, 404)
         return _reply(answer, 200)
@@ -83,13 +85,13 @@ class Admin:
         )
 
     def _forbidden(self, request: web.BaseRequest) -> str | None:
-        if urlsplit(f"//{request.headers.get('Host', '')}").hostname not in _LOCAL:
+        if _host(request.headers.get("Host", "")) not in _LOCAL:
             return "The Host of an admin request is 127.0.0.1 or localhost."
         origin = request.headers.get("Origin")
         if origin is not None and origin != self._root:
             return f"Origin {origin} may not administer this simulator."
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not secrets.compare_digest(shown.encode(), self._token.encode()):
+        if not secrets.compare_digest(shown.encode(errors="surrogateescape"), self._token.encode()):
             return "An admin request carries 'Authorization: Bearer TOKEN' with the token made at the start."
         return None
 
@@ -156,6 +158,13 @@ def _described(tenant: Tenant) -> dict[str, Any]:
         "default": tenant.id == DEFAULT_ID,
         "cassette": None if report is None else report.to_dict(),
     }
+
+
+def _host(header: str) -> str | None:
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
 
 
 def _number(text: str) -> int:

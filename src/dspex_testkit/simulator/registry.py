@@ -171,8 +171,14 @@ def read_spec(spec: MockSpec | Mapping[str, Any] | None) -> MockSpec:
 
 
 def read_faults(faults: Iterable[Any] | str | Mapping[str, Any]) -> list[HTTPFault]:
-    """Faults in any form; one alone needs no list."""
-    given = [faults] if isinstance(faults, str | Mapping | HTTPFault) else list(faults)
+    """Faults in any form; one alone needs no list.
+
+    Raises:
+        UsageError: They are none.
+    """
+    given = [faults] if isinstance(faults, str | Mapping | HTTPFault) else faults
+    if not isinstance(given, Iterable):
+        raise UsageError(f"faults: a list of faults is wanted, not {given!r}.")
     return [read_http_fault(fault, f"faults[{index}]") for index, fault in enumerate(given)]
 
 

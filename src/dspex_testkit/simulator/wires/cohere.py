@@ -5,20 +5,11 @@ from typing import Any
 
 from dspy.lm15 import Reasoning
 
-from dspex_testkit.simulator.conversation import (
-    Conversation,
-    choice_of,
-    config_of,
-    function_tool,
-    model_of,
-    objects,
-    schema_format,
-    text_of,
-    tool_call,
-)
+from dspex_testkit.simulator.conversation import choice_of, config_of, model_of, schema_format
 from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
-from dspex_testkit.simulator.failures import Failure, refuse
+from dspex_testkit.simulator.failures import Failure
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse, sse_events
+from dspex_testkit.simulator.wires.chat_form import read_functions, read_messages
 from dspex_testkit.simulator.wires.logprobs import tokens
 
 MESSAGES = {
@@ -37,11 +28,7 @@ class CohereChat(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = Conversation()
-        for index, message in enumerate(objects(body, "messages", required=True)):
-            _read_message(message, conversation, f"messages[{index}]")
-        functions = [tool.get("function") or {} for tool in objects(body, "tools")]
-        tools = tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
+        conversation = read_messages(body)
         choice = body.get("tool_choice")
         config = config_of(
             max_tokens=body.get("max_tokens"),
@@ -57,7 +44,7 @@ class CohereChat(Wire):
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, tools, config, wanted="messages"),
+            request=conversation.request(model, read_functions(body), config, wanted="messages"),
             stream=body.get("stream") is True,
             top_logprobs=0 if body.get("logprobs") else None,
         )
@@ -99,21 +86,6 @@ def usage(answered: Answered) -> dict[str, Any]:
     """Tokens as Cohere counts and bills them."""
     counted = {"input_tokens": answered.input_tokens, "output_tokens": answered.output_tokens}
     return {"billed_units": counted, "tokens": dict(counted), "cached_tokens": answered.cached_tokens}
-
-
-def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
-    role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
-    if role == "system":
-        conversation.system(text)
-    elif role == "user":
-        conversation.user(text)
-    elif role == "assistant":
-        functions = [(call.get("id"), call.get("function") or {}) for call in objects(message, "tool_calls")]
-        conversation.assistant(text, [tool_call(i, f.get("name"), f.get("arguments")) for i, f in functions])
-    elif role == "tool":
-        conversation.tool_result(str(message.get("tool_call_id") or "call"), text)
-    else:
-        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
 
 
 def _response_format(given: Any) -> dict[str, Any] | None:

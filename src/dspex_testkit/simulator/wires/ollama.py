@@ -6,20 +6,11 @@ from typing import Any
 
 from dspy.lm15 import Config, Reasoning
 
-from dspex_testkit.simulator.conversation import (
-    Conversation,
-    config_of,
-    function_tool,
-    model_of,
-    objects,
-    schema_format,
-    text_of,
-    tool_call,
-)
+from dspex_testkit.simulator.conversation import Conversation, config_of, model_of, schema_format
 from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause
 from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.media import media_mark
 from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
+from dspex_testkit.simulator.wires.chat_form import read_functions, read_messages
 
 _NANOSECONDS = 1_000_000
 
@@ -33,15 +24,11 @@ class OllamaChat(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = Conversation()
-        for index, message in enumerate(objects(body, "messages", required=True)):
-            _read_message(message, conversation, f"messages[{index}]")
-        functions = [tool.get("function") or {} for tool in objects(body, "tools")]
-        tools = tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
+        conversation = read_messages(body)
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, tools, _config(body), wanted="messages"),
+            request=conversation.request(model, read_functions(body), _config(body), wanted="messages"),
             stream=body.get("stream", True) is True,
         )
 
@@ -108,24 +95,6 @@ class OllamaGenerate(OllamaChat):
             yield from word.before
             yield json_line({**head, "response": word.text, "done": False})
         yield json_line({**head, "response": "", **_tail(answered), "context": []})
-
-
-def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
-    role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
-    images = message.get("images")
-    for image in images if isinstance(images, list) else ():
-        text = "\n".join(filter(None, (text, media_mark("image", {"data": image}))))
-    if role == "system":
-        conversation.system(text)
-    elif role == "user":
-        conversation.user(text)
-    elif role == "assistant":
-        functions = [call.get("function") or {} for call in objects(message, "tool_calls")]
-        conversation.assistant(text, [tool_call(None, f.get("name"), f.get("arguments")) for f in functions])
-    elif role == "tool":
-        conversation.tool_result(f"call_{message.get('tool_name') or message.get('name')}", text)
-    else:
-        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
 
 
 def _config(body: Mapping[str, Any]) -> Config:

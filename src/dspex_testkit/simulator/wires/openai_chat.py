@@ -4,21 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dspex_testkit.simulator.conversation import (
-    Conversation,
     choice_of,
     config_of,
-    function_tool,
     model_of,
-    objects,
     reasoning_of,
     schema_format,
-    text_of,
-    tool_call,
     whole_number,
 )
 from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, ToolCall, pieces
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
+from dspex_testkit.simulator.wires.chat_form import read_functions, read_messages
 from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
@@ -35,9 +31,7 @@ class OpenAIChat(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = Conversation()
-        for index, message in enumerate(objects(body, "messages", required=True)):
-            _read_message(message, conversation, f"messages[{index}]")
+        conversation = read_messages(body)
         config = config_of(
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
             temperature=body.get("temperature"),
@@ -53,7 +47,7 @@ class OpenAIChat(Wire):
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, _tools(body), config, wanted="messages"),
+            request=conversation.request(model, read_functions(body), config, wanted="messages"),
             stream=body.get("stream") is True,
             n=whole_number(body, "n", 1, most=128),
             include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
@@ -91,27 +85,6 @@ class OpenAIChat(Wire):
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
         """The body of a refusal."""
         return openai_error(failure, status)
-
-
-def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
-    role, text = message.get("role"), text_of(message.get("content"), f"{where}.content")
-    if role in ("system", "developer"):
-        conversation.system(text)
-    elif role == "user":
-        conversation.user(text)
-    elif role == "assistant":
-        calls = objects(message, "tool_calls")
-        functions = [(call.get("id"), call.get("function") or {}) for call in calls]
-        conversation.assistant(text, [tool_call(i, f.get("name"), f.get("arguments")) for i, f in functions])
-    elif role == "tool":
-        conversation.tool_result(str(message.get("tool_call_id") or "call"), text)
-    else:
-        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
-
-
-def _tools(body: Mapping[str, Any]) -> tuple[Any, ...]:
-    functions = [tool.get("function") or {} for tool in objects(body, "tools") if tool.get("type") == "function"]
-    return tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
 
 
 def _tool_choice(given: Any) -> Any:
