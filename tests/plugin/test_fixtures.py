@@ -327,8 +327,10 @@ def test_async_programs_and_mock_lms_as_configs(pytester: pytest.Pytester) -> No
     [
         ("bridge(mode='pol')", "mode is one of inproc, standalone, pool, got 'pol' (did you mean 'pool'?)"),
         ("bridge(workers=0)", "workers is a number of at least 1, got 0"),
+        ("bridge(wrkers=2)", "a bridge has no setting 'wrkers'; did you mean 'workers'?"),
         ("lm_policy('mocked')", "lm_policy takes one of mock, replay, record, live"),
         ("lm()", "the marker lm takes a model or a config"),
+        ("lm('mock', respnses={})", "the marker lm: 'respnses' is no key of an LM config (did you mean 'responses'?)"),
         ("lm_faults()", "lm_faults takes kinds of faults"),
     ],
 )
@@ -340,6 +342,96 @@ def test_a_marker_written_wrongly_is_explained(pytester: pytest.Pytester, marker
 
     run.assert_outcomes(errors=1)
     assert complaint in run.stdout.str()
+
+
+def test_a_mistyped_key_is_an_error_in_python(pytester: pytest.Pytester) -> None:
+    """On the wire, where clients send markers of their own, it is named in the warnings and no more."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from dspex_testkit import MockLM
+        from dspex_testkit.errors import UsageError
+
+        WRONG = {"model": "openai/gpt-4o", "temprature": 0}
+
+        def test_it(bridge, bridge_factory):
+            qa = bridge.create_program("question -> answer", lm="mock")
+            for wrong in (
+                lambda: bridge.configure_lm("openai/gpt-4o", temprature=0),
+                lambda: bridge.define_lm("cheap", WRONG),
+                lambda: bridge.create_program("question -> answer", lm={"lm": WRONG}),
+                lambda: qa.execute(question="?", lm=WRONG),
+                lambda: bridge_factory(lm=WRONG),
+            ):
+                with pytest.raises(UsageError, match="'temprature' is no key of an LM config .did you mean 'temper"):
+                    wrong()
+            assert "temprature" in bridge.call("configure_lm", WRONG)["warnings"][0]
+
+        def test_a_factory_takes_a_mock(bridge_factory):
+            bridge = bridge_factory(lm=MockLM.deterministic({"default": "yes"}))
+            assert bridge.create_program("question -> answer")(question="?").answer == "yes"
+        """
+    )
+
+    pytester.runpytest_inprocess("--bridge-mode=all").assert_outcomes(passed=6)
+
+
+def test_classes_of_unittest_may_use_the_fixtures(pytester: pytest.Pytester) -> None:
+    """As pytest lets them: through fixtures that are used for all, and markers. They run in one mode."""
+    pytester.makepyfile(
+        """
+        import unittest
+
+        import dspy
+        import pytest
+
+        class Switching(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def _fixtures(self, bridge, lm_journal):
+                self.bridge, self.journal = bridge, lm_journal
+
+            def setUp(self):
+                self.qa = self.bridge.create_program("question -> answer")
+
+            @pytest.mark.lm("openai/gpt-4o")
+            def test_it(self):
+                self.assertEqual(self.qa(question="?").lm.model, "gpt-4o")
+                self.journal.assert_answered_by("openai/gpt-4o", scope="default")
+
+        @pytest.mark.usefixtures("dspy_lm")
+        class Program(unittest.TestCase):
+            @pytest.mark.lm(responses={"default": "yes"})
+            def test_it(self):
+                self.assertEqual(dspy.Predict("question -> answer")(question="?").answer, "yes")
+
+        class AsyncProgram(unittest.IsolatedAsyncioTestCase):
+            @pytest.fixture(autouse=True)
+            def _fixtures(self, mock_lm, lm_journal):
+                self.lm, self.journal = mock_lm, lm_journal
+
+            async def test_it(self):
+                await dspy.Predict("question -> answer").acall(question="?", lm=self.lm)
+                self.journal.assert_call_count(1)
+        """
+    )
+
+    for mode in ("standalone", "all"):
+        pytester.runpytest_inprocess(f"--bridge-mode={mode}").assert_outcomes(passed=3)
+
+
+def test_a_failure_shows_the_lines_of_the_test(pytester: pytest.Pytester) -> None:
+    """How the plugin came upon what is wrong is nobody's business."""
+    pytester.makepyfile(
+        """
+        def test_it(bridge):
+            bridge.configure_lm(7)
+        """
+    )
+
+    run = pytester.runpytest_inprocess("--tb=short")
+
+    run.stdout.fnmatch_lines(["    bridge.configure_lm(7)", "E * lm is a model such as *"])
+    run.stdout.no_fnmatch_line("*dspex_testkit/plugin/*")
 
 
 @pytest.mark.parametrize(

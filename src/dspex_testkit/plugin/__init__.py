@@ -9,7 +9,7 @@ of it.
     fixtures       what tests ask for
     case, cases    one test: its bridges, LMs, calls and network; and the hooks around it
     bridges        bridges that are made, kept and given back clean
-    facade         a bridge as tests like to see it
+    facade         a bridge as tests like to see it, with its `programs`, their `answers`, and `lm_configs`
     journal        a test's LM calls, with `assertions` over them and a `timeline` where one fails
     policy         who answers for LMs that tests build themselves, through the one `dspy_seam`
     watched        calls of LMs that write none down themselves
@@ -34,11 +34,13 @@ from dspex_testkit.plugin.options import OPTIONS, add_options, read_options
 
 if TYPE_CHECKING:
     from dspex_testkit.calls import Prompt
+    from dspex_testkit.plugin.answers import Answer, AnsweredBy
     from dspex_testkit.plugin.cassettes import CassetteFixture
-    from dspex_testkit.plugin.facade import Answer, AnsweredBy, BridgeFixture, Program, Session
+    from dspex_testkit.plugin.facade import BridgeFixture, Session
     from dspex_testkit.plugin.fixtures import BridgeFactory
     from dspex_testkit.plugin.journal import LMJournal
     from dspex_testkit.plugin.journal_files import RunJournal, TestCalls
+    from dspex_testkit.plugin.programs import Program
     from dspex_testkit.plugin.simulated import SimulatedProviders
 
 __all__ = [
@@ -57,13 +59,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": f"{__name__}.facade",
-    "AnsweredBy": f"{__name__}.facade",
+    "Answer": f"{__name__}.answers",
+    "AnsweredBy": f"{__name__}.answers",
     "BridgeFactory": f"{__name__}.fixtures",
     "BridgeFixture": f"{__name__}.facade",
     "CassetteFixture": f"{__name__}.cassettes",
     "LMJournal": f"{__name__}.journal",
-    "Program": f"{__name__}.facade",
+    "Program": f"{__name__}.programs",
     "Prompt": "dspex_testkit.calls",
     "RunJournal": f"{__name__}.journal_files",
     "Session": f"{__name__}.facade",
@@ -121,7 +123,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     import sys
 
     # Without our values there is nothing to say, and nothing to import.
-    if "dspex_testkit.plugin.facade" not in sys.modules and "dspex_testkit.plugin.journal" not in sys.modules:
+    if "dspex_testkit.plugin.answers" not in sys.modules and "dspex_testkit.plugin.journal" not in sys.modules:
         return None
     from dspex_testkit.plugin.introspection import explain
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from dspex_testkit.errors import DSPexTestkitError, PoolError, UsageError
 from dspex_testkit.plugin.options import Mode
 from dspex_testkit.pool import BridgeClient, BridgePool, BridgeProcess, InProcessBridge, Launch, WarmStarter
 from dspex_testkit.runtime.setting_table import SETTINGS
+
+__tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
 _RESET_TIMEOUT = 10.0
 """Seconds that a bridge of a former test may take to forget it."""
@@ -47,7 +50,9 @@ class Plan:
         told = {}
         for name, value in self.settings.items():
             if name not in known:
-                raise UsageError(f"a bridge has no setting {name!r}; the settings are {', '.join(sorted(known))}")
+                near = get_close_matches(name, [*known, "mode", "workers"], n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(sorted(known))}"
+                raise UsageError(f"a bridge has no setting {name!r}; {hint}")
             if value is not None:
                 told[known[name]] = _as_text(name, value)
         return told

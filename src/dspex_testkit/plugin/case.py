@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dspex_testkit.plugin.facade import BridgeFixture
     from dspex_testkit.plugin.policy import PolicyWatcher
 
+__tracebackhide__ = True  # pytest shows what is wrong, not how it was found
+
 CASE: "pytest.StashKey[Case]" = pytest.StashKey()
 MAKE_CASE: "pytest.StashKey[Callable[[pytest.Item], Case]]" = pytest.StashKey()
 """Where the run's config has what makes a test's case, when the first of our fixtures is asked for."""
@@ -165,6 +167,7 @@ class Case:
         """
         from dspex_testkit.plugin.bridges import Plan
         from dspex_testkit.plugin.facade import BridgeFixture
+        from dspex_testkit.plugin.lm_configs import config_of
         from dspex_testkit.pool.warm import shares_state
 
         if self.clock is not None and mode != "inproc":
@@ -173,7 +176,7 @@ class Case:
         told: dict[str, Any] = {
             "offline_policy": self.policy or "mock",
             "seed": self.seed,
-            "default_lm": default_lm,
+            "default_lm": None if default_lm is None else config_of(default_lm),
             "journal_prompts": True,
         }
         if not self.may_ask:

@@ -136,6 +136,8 @@ class CaseHooks:
         """Begin a test's case; a marker written wrongly fails the test."""
         try:
             markers.seeds_mark(item)
+            markers.lm_marks(item)
+            markers.fault_marks(item)
             case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
             item.stash[CASE] = case
             case.start()

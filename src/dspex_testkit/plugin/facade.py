@@ -1,177 +1,24 @@
-"""A bridge as tests like to see it: programs that are called, answers with attributes.
+"""A bridge as tests like to see it: sessions with an LM, and programs that are called.
 
 Everything here goes through one client's `call`, so it reads the same whether the bridge is in this process, in one of
 its own, or a pool of workers.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.calls import Scope
 from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin.lm_configs import LM, as_map, config_of
 from dspex_testkit.plugin.options import Mode
+from dspex_testkit.plugin.programs import Program
 from dspex_testkit.pool import BridgeClient, BridgePool
 from dspex_testkit.protocol import Response
 
 if TYPE_CHECKING:
     from dspex_testkit.plugin.cassettes import CaseCassettes
 
-LM = str | Mapping[str, Any] | Any
-"""An LM as tests name it: a model, a name, a config, or a `MockLM`."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredBy:
-    """Which LM answered an execution."""
-
-    provider: str
-    model: str
-    scope: Scope
-    mocked: bool
-
-    def __str__(self) -> str:
-        return f"{self.provider}/{self.model}"
-
-
-class Answer(Mapping[str, Any]):
-    """What an execution gave: outputs by attribute or by key.
-
-    `lm` says which LM answered, unless an output has that name; ``answer["…"]`` is always an output.
-
-    Args:
-        result: The result of the command.
-    """
-
-    def __init__(self, result: Mapping[str, Any]) -> None:
-        self.result = dict(result)
-        """All that the bridge said."""
-        self.outputs: dict[str, Any] = dict(result["outputs"])
-        """Values per output field."""
-
-    @property
-    def answered_by(self) -> AnsweredBy:
-        """Which LM answered, and the scope that decided."""
-        lm = self.result["lm"]
-        return AnsweredBy(lm["provider"], lm["model"], Scope(lm["scope"]), lm["mocked"])
-
-    def __getattr__(self, name: str) -> Any:
-        # Looked up in `__dict__`, because a copy that is being made has no attributes yet.
-        outputs = self.__dict__.get("outputs", {})
-        if name in outputs:
-            return outputs[name]
-        if name == "lm" and "result" in self.__dict__:
-            return self.answered_by
-        raise AttributeError(f"the answer has no output {name!r}; it has {', '.join(map(repr, outputs)) or 'none'}")
-
-    def __getitem__(self, name: str) -> Any:
-        return self.outputs[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.outputs)
-
-    def __len__(self) -> int:
-        return len(self.outputs)
-
-    def __repr__(self) -> str:
-        by = f", lm='{self.answered_by}', scope={self.answered_by.scope.value!r}" if self.result.get("lm") else ""
-        return f"Answer({', '.join(f'{name}={value!r}' for name, value in self.outputs.items())}{by})"
-
-
-class Program:
-    """A program of a bridge: call it with its inputs.
-
-    Args:
-        session: Whose it is.
-        program_id: Its id.
-        created: What the bridge said when it was created.
-    """
-
-    def __init__(self, session: "Session", program_id: str, created: Mapping[str, Any]) -> None:
-        self.session = session
-        self.program_id = program_id
-        self.created = dict(created)
-
-    def __call__(self, **inputs: Any) -> Answer:
-        """Run it.
-
-        Raises:
-            RemoteCommandError: It failed; the error has the bridge's code.
-        """
-        return self.execute(inputs)
-
-    async def acall(self, **inputs: Any) -> Answer:
-        """The same for an event loop."""
-        return await self.aexecute(inputs)
-
-    def execute(
-        self,
-        inputs: Mapping[str, Any] | None = None,
-        /,
-        *,
-        lm: LM | None = None,
-        session: str | None = None,
-        timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
-        **more_inputs: Any,
-    ) -> Answer:
-        """Run it on an LM of this execution's own, or in another session.
-
-        Args:
-            inputs: Inputs whose names are taken here, such as ``{"lm": …}``.
-            lm: Answers this execution alone.
-            session: In whose name; its own session if None.
-            timeout: Seconds to wait.
-            options: Further options of the command.
-            more_inputs: Inputs.
-
-        Raises:
-            RemoteCommandError: It failed.
-        """
-        args = self._args(inputs, more_inputs, lm, options)
-        return Answer(self._in(session).call("execute_program", args, timeout=timeout))
-
-    async def aexecute(
-        self,
-        inputs: Mapping[str, Any] | None = None,
-        /,
-        *,
-        lm: LM | None = None,
-        session: str | None = None,
-        timeout: float | None = None,
-        options: Mapping[str, Any] | None = None,
-        **more_inputs: Any,
-    ) -> Answer:
-        """`execute` for an event loop."""
-        args = self._args(inputs, more_inputs, lm, options)
-        return Answer(await self._in(session).acall("execute_program", args, timeout=timeout))
-
-    def get_lm(self) -> dict[str, Any]:
-        """What would answer it, and what each scope holds."""
-        return self.session.call("get_lm", {"program_id": self.program_id})
-
-    def info(self) -> dict[str, Any]:
-        """What the bridge knows of it."""
-        return self.session.call("get_program_info", {"program_id": self.program_id})
-
-    def delete(self) -> None:
-        """Delete it."""
-        self.session.call("delete_program", {"program_id": self.program_id})
-
-    def __repr__(self) -> str:
-        return f"<Program {self.program_id!r} of {self.session!r}>"
-
-    def _in(self, session: str | None) -> "Session":
-        return self.session if session is None else self.session.bridge.session(session)
-
-    def _args(
-        self, inputs: Mapping[str, Any] | None, more: Mapping[str, Any], lm: LM | None, options: Any
-    ) -> dict[str, Any]:
-        args: dict[str, Any] = {"program_id": self.program_id, "inputs": {**(inputs or {}), **more}}
-        if options is not None or lm is not None:
-            args["options"] = {**(options or {}), **({} if lm is None else {"lm_config": config_of(lm)})}
-        return args
+__tracebackhide__ = True  # a test that fails shows its own lines
 
 
 class Session:
@@ -210,7 +57,13 @@ class Session:
             RemoteCommandError: It cannot be created.
         """
         program_id = id or self.bridge._next_program_id()
-        args = {"id": program_id, "signature": signature, "program_type": program_type, "tools": tools, **more}
+        args: dict[str, Any] = {
+            "id": program_id,
+            "signature": signature,
+            "program_type": program_type,
+            "tools": tools,
+            **more,
+        }
         args = {name: value for name, value in args.items() if value is not None}
         if lm is not None:
             args["lm_config"] = config_of(lm)
@@ -230,11 +83,11 @@ class Session:
         Raises:
             RemoteCommandError: The config cannot be used.
         """
-        return self.call("configure_lm", {**_as_map(lm), **config})
+        return self.call("configure_lm", as_map(lm, config))
 
     def define_lm(self, name: str, lm: LM | None = None, /, **config: Any) -> dict[str, Any]:
         """Keep an LM under a name that may be given wherever an LM is wanted."""
-        return self.call("define_lm", {**_as_map(lm), **config, "name": name})
+        return self.call("define_lm", {**as_map(lm, config), "name": name})
 
     def get_lm(self) -> dict[str, Any]:
         """What would answer here, and what each scope holds."""
@@ -360,32 +213,3 @@ class BridgeFixture(Session):
 
     def _next_program_id(self) -> str:
         return f"program_{next(self._numbers)}"
-
-
-def config_of(lm: LM) -> Any:
-    """An LM as a config that a bridge reads.
-
-    Raises:
-        UsageError: It is none, or an LM of DSPy that no config describes.
-    """
-    if isinstance(lm, str):
-        return lm
-    if isinstance(lm, Mapping):
-        return dict(lm)
-    from dspex_testkit.mock_lm import MockLM
-
-    if isinstance(lm, MockLM):
-        state = lm.dump_state()
-        params = {name: value for name, value in state["params"].items() if value is not None}
-        return {"provider": state["provider"], "model": state["model"], "params": params, "mock": state["spec"]}
-    raise UsageError(
-        f"lm is a model such as 'openai/gpt-4o-mini', an LM config or a MockLM, got {type(lm).__name__}; "
-        "another process cannot use an LM object of this one"
-    )
-
-
-def _as_map(lm: LM | None) -> dict[str, Any]:
-    if lm is None:
-        return {}
-    config = config_of(lm)
-    return {"lm": config} if isinstance(config, str) else dict(config)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dspex_testkit.plugin.simulated import SimulatedProviders
     from dspex_testkit.simulator import ProviderSimulator
 
+__tracebackhide__ = True  # pytest shows what is wrong, not how it was found
+
 
 class BridgeFactory(Protocol):
     """What the fixture `bridge_factory` gives."""

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from dspex_testkit.calls import LMCall
-from dspex_testkit.plugin.facade import Answer
+from dspex_testkit.plugin.answers import Answer
 from dspex_testkit.plugin.journal import LMJournal
 from dspex_testkit.plugin.timeline import around, name_of
 

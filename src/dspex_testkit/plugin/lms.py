@@ -14,6 +14,9 @@ from dspex_testkit.lm.policy import OfflinePolicy
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.mock_lm import MockLM, VirtualClock, parse_mock_spec, retries_on
 from dspex_testkit.mock_lm.clock import RealClock
+from dspex_testkit.plugin.lm_configs import check_keys
+
+__tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
 
 def mock_of(config: Any, faults: Sequence[Mapping[str, Any]], *, journal: Journal, seed: int) -> MockLM:
@@ -100,6 +103,8 @@ def frozen_clock() -> Iterator[VirtualClock]:
 
 
 def _read(config: Any) -> LMConfig:
+    if isinstance(config, Mapping):
+        check_keys(config)
     value = parse_lm_config(config).value
     if not isinstance(value, LMConfig) or value.ensemble is not None:
         raise UsageError(f"the fixtures mock_lm and dspy_lm want a config of one LM, got {config!r}")

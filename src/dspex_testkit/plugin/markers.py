@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.plugin.lm_configs import check_keys
 from dspex_testkit.plugin.options import MODES, POLICIES, Mode, Policy
+
+__tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
 MARKERS = {
     "bridge": "bridge(mode=None, workers=None, **settings): where this test's bridge runs, and what it is told.",
@@ -103,7 +106,10 @@ def lm_marks(node: Any) -> list[Any]:
         first = mark.args[0] if mark.args else {}
         if isinstance(first, str):
             first = {"model": first} if mark.kwargs else first
-        configs.append({**first, **mark.kwargs} if isinstance(first, Mapping) else first)
+        config = {**first, **mark.kwargs} if isinstance(first, Mapping) else first
+        if isinstance(config, Mapping):
+            check_keys(config, "the marker lm: ")
+        configs.append(config)
     return configs
 
 

@@ -20,6 +20,8 @@ from dspex_testkit.plugin.watched import WatchedCall, identity_of, is_provider_l
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import OpenCassette
 
+__tracebackhide__ = True  # pytest shows what is wrong, not how it was found
+
 
 class PolicyWatcher:
     """Answers for LMs of real providers as the policy says, and has every other LM's calls written down.

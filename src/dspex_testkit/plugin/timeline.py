@@ -8,6 +8,7 @@ from dspex_testkit.calls import LMCall
 _AROUND = 3
 """Calls that are shown before and after the one that is wrong."""
 _WIDEST = 44
+_WIDEST_ERROR = 120
 
 
 def name_of(call: LMCall) -> str:
@@ -55,7 +56,9 @@ def last_calls(calls: Sequence[LMCall], count: int = 10) -> str:
             name_of(call),
             str(call.scope or "-"),
             brief(call.inputs),
-            f"failed: {clip(call.error)}" if call.error else brief(call.outputs or {}) or clip(call.completion or ""),
+            clip(f"failed: {call.error}", _WIDEST_ERROR)
+            if call.error
+            else brief(call.outputs or {}) or clip(call.completion or ""),
         ]
         for index, call in enumerate(shown)
     ]
