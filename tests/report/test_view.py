@@ -69,6 +69,38 @@ def test_a_change_stands_before_the_calls_that_came_after_it() -> None:
     assert [entry["lm_index"] for entry in view["entries"]] == [0, 1, 1, None, 1]
 
 
+def test_a_change_to_a_named_lm_has_the_letter_of_what_it_stands_for() -> None:
+    """By way of other names too, and of its own test's definitions only."""
+
+    def named(time: float, lm: dict[str, str], *, name: str | None = None, test: str = "t") -> dict[str, object]:
+        kind = "configured" if name is None else "defined"
+        return {"type": "lm_changed", "kind": kind, "name": name, "lm": lm, "time": time, "test": test}
+
+    entries = build_view(
+        [call("a/1", time=9.0, test="t"), call("b/2", time=9.1, test="t")],
+        [
+            named(1.0, {"provider": "b", "model": "2"}, name="house"),
+            named(2.0, {"lm": "house"}, name="alias"),
+            named(3.0, {"lm": "alias"}),
+            named(4.0, {"provider": "a", "model": "1"}, name="house"),
+            named(5.0, {"lm": "house"}),
+            named(6.0, {"lm": "house"}, test="another"),
+        ],
+    )["entries"]
+
+    letters = [
+        (entry["lm_name"], entry["lm_index"]) for entry in entries if "number" not in entry and entry["test"] == "t"
+    ]
+    assert letters == [
+        ("b/2", 1),
+        ("the LM named house", 1),
+        ("the LM named alias", 1),
+        ("a/1", 0),
+        ("the LM named house", 0),
+    ]
+    assert entries[0]["lm_index"] is None
+
+
 def test_changes_of_a_test_without_calls_are_kept() -> None:
     """They come first."""
     entries = build_view([call(time=1.0)], [change("a/1", Scope.SESSION, time=5.0, test="lonely")])["entries"]

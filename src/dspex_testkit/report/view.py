@@ -29,12 +29,13 @@ def build_view(calls: Iterable[Record], changes: Iterable[Record] = (), tests: I
     by_name = {name: index for (name, _), index in lms.items()}
     lanes: dict[tuple[str | None, str | None], int] = {}
     last_lm: dict[tuple[str | None, str | None], int] = {}
+    names = _Names()
     entries = []
     number = 0
     for record in _merged(calls, list(changes)):
         if is_change(record):
-            name = _changed_to(record)
-            entries.append({**record, "lm_name": name, "lm_index": by_name.get(name or ""), "lane": None})
+            lm_index = by_name.get(names.resolve(record) or "")
+            entries.append({**record, "lm_name": _changed_to(record), "lm_index": lm_index, "lane": None})
             continue
         number += 1
         lm = lms[_lm_key(record)]
@@ -52,6 +53,21 @@ def build_view(calls: Iterable[Record], changes: Iterable[Record] = (), tests: I
         "tests": {test["nodeid"]: dict(test) for test in tests},
         "entries": entries,
     }
+
+
+class _Names:
+    """What the names of LMs stand for, in each test, from one change to the next."""
+
+    def __init__(self) -> None:
+        self._lms: dict[tuple[Any, str], str | None] = {}
+
+    def resolve(self, change: Record) -> str | None:
+        """The LM that a change leads to, by way of names if need be; a definition is remembered."""
+        test, referred = change.get("test"), (change.get("lm") or {}).get("lm")
+        lm = self._lms.get((test, referred)) if referred else _changed_to(change)
+        if change.get("name"):
+            self._lms[test, change["name"]] = lm
+        return lm
 
 
 def _lm_key(call: Record) -> tuple[str, bool]:
