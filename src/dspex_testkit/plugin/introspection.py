@@ -7,7 +7,7 @@ from typing import Any
 from dspex_testkit.calls import LMCall
 from dspex_testkit.plugin.answers import Answer
 from dspex_testkit.plugin.journal import LMJournal
-from dspex_testkit.plugin.timeline import around, name_of
+from dspex_testkit.plugin.timeline import around
 
 
 def explain(op: str, left: Any, right: Any) -> list[str] | None:
@@ -26,7 +26,7 @@ def explain(op: str, left: Any, right: Any) -> list[str] | None:
 
 def _calls(left: LMCall, right: LMCall) -> list[str]:
     differing = [f.name for f in fields(LMCall) if getattr(left, f.name) != getattr(right, f.name)]
-    lines = [f"LM call by {name_of(left)} == LM call by {name_of(right)}"]
+    lines = [f"LM call by {left.provider_model} == LM call by {right.provider_model}"]
     return lines + [f"  {name}: {getattr(left, name)!r} != {getattr(right, name)!r}" for name in differing]
 
 

@@ -66,7 +66,7 @@ class RunHooks:
         calls = self.journal.calls if self._texts else []
         if not calls:
             return
-        by_lm = Counter(f"{call.provider}/{call.model}" for call in calls)
+        by_lm = Counter(call.provider_model for call in calls)
         switches = sum(_switches(test.calls) for test in self.journal.tests)
         charged = [call for call in calls if call.engine != "ensemble" and call.cost is not None]
         spent = sum((call.cost for call in charged if not call.mocked), Decimal(0))

@@ -11,11 +11,6 @@ _WIDEST = 44
 _WIDEST_ERROR = 120
 
 
-def name_of(call: LMCall) -> str:
-    """The LM that answered: ``provider/model``."""
-    return f"{call.provider}/{call.model}"
-
-
 def around(calls: Sequence[LMCall], position: int, *, expected: Mapping[int, str] | None = None) -> str:
     """The calls around a position, with what was expected of some.
 
@@ -35,7 +30,7 @@ def around(calls: Sequence[LMCall], position: int, *, expected: Mapping[int, str
             calls[index].session_id or "-",
             calls[index].program_id or "-",
             expected.get(index, ""),
-            name_of(calls[index]),
+            calls[index].provider_model,
             str(calls[index].scope or "-"),
         ]
         for index in range(first, last)
@@ -53,7 +48,7 @@ def last_calls(calls: Sequence[LMCall], count: int = 10) -> str:
         [
             str(len(calls) - len(shown) + index + 1),
             *([call.session_id or "-", call.program_id or "-"]),
-            name_of(call),
+            call.provider_model,
             str(call.scope or "-"),
             brief(call.inputs),
             clip(f"failed: {call.error}", _WIDEST_ERROR)
