@@ -2,21 +2,21 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.case_calls import CaseCalls
 from dspex_testkit.plugin.cassette_settings import CASSETTE_SETTINGS
 from dspex_testkit.plugin.options import Mode, Options, Policy
 from dspex_testkit.runtime.network import Guard, put_guard
 
 if TYPE_CHECKING:
-    from dspex_testkit.calls import Journal, LMCall, LMChange
     from dspex_testkit.plugin.bridges import BridgeSource
     from dspex_testkit.plugin.cassettes import CaseCassettes
     from dspex_testkit.plugin.facade import BridgeFixture
@@ -62,8 +62,7 @@ class Case:
         self.bridges: list[BridgeFixture] = []
         self.clock: Any = None
         """The frozen clock, where the test has one."""
-        self.wants_prompts = options.artifacts is not None
-        """Whether calls are to come with their prompts."""
+        self.calls = CaseCalls(self.bridges, with_prompts=options.artifacts is not None)
         self.used = markers.concerns_lms(item)
         """Whether the test itself asked for something of ours, and wants to hear of it."""
         self.live = is_live(item)
@@ -72,20 +71,8 @@ class Case:
         """The test's recordings, where it has or makes any."""
         if self.cassettes is not None:
             self.policy = self.cassettes.plan.policy
-        self._journal: Journal | None = None
         self._watcher: PolicyWatcher | None = None
-        self._kept: list[LMCall | LMChange] = []
-        self._forgotten = 0
         self._stack = ExitStack()
-
-    @property
-    def journal(self) -> "Journal":
-        """Where LMs of this process write, apart from those of bridges."""
-        if self._journal is None:
-            from dspex_testkit.calls import Journal
-
-            self._journal = Journal(keep_prompts=True)
-        return self._journal
 
     def start(self) -> None:
         """Guard the test's network, and see to it that its LMs are answered as it wants."""
@@ -114,7 +101,7 @@ class Case:
             configs=markers.lm_marks(self.item),
             faults=markers.fault_marks(self.item),
             seed=self.seed,
-            journal=self.journal,
+            journal=self.calls.journal,
             cassette=None if self.cassettes is None else self.cassettes.opened,
         )
         self._stack.callback(self._watcher.close)
@@ -122,7 +109,7 @@ class Case:
 
     def keep_journal(self) -> None:
         """See to it that the journal has every call of the test, with its prompt."""
-        self.wants_prompts = True
+        self.calls.with_prompts = True
         # A test of a bridge elsewhere need not wait until DSPy is imported here too.
         if "dspy" in sys.modules or not uses_bridge(self.item):
             self.use_dspy()
@@ -192,43 +179,9 @@ class Case:
                 # Each worker would record on its own, and a cassette has one recorder.
                 count = 1
         client = self.source.lend(Plan(mode, count if mode == "pool" else 1, told))
-        bridge = BridgeFixture(client, mode, keep_calls=self.keep_calls, cassettes=self.cassettes)
+        bridge = BridgeFixture(client, mode, keep_calls=self.calls.keep, cassettes=self.cassettes)
         self.bridges.append(bridge)
         return bridge
-
-    def keep_calls(self) -> None:
-        """Write down what the bridges know, before they forget it."""
-        known = {_key(entry) for entry in self._kept}
-        for entry in self._collect():
-            if (key := _key(entry)) not in known:
-                known.add(key)
-                self._kept.append(entry)
-
-    def entries(self, *, all: bool = False) -> "tuple[list[LMCall], list[LMChange]]":
-        """Calls and changes so far, in one sequence of numbers.
-
-        Args:
-            all: Also those that the test has cleared from its journal.
-        """
-        from dspex_testkit.calls import LMCall, LMChange
-
-        self.keep_calls()
-        # One journal has an order of its own; several meet in time.
-        alone = len(self.bridges) + bool(self._journal) < 2 and not any(
-            bridge.mode == "pool" for bridge in self.bridges
-        )
-        ordered = sorted(self._kept, key=lambda entry: (0.0 if alone else entry.time, entry.seq))
-        numbered = [replace(entry, seq=number) for number, entry in enumerate(ordered, 1)]
-        shown = numbered if all else numbered[self._forgotten :]
-        return (
-            [entry for entry in shown if isinstance(entry, LMCall)],
-            [entry for entry in shown if isinstance(entry, LMChange)],
-        )
-
-    def forget(self) -> None:
-        """Leave out of the journal what has been so far."""
-        self.keep_calls()
-        self._forgotten = len(self._kept)
 
     def logs(self) -> dict[str, str]:
         """What the bridges' processes have logged, by worker."""
@@ -238,26 +191,13 @@ class Case:
 
     def finish(self, *, passed: bool, keep_bridges: bool) -> None:
         """Give everything back."""
-        self.keep_calls()
+        self.calls.keep()
         try:
             if self.cassettes is not None:
                 self.cassettes.finish(passed=passed)
         finally:
             self._stack.close()
             self.source.take_back(keep=keep_bridges)
-
-    def _collect(self) -> "Iterable[LMCall | LMChange]":
-        if self._journal is not None:
-            yield from self._journal.calls()
-        if not self.bridges:
-            return
-        from dspex_testkit.plugin.bridges import ask_each
-        from dspex_testkit.plugin.journal_files import call_from_dict, change_from_dict
-
-        for bridge in self.bridges:
-            for said in ask_each(bridge.client, "get_journal", {"prompts": self.wants_prompts}):
-                yield from map(call_from_dict, said["calls"])
-                yield from map(change_from_dict, said.get("changes", ()))
 
 
 def name_from_here(item: pytest.Item) -> str:
@@ -299,8 +239,3 @@ def process_of(config: pytest.Config) -> str | None:
     """The process of pytest-xdist that this is; None in one that runs alone, or controls the others."""
     workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
     return None if workerinput is None else str(workerinput["workerid"])
-
-
-def _key(entry: Any) -> tuple[Any, ...]:
-    """Tells apart what two workers have written, and knows again what one has said twice."""
-    return type(entry).__name__, entry.seq, entry.time, entry.worker_id, entry.session_id, entry.lm_id

@@ -106,7 +106,7 @@ def lm_journal(request: pytest.FixtureRequest) -> "LMJournal":
 
     case = _case(request)
     case.keep_journal()
-    return LMJournal(case.entries, case.forget)
+    return LMJournal(case.calls.entries, case.calls.forget)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def mock_lm(request: pytest.FixtureRequest, lm_config: Any) -> "MockLM":
 
     case = _case(request)
     case.use_dspy()
-    return mock_of(lm_config, markers.fault_marks(request.node), journal=case.journal, seed=case.seed)
+    return mock_of(lm_config, markers.fault_marks(request.node), journal=case.calls.journal, seed=case.seed)
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def dspy_lm(request: pytest.FixtureRequest, lm_config: Any) -> Iterator[Any]:
     elif case.cassettes is not None and recorded_of(lm_config) is not None:
         lm = recorded_of(lm_config)
     else:
-        lm = mock_of(lm_config, markers.fault_marks(request.node), journal=case.journal, seed=case.seed)
-    with in_context(lm, case.journal):
+        lm = mock_of(lm_config, markers.fault_marks(request.node), journal=case.calls.journal, seed=case.seed)
+    with in_context(lm, case.calls.journal):
         yield lm
 
 

@@ -17,7 +17,7 @@ SECTION = "LM calls"
 
 def describe(case: Case, report: pytest.TestReport, *, process: str | None) -> TestCalls:
     """A test and all its calls."""
-    calls, changes = case.entries(all=True)
+    calls, changes = case.calls.entries(all=True)
     return TestCalls(
         nodeid=case.item.nodeid,
         calls=calls,
