@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from dspex_testkit.protocol import Request, encode_frame, encode_request
+from dspex_testkit.runtime.host.contact import reach
+from dspex_testkit.runtime.host.messages import Lines
 from dspex_testkit.runtime.host.place import find_place
 from tests.host.conftest import Start
 from tests.support.bridges import PATIENCE, Process
@@ -294,6 +296,42 @@ def test_a_killed_worker_leaves_no_scratch_folder(start: Start, tmp_path: Path) 
     kill_worker(family)
     assert family.status() == 137
     assert list(tmp_path.iterdir()) == [others]
+
+
+def test_a_worker_does_not_wait_for_a_launcher_that_waits_for_a_killed_host() -> None:
+    """Between the fork and the first word of the host, each would wait for the other."""
+    place = find_place(os.getpid(), {**os.environ, "PYTHONHASHSEED": "3"})
+    lines = Lines(reach(place, linger=PATIENCE))
+    told = lines.next()
+    assert told is not None
+    worker = psutil.Process(told["worker"])
+    host = worker.parent()
+    assert host is not None
+    host.kill()
+    assert lines.next() is None
+    eventually(lambda: is_gone(worker), "the end of the worker that was told nothing")
+    lines.connection.close()
+
+
+@pytest.mark.parametrize("descriptors", [30, 31, 32])
+def test_a_host_without_descriptors_left_refuses_and_lives_on(start: Start, tmp_path: Path, descriptors: int) -> None:
+    """Whichever of those that a worker takes is the one too many; bridges then run by themselves."""
+    log = tmp_path / "log"
+    env = {"PYTHONHASHSEED": str(descriptors), "DSPEX_TESTKIT_LOG": str(log)}
+    limited = ["-c", f'ulimit -n {descriptors}; exec "$0" "$@"', sys.executable, "-m", "dspex_testkit.runtime.main"]
+    first = Family(start(python="/bin/sh", argv=limited, env=env))
+    others = []
+    while "running without the warm host: the warm host cannot be forked: Too many open files" not in log.read_text(
+        encoding="utf-8"
+    ):
+        assert len(others) < descriptors
+        others.append(start(env=env))
+        assert others[-1].call("list_programs")["programs"] == []
+
+    kill_worker(first)
+    assert first.status() == 137
+    assert all(other.call("ping")["status"] == "ok" for other in others)
+    assert first.host.is_running()
 
 
 def test_a_killed_owner_takes_everything_along(parent: Parent) -> None:

@@ -4,6 +4,7 @@ One thread, one `poll`. It never reads what a launcher says, which is for the wo
 what a worker does not take is kept until it does.
 """
 
+import errno
 import os
 import select
 import signal
@@ -41,11 +42,15 @@ class Child:
         self.ended = os.pidfd_open(pid)
         self.kill_at: float | None = None
 
-    def close(self) -> None:
-        """Let go of every descriptor."""
-        self.launcher.close()
+    def let_go(self) -> None:
+        """Close what leads to the worker."""
         self.state.close()
         os.close(self.ended)
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        self.let_go()
+        self.launcher.close()
 
 
 class Supervisor:
@@ -71,6 +76,8 @@ class Supervisor:
         self._poll.register(self._owner, select.POLLIN)
         self._exchange = Exchange(self._board, self._poll)
         self._idle_since = time.monotonic()
+        self._reserve = os.open(os.devnull, os.O_RDONLY)
+        """Given up for the moment in which somebody has to be told that there are no descriptors left."""
 
     def run(self) -> Never:
         """Serve until the owner ends, or nobody has wanted a worker for a while."""
@@ -138,7 +145,11 @@ class Supervisor:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno == errno.EMFILE and self._turn_away(error):
+                    continue
                 return
             connection.setblocking(True)
             if peer_user(connection) == os.geteuid():
@@ -146,19 +157,34 @@ class Supervisor:
             else:
                 connection.close()
 
+    def _turn_away(self, error: OSError) -> bool:
+        """Tell the next launcher that there are no descriptors left; else it would wait for ever, and be called for."""
+        os.close(self._reserve)
+        try:
+            connection, _ = self._listener.accept()
+            _refuse(connection, error)
+        except OSError:
+            return False
+        finally:
+            self._reserve = os.open(os.devnull, os.O_RDONLY)
+        return True
+
     def _fork(self, launcher: socket.socket) -> None:
-        threads = len(os.listdir("/proc/self/task"))
-        if threads != 1:
-            say(launcher, refused=f"the warm host has {threads} threads and cannot be forked")
-            launcher.close()
+        try:
+            threads = len(os.listdir("/proc/self/task"))
+            if threads != 1:
+                _refuse(launcher, f"the warm host has {threads} threads and cannot be forked")
+                return
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            _refuse(launcher, error)
             return
-        ours, theirs = socket.socketpair()
         try:
             pid = os.fork()
         except OSError as error:
-            say(launcher, refused=f"the warm host cannot be forked: {error.strerror}")
-            for unused in (ours, theirs, launcher):
-                unused.close()
+            ours.close()
+            theirs.close()
+            _refuse(launcher, error)
             return
         if pid == 0:
             try:
@@ -167,7 +193,7 @@ class Supervisor:
                 worker.become(launcher, theirs, self._board)
             finally:
                 os._exit(1)
-        theirs.close()
+        theirs.close()  # which leaves room for the descriptor of the process
         self._exchange.add(ours)
         child = self._children[pid] = Child(pid, launcher, ours)
         self._poll.register(child.ended, select.POLLIN)
@@ -178,6 +204,7 @@ class Supervisor:
         """Close, in a worker, what belongs to the host."""
         self._listener.close()
         os.close(self._owner)
+        os.close(self._reserve)
         for child in self._children.values():
             child.close()
 
@@ -186,12 +213,19 @@ class Supervisor:
         status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         self._exchange.remove(child.state, orderly=status == 0)
         del self._children[child.pid]
+        self._poll.unregister(child.ended)
+        child.let_go()  # what follows needs a descriptor
         end_leftovers(child.pid, known=self._children)
         if status:
             remove_scratch_of(child.pid)
         say(child.launcher, exit=128 - status if status < 0 else status)
-        self._poll.unregister(child.ended)
         if child.kill_at is None:
             self._poll.unregister(child.launcher)
-        child.close()
+        child.launcher.close()
         self._idle_since = time.monotonic()
+
+
+def _refuse(launcher: socket.socket, reason: OSError | str) -> None:
+    """Have a launcher run its bridge by itself."""
+    say(launcher, refused=reason if isinstance(reason, str) else f"the warm host cannot be forked: {reason.strerror}")
+    launcher.close()

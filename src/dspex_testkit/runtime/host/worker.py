@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import select
 import signal
 import socket
 import sys
@@ -34,7 +34,7 @@ def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
     leave_orphans_to_parent()
-    told = HandOver.receive(launcher)
+    told = HandOver.receive(launcher) if _host_lives_until_told(launcher, state) else None
     launcher.close()
     if told is None:
         os._exit(0)
@@ -58,6 +58,14 @@ def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never
     )
 
 
+def _host_lives_until_told(launcher: socket.socket, state: socket.socket) -> bool:
+    """Wait for the launcher's word. It waits for the host's, so one that was killed must not be waited for."""
+    poll = select.poll()
+    poll.register(launcher, select.POLLIN)
+    poll.register(state, 0)
+    return launcher.fileno() in dict(poll.poll())
+
+
 def _adopt(told: HandOver) -> None:
     """Become what was launched in all that is not code."""
     _replace_environment(told.environment)
@@ -67,7 +75,7 @@ def _adopt(told: HandOver) -> None:
     sys.argv[:] = told.argv
     if told.path is not None:
         sys.path[:] = told.path
-    random.seed()
+    # Unlike `random`, which sees to itself at a fork.
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed()
 
@@ -78,7 +86,6 @@ def _replace_environment(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-    time.tzset()
 
 
 def _open_store(state: socket.socket, board: Board, settings: Settings) -> RemoteStore:
