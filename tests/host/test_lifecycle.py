@@ -320,7 +320,7 @@ def test_a_host_without_descriptors_left_refuses_and_lives_on(start: Start, tmp_
     env = {"PYTHONHASHSEED": str(descriptors), "DSPEX_TESTKIT_LOG": str(log)}
     limited = ["-c", f'ulimit -n {descriptors}; exec "$0" "$@"', sys.executable, "-m", "dspex_testkit.runtime.main"]
     first = Family(start(python="/bin/sh", argv=limited, env=env))
-    others = []
+    others: list[Process] = []
     while "running without the warm host: the warm host cannot be forked: Too many open files" not in log.read_text(
         encoding="utf-8"
     ):
