@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspex_testkit.errors import AnswerError, NoMatchingRuleError, ScriptExhaustedError
+from dspex_testkit.errors import AnswerError, InvalidMockSpecError, NoMatchingRuleError, ScriptExhaustedError
 from dspex_testkit.mock_lm import Answer, Capabilities, DummyLM, MockCall, MockLM
 
 
@@ -121,6 +121,22 @@ def test_usage_cost_and_finish_reason_can_be_given() -> None:
     assert (call.usage.output_tokens, call.usage.cached_tokens, call.finish_reason) == (7, 3, "length")
     assert call.cost == Decimal("0.0125")
     assert call.usage.input_tokens is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"$cost": "NaN"}, "US dollars"),
+        ({"$cost": -1}, "US dollars"),
+        ({"$latency_ms": "soon"}, "number of milliseconds"),
+        ({"$latency_ms": float("inf")}, "number of milliseconds"),
+        ({"$on_exhausted": "last"}, r"\$list"),
+    ],
+)
+def test_a_mark_that_can_never_work_is_refused_when_the_mock_is_made(wrong: dict[str, Any], message: str) -> None:
+    """Not by the first call that happens to meet it."""
+    with pytest.raises(InvalidMockSpecError, match=message):
+        _always({"$value": "x", **wrong})
 
 
 def test_a_plain_value_may_stand_beside_marks() -> None:

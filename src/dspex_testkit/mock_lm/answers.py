@@ -20,7 +20,7 @@ NOTHING: Final = _Nothing()
 class Answer:
     """One decided answer; what it leaves open is filled in for the fields of the signature.
 
-    A function mock may return one. Everything but `rule` can be written in JSON, see `forms`.
+    A function mock may return one. Everything but `rule` can be written in JSON, see `reading_forms`.
     """
 
     rule: str = ""

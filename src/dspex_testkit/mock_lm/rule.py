@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from dspex_testkit.mock_lm.conditions import Condition, read_condition
-from dspex_testkit.mock_lm.forms import AnswerForm, read_form
+from dspex_testkit.mock_lm.forms import AnswerForm
+from dspex_testkit.mock_lm.reading_forms import read_form
 
 Key = tuple[str, ...]
 """What a condition is about: `("signature",)`, `("inputs", "question")`, …"""

@@ -6,9 +6,10 @@ from typing import Any
 from dspex_testkit.calls import Counters
 from dspex_testkit.errors import NoMatchingRuleError
 from dspex_testkit.mock_lm.answers import Answer
-from dspex_testkit.mock_lm.forms import demo_answer, exhausted, read_form
+from dspex_testkit.mock_lm.forms import demo_answer, exhausted
 from dspex_testkit.mock_lm.functions import call_async, call_now, load_function
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.reading_forms import read_form
 from dspex_testkit.mock_lm.rules import RuleBook
 from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.table import Table

@@ -13,8 +13,8 @@ from dspex_testkit.calls import LocalCounters
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import FaultSpec, read_fault
-from dspex_testkit.mock_lm.forms import read_form
 from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.mock_lm.reading_forms import read_form
 from dspex_testkit.mock_lm.rule import RuleSpec, When
 from dspex_testkit.mock_lm.rules import RuleBook
 
@@ -149,7 +149,7 @@ def parse_mock_spec(config: Mapping[str, Any]) -> MockSpec:
 def mock_spec_schema() -> dict[str, Any]:
     """The JSON Schema of a mock's spec, for editors and for whoever sends one.
 
-    Aliases and the keys that name the LM are part of it. What an answer may look like is told in `forms`.
+    Aliases and the keys that name the LM are part of it. What an answer may look like is told in `reading_forms`.
     """
     schema = MockSpec.model_json_schema()
     properties = schema["properties"]

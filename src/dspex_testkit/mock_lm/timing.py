@@ -21,7 +21,9 @@ class Timing:
 
     def latency(self, call: MockCall, answer: Answer) -> float:
         """Seconds until the whole answer is there, or a stream begins."""
-        given = self._latency if answer.latency_ms is None else read_duration(answer.latency_ms, "$latency_ms")
+        given = self._latency if answer.latency_ms is None else answer.latency_ms
+        if given is not None and not isinstance(given, Duration):
+            given = read_duration(given, "latency_ms")  # a function's `Answer` has it as it was written
         return self._sample(given, call, "latency")
 
     def pauses(self, call: MockCall) -> "Pauses | None":
