@@ -1,7 +1,9 @@
 """A forked worker is in everything what the launched process would have been."""
 
 import os
+import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from dspex_testkit.errors import UsageError
 from dspex_testkit.protocol import Request, encode_frame, encode_request
 from dspex_testkit.runtime.host import start_worker
+from dspex_testkit.runtime.host.place import find_place
 from tests.host.conftest import Start
 from tests.support.bridges import PATIENCE, Process
-from tests.support.hosts import ARGV, ask, end, forget_shared_state
+from tests.support.hosts import ARGV, ask, end, forget_shared_state, hosts_of, is_gone
+from tests.support.waiting import eventually
 
 REPORTER = """
 import os, random, sys
@@ -90,10 +94,25 @@ def test_a_wrong_default_lm_is_told_by_status_and_on_stderr(start: Start) -> Non
     assert "opena" in stderr
 
 
+NEW_HOST = {"PYTHONHASHSEED": "11"}
+"""Of the imports' environment, so that the launcher finds no host yet and reads before there is a worker."""
+
+
+@pytest.fixture
+def no_such_host() -> None:
+    """No host for bridges with `NEW_HOST` runs."""
+    path = find_place(os.getpid(), {**os.environ, **NEW_HOST}).path
+    for host in [host for host in hosts_of() if host.cmdline()[-2] == path]:
+        host.kill()
+        eventually(lambda host=host: is_gone(host), "the end of the host")  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("no_such_host")
+@pytest.mark.parametrize("env", [{}, NEW_HOST], ids=["warm", "cold"])
 @pytest.mark.parametrize("mode", ["standalone", "pool-worker"])
-def test_no_byte_is_lost_between_launcher_and_worker(start: Start, mode: str) -> None:
+def test_no_byte_is_lost_between_launcher_and_worker(start: Start, mode: str, env: dict[str, str]) -> None:
     """Requests written before anybody reads, one of them larger than what a launcher keeps, and half of another."""
-    bridge = start(mode=mode)
+    bridge = start(mode=mode, env=env)
     large = "x" * (3 << 20)
     frames = b"".join(
         encode_frame(encode_request(request))
@@ -115,17 +134,45 @@ def test_no_byte_is_lost_between_launcher_and_worker(start: Start, mode: str) ->
 
 
 def test_pings_are_answered_while_the_host_starts(start: Start, tmp_path: Path) -> None:
-    """Standalone even after a command that has to wait for it."""
+    """Standalone even after a command that has to wait for it; by the one that has started it, and by others."""
     (tmp_path / "dspy.py").write_text("import threading\nthreading.Event().wait()\n", encoding="utf-8")
-    bridge = start(mode="standalone", env={"PYTHONPATH": _path(tmp_path)})
-    bridge.send(Request(100, "list_programs"))
-    for _ in range(3):
-        assert bridge.call("ping")["status"] == "ok"
+    before = len(hosts_of())
+    for _ in range(2):
+        bridge = start(mode="standalone", env={"PYTHONPATH": _path(tmp_path)})
+        bridge.send(Request(100, "list_programs"))
+        for _ in range(3):
+            assert bridge.call("ping")["status"] == "ok"
+        eventually(lambda: len(hosts_of()) == before + 1, "a host that imports")
 
 
-def test_early_commands_count(start: Start) -> None:
+def test_what_a_dying_worker_does_not_take_is_given_to_the_next(tmp_path: Path) -> None:
+    """A host killed at the wrong moment is not taken for a client that has gone."""
+    with tempfile.TemporaryDirectory() as runtime, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        env = {"XDG_RUNTIME_DIR": runtime}
+        folder = Path(runtime) / "dspex-testkit"
+        folder.mkdir(mode=0o700)
+        # It differs from the usual one in its folder alone.
+        path = folder / Path(find_place(os.getpid()).path).name
+        listener.bind(str(path))
+        listener.listen()
+        with Process(env=env) as bridge:
+            connection, _ = listener.accept()
+            listener.close()
+            with connection:
+                connection.shutdown(socket.SHUT_RD)
+                connection.sendall(b'{"worker": 4194303}\n')
+            assert bridge.call("ping")["status"] == "ok"
+            assert bridge.call("get_stats")["command_count"] == 2
+        for host in hosts_of():
+            if runtime in host.cmdline()[-2]:
+                host.kill()
+
+
+@pytest.mark.usefixtures("no_such_host")
+@pytest.mark.parametrize("env", [{}, NEW_HOST], ids=["warm", "cold"])
+def test_early_commands_count(start: Start, env: dict[str, str]) -> None:
     """The launcher's pings are the bridge's."""
-    bridge = start()
+    bridge = start(env=env)
     for _ in range(3):
         bridge.call("ping")
     assert bridge.call("get_stats")["command_count"] >= 4

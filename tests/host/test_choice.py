@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dspex_testkit.runtime.doctor import examine
 from dspex_testkit.runtime.host import start_worker
 from dspex_testkit.runtime.host.place import System, Unavailable, find_place, import_environment
+from dspex_testkit.runtime.install import install
 from tests.host.conftest import Start
 from tests.support.bridges import Process
 from tests.support.hosts import ARGV, hosts_of
@@ -89,6 +91,18 @@ def test_a_folder_that_others_can_enter_is_not_used(start: Start, log: Path) -> 
         serve(start, log, XDG_RUNTIME_DIR=short)
     (said,) = complaints(log)
     assert "is not private to this user" in said
+
+
+def test_doctor_tells_of_a_folder_that_others_can_enter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before a bridge does."""
+    install(tmp_path)
+    with tempfile.TemporaryDirectory() as short:
+        folder = Path(short) / "dspex-testkit"
+        folder.mkdir()
+        folder.chmod(0o755)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        found = next(step for step in examine(tmp_path) if step.name == "warm host").found
+    assert found.startswith(f"none, because the folder {folder} is not private to this user: each bridge loads DSPy")
 
 
 def test_a_host_that_cannot_import_refuses_with_the_reason(start: Start, log: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.runtime.host.contact import lock
 from dspex_testkit.runtime.host.place import System, Unavailable, find_place
 from dspex_testkit.runtime.install import LAUNCHER, is_ours
 from dspex_testkit.runtime.probe import Probe, ProbeError
@@ -174,7 +175,7 @@ def _host(folder: Path, system: System | None) -> str:
     if load(home=str(folder)).host == "off":
         return f"switched off: {alone}"
     try:
-        find_place(os.getpid(), system=system)
+        os.close(lock(find_place(os.getpid(), system=system).folder))
     except Unavailable as reason:
         return f"none, because {reason}: {alone}"
     return "bridges are forked from it, and the workers of a pool share their state"

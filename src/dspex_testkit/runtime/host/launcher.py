@@ -80,12 +80,11 @@ class Launcher:
             for _ in range(_TRIES):
                 lines = self._reach()
                 message = self._first_word(lines)
-                if message is None:
-                    continue  # the host may have been on its way out
-                if "refused" in message:
+                if message is not None and "refused" in message:
                     raise Unavailable(str(message["refused"]))
-                self._hand_over(lines)
-                self._stay(lines, int(message["worker"]))
+                # The host may have been on its way out, or been killed.
+                if message is not None and self._hand_over(lines):
+                    self._stay(lines, int(message["worker"]))
         except Unavailable as reason:
             self._log.warning(f"running without the warm host: {reason}")
         else:
@@ -124,11 +123,12 @@ class Launcher:
             self._early = EarlyAnswers(self._wire, self._log, self._settings, self._arguments, started=self._started)
         return self._early
 
-    def _hand_over(self, lines: "Lines") -> None:
+    def _hand_over(self, lines: "Lines") -> bool:
+        """Whether there was still somebody to take everything; if not, nothing is lost."""
         from dspex_testkit.runtime.host.messages import HandOver
 
         wire = self._wire
-        HandOver.of_this_process(
+        told = HandOver.of_this_process(
             mode=self._arguments.mode,
             worker_id=self._arguments.worker_id,
             flags=self._arguments.flags,
@@ -137,8 +137,13 @@ class Launcher:
             answered=self.answered,
             unread=self.unread,
             descriptors=[wire.fd_in, wire.fd_out, *([] if wire.fd_err is None else [wire.fd_err])],
-        ).send(lines.connection)
+        )
+        try:
+            told.send(lines.connection)
+        except ConnectionError:
+            return False
         os.close(wire.fd_out)
+        return True
 
     def _stay(self, lines: "Lines", worker: int) -> None:
         from dspex_testkit.runtime.host.companion import Companion
