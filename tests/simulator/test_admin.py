@@ -39,6 +39,18 @@ def test_a_client_in_another_language_makes_and_changes_a_target(sim: ProviderSi
     ).items()
 
 
+def test_a_target_can_be_removed(sim: ProviderSimulator) -> None:
+    """It answers nobody any more; what it was asked stays in the journal, and the default target stays."""
+    made = admin(sim, "POST", "targets", {"model": "openai/m"}).json
+    hello(made["api_base"])
+
+    assert admin(sim, "DELETE", f"targets/{made['id']}").json == {"id": made["id"]}
+    assert hello(made["api_base"]).status == 404
+    assert len(admin(sim, "GET", f"journal?target={made['id']}").json["calls"]) == 1
+    assert admin(sim, "DELETE", f"targets/{made['id']}").status == 400
+    assert "cannot be removed" in admin(sim, "DELETE", "targets/default").json["error"]
+
+
 def test_reset_begins_anew() -> None:
     """The journal is empty, and scripts start from their first answer."""
     with ProviderSimulator({"script": ["one"]}) as sim:

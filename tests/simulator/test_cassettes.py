@@ -225,6 +225,27 @@ def test_equal_requests_play_in_order_and_a_reset_plays_anew(tmp_path: Path) -> 
         assert hear(target, 2) == ["a", "b"]
 
 
+@pytest.mark.parametrize("finish", ["stop", "length", "content_filter", "error"])
+@pytest.mark.parametrize("model", sorted({model for model, _ in ROUTES}))
+def test_however_an_answer_ended_it_can_be_replayed(
+    sim: ProviderSimulator, tmp_path: Path, model: str, finish: str
+) -> None:
+    """Each provider has a word for it, whole and streamed."""
+    path = tmp_path / "c.yaml"
+    write_stream(path, [(0.0, "Par"), (1.0, "is")], finish=finish)
+    target = sim.target(model, cassette=path, cassette_options={"match_on": ["messages"], "on_exhausted": "last"})
+    path_of = {"anthropic": "messages", "gemini": "models/m:generateContent", "cohere_chat": ""}
+    ending = path_of.get(model.split("/")[0], "chat/completions")
+    body = {"model": "m", "messages": MESSAGES, "max_tokens": 9, "contents": [{"parts": [{"text": "hello"}]}]}
+
+    for stream in (False, True):
+        url = f"{target.api_base}/{ending}".rstrip("/")
+        url = url.replace("generateContent", "streamGenerateContent") if stream else url
+        reply = ask(url, {**body, "stream": stream})
+        assert reply.status == 200
+        assert "Par" in reply.text
+
+
 FAILURES = ("rate_limit", "auth", "permission", "context_length", "not_found", "server_error", "overloaded", "timeout")
 PROVIDERS = ("openai/", "anthropic/", "gemini/")
 
@@ -382,7 +403,7 @@ def test_the_default_target_answers_from_a_cassette_too(sim: ProviderSimulator, 
         assert lm("hello") == ["Paris"]
 
 
-def write_stream(path: Path, chunks: list[tuple[float, str]]) -> None:
+def write_stream(path: Path, chunks: list[tuple[float, str]], *, finish: str = "stop") -> None:
     """A cassette of one streamed answer to 'hello', with the milliseconds at which its pieces came."""
     from dspex_testkit.cassettes.document import Document
     from dspex_testkit.cassettes.interaction import Interaction
@@ -392,7 +413,7 @@ def write_stream(path: Path, chunks: list[tuple[float, str]]) -> None:
     asked = {"role": "user", "parts": [{"type": "text", "text": "hello"}]}
     request = {"model": "openai/gpt-4o-mini", "messages": [asked]}
     message = {"role": "assistant", "parts": [{"type": "text", "text": text}]}
-    response = {"model": "gpt-4o-mini", "message": message, "finish_reason": "stop", "usage": {}}
+    response = {"model": "gpt-4o-mini", "message": message, "finish_reason": finish, "usage": {}}
     events = [
         {"at_ms": at, "event": {"type": "delta", "delta": {"type": "text", "text": piece, "part_index": 0}}}
         for at, piece in chunks

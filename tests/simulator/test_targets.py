@@ -7,6 +7,7 @@ from typing import Any
 import dspy
 import pytest
 
+from dspex_testkit.calls import Journal
 from dspex_testkit.errors import InvalidMockSpecError, UsageError
 from dspex_testkit.mock_lm.clock import VirtualClock
 from dspex_testkit.simulator import ProviderSimulator
@@ -85,6 +86,18 @@ def test_keys_are_in_no_repr_and_no_journal(sim: ProviderSimulator) -> None:
     assert "correct-horse" not in kept
     assert "1234567890abcdefgh" not in kept
     assert kept.count("[redacted]") == 4
+
+
+def test_a_kept_prompt_holds_no_key_either() -> None:
+    """A journal that keeps prompts is cleaned as thoroughly."""
+    with ProviderSimulator(journal=Journal(keep_prompts=True)) as simulator:
+        lm = dspy.LM("openai/m", api_base=f"{simulator.url}/v1", api_key="correct-horse-battery", cache=False)
+        lm("my key is correct-horse-battery")
+
+        (call,) = simulator.calls
+        assert call.prompt is not None
+        assert "my key is [redacted]" in str(call.prompt)
+        assert "correct-horse" not in str(call.prompt)
 
 
 def test_rate_limits_fill_up_by_the_minute() -> None:

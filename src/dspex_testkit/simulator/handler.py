@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import orjson
 from aiohttp import web
 from dspy import lm15
 
@@ -18,6 +17,7 @@ from dspex_testkit.simulator.delivery import Delivery
 from dspex_testkit.simulator.exchange import Answered, Ask, Unanswered
 from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
 from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
+from dspex_testkit.simulator.reading import Read, Reading
 from dspex_testkit.simulator.redaction import keys_of, redacted
 from dspex_testkit.simulator.registry import Registry
 from dspex_testkit.simulator.tenant import Numbers, Tenant
@@ -26,8 +26,6 @@ from dspex_testkit.simulator.wires.models import OLLAMA_MODEL, asking_provider, 
 from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
 
 _RESET = read_http_fault("reset")
-_MAX_REMEMBERED = 512
-_MAX_REMEMBERED_BYTES = 32_768
 _FALLBACK = Route(OpenAIChat())
 
 
@@ -43,7 +41,7 @@ class Handler:
         self._registry = registry
         self._stopping = stopping
         self._numbers = Numbers()
-        self._reading = _Reading()
+        self._reading = Reading()
 
     async def __call__(self, request: web.BaseRequest) -> Any:
         """Answer one request."""
@@ -85,45 +83,6 @@ class Handler:
         return await delivery.send(body, 404)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A body, understood."""
-
-    body: Mapping[str, Any]
-    ask: Ask | None = None
-    """None for embeddings, and for what cannot be understood."""
-    refusal: Refused | None = None
-
-
-class _Reading:
-    """Reads bodies, and remembers the last ones: suites, retries and loops ask the same things again and again."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, bytes], _Read] = {}
-
-    def read(self, route: Route, path: str, payload: bytes) -> _Read:
-        """What a body asks.
-
-        Raises:
-            Refused: It is no JSON object.
-        """
-        known = self._known.get((path, payload))
-        if known is not None:
-            return known
-        body = _json(payload)
-        if route.embeddings is not None:
-            return _Read(body)
-        try:
-            read = _Read(body, route.wire.read(body, route.path))
-        except Refused as refusal:
-            return _Read(body, refusal=refusal)
-        if len(payload) <= _MAX_REMEMBERED_BYTES:
-            if len(self._known) >= _MAX_REMEMBERED:
-                self._known.clear()
-            self._known[path, payload] = read
-        return read
-
-
 class _Served:
     """One request on its way."""
 
@@ -136,7 +95,7 @@ class _Served:
         self._model = "?"
         self._untold: list[LMCall] = []
 
-    async def serve(self, read: "_Read", number: int) -> Any:
+    async def serve(self, read: Read, number: int) -> Any:
         """Meet limits and faults, answer, journal."""
         wire, body, ask = self._route.wire, read.body, read.ask
         self._model = str(body.get("model") or self._route.path.get("model") or "?")
@@ -250,16 +209,6 @@ class _Served:
     def _record(self, calls: list[LMCall]) -> None:
         for call in calls:
             self._registry.journal.record(redacted(call, self._keys))
-
-
-def _json(payload: bytes) -> Mapping[str, Any]:
-    try:
-        body = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise refuse("invalid_request", f"The body is no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise refuse("invalid_request", f"The body should be a JSON object, not {type(body).__name__}.")
-    return body
 
 
 def _unknown_path(method: str, path: str) -> str:

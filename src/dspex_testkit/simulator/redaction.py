@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from dspex_testkit.calls import LMCall
+from dspex_testkit.calls import LMCall, Prompt
 
 REDACTED: Final = "[redacted]"
 _KEY_HEADERS: Final = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
@@ -23,7 +23,8 @@ def redacted(call: LMCall, keys: Iterable[str]) -> LMCall:
     """The call without keys: those that came with the request, and whatever looks like one."""
     # Too short to be secret, and apt to stand in any text.
     secret = [key for key in keys if len(key) >= 8]
-    said = f"{call.inputs}{call.completion}{call.outputs}{call.error}"
+    prompt = "" if call.prompt is None else str(call.prompt.to_dict())
+    said = f"{call.inputs}{call.completion}{call.outputs}{call.error}{prompt}"
     if _LOOKS_LIKE_A_KEY.search(said) is None and not any(key in said or repr(key)[1:-1] in said for key in secret):
         return call
     return replace(
@@ -32,6 +33,7 @@ def redacted(call: LMCall, keys: Iterable[str]) -> LMCall:
         outputs=_clean(call.outputs, secret),
         completion=_clean(call.completion, secret),
         error=_clean(call.error, secret),
+        prompt=None if call.prompt is None else Prompt.from_dict(_clean(call.prompt.to_dict(), secret)),
     )
 
 

@@ -65,7 +65,7 @@ class ProviderSimulator:
         clock: Clock | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self.journal = journal or Journal()
+        self.journal = Journal() if journal is None else journal
         self.token = secrets.token_urlsafe(24)
         """What the admin API wants to be shown."""
         self._registry = Registry(clock or RealClock(), self.journal)

@@ -23,7 +23,13 @@ from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse_events
 
-_STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use", "content_filter": "refusal"}
+_STOP_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_call": "tool_use",
+    "content_filter": "refusal",
+    "error": "end_turn",
+}
 _TYPES = {
     "auth": "authentication_error",
     "billing": "billing_error",

@@ -16,7 +16,13 @@ MESSAGES = {
     "context_length": "too many tokens: the number of tokens in the prompt cannot exceed 128000 - received 200000.",
     "not_found": "model '{model}' not found, make sure the correct model ID was used and that you have access to it.",
 }
-FINISH = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_call": "TOOL_CALL", "content_filter": "ERROR"}
+FINISH = {
+    "stop": "COMPLETE",
+    "length": "MAX_TOKENS",
+    "tool_call": "TOOL_CALL",
+    "content_filter": "ERROR",
+    "error": "ERROR",
+}
 
 
 class CohereChat(Wire):

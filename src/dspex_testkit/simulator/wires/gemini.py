@@ -25,7 +25,7 @@ from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import tokens
 
 _UNDERSCORE = re.compile(r"(?<=\w)_(\w)")
-_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_call": "STOP", "content_filter": "SAFETY"}
+_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_call": "STOP", "content_filter": "SAFETY", "error": "OTHER"}
 _STATUS_NAMES = {
     "auth": "UNAUTHENTICATED",
     "billing": "FAILED_PRECONDITION",

@@ -18,7 +18,7 @@ from dspex_testkit.simulator.wires.chat_form import read_functions, read_message
 from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
-_FINISH = {"tool_call": "tool_calls"}
+_FINISH = {"tool_call": "tool_calls", "error": "stop"}
 
 
 class OpenAIChat(Wire):

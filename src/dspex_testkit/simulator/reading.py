@@ -1,0 +1,63 @@
+"""What a request's body asks, understood by the format of its route."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from dspex_testkit.simulator.exchange import Ask
+from dspex_testkit.simulator.failures import Refused, refuse
+from dspex_testkit.simulator.wires import Route
+
+_MAX_REMEMBERED: Final = 512
+_MAX_REMEMBERED_BYTES: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A body, understood."""
+
+    body: Mapping[str, Any]
+    ask: Ask | None = None
+    """None for embeddings, and for what cannot be understood."""
+    refusal: Refused | None = None
+
+
+class Reading:
+    """Reads bodies, and remembers the last ones: suites, retries and loops ask the same things again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], Read] = {}
+
+    def read(self, route: Route, path: str, payload: bytes) -> Read:
+        """What a body asks.
+
+        Raises:
+            Refused: It is no JSON object.
+        """
+        known = self._known.get((path, payload))
+        if known is not None:
+            return known
+        body = _json(payload)
+        if route.embeddings is not None:
+            return Read(body)
+        try:
+            read = Read(body, route.wire.read(body, route.path))
+        except Refused as refusal:
+            return Read(body, refusal=refusal)
+        if len(payload) <= _MAX_REMEMBERED_BYTES:
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            self._known[path, payload] = read
+        return read
+
+
+def _json(payload: bytes) -> Mapping[str, Any]:
+    try:
+        body = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise refuse("invalid_request", f"The body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise refuse("invalid_request", f"The body should be a JSON object, not {type(body).__name__}.")
+    return body
