@@ -374,6 +374,117 @@ def test_recording_nothing_where_recording_was_asked_fails(pytester: pytest.Pyte
     assert two.ret == pytest.ExitCode.TESTS_FAILED
 
 
+def test_a_test_that_is_expected_to_fail_keeps_its_recording(pytester: pytest.Pytester, target: Target) -> None:
+    """An `xfail` that fails as it says went as expected, and replays; one that fails otherwise leaves nothing."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        pytestmark = pytest.mark.lm_cassette
+
+        @pytest.mark.xfail
+        def test_marked(ask):
+            assert ask("2+2") == "5"
+
+        def test_said(ask):
+            ask("2+2")
+            pytest.xfail("not yet")
+
+        @pytest.mark.xfail(raises=ValueError)
+        def test_otherwise(ask):
+            assert ask("2+2") == "5"
+
+        @pytest.mark.xfail(strict=True)
+        def test_passes_by_mistake(ask):
+            assert ask("2+2") == "4"
+
+        @pytest.fixture
+        def broken():
+            yield
+            raise RuntimeError("broken")
+
+        @pytest.mark.xfail
+        def test_breaks_afterwards(ask, broken):
+            assert ask("2+2") == "5"
+        """
+    )
+
+    recorded = pytester.runpytest_inprocess("--lm-record-mode=once")
+    replayed = pytester.runpytest_inprocess("-k", "marked or said")
+
+    recorded.assert_outcomes(xfailed=4, failed=2)
+    assert [Path(name).name for name in files(pytester)] == ["test_marked.yaml", "test_said.yaml"]
+    replayed.assert_outcomes(xfailed=2, deselected=3)
+    replayed.stdout.fnmatch_lines(["2 cassettes: 2 played, 0 recorded"])
+
+
+def test_xfail_does_not_hide_that_a_recording_is_missing(pytester: pytest.Pytester, target: Target) -> None:
+    """Neither the file nor a request that is not in it; a miss is not the failure that the mark means."""
+    suite = """
+        import pytest
+
+        @pytest.mark.lm_cassette
+        @pytest.mark.xfail
+        def test_it(ask):
+            assert ask({question!r}) == "5"
+    """
+    pytester.makepyfile(test_it=suite.format(question="2+2"))
+    missing = pytester.runpytest_inprocess()
+    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(xfailed=1)
+    pytester.makepyfile(test_it=suite.format(question="2+3"))
+    missed = pytester.runpytest_inprocess()
+
+    missing.assert_outcomes(errors=1)
+    missing.stdout.fnmatch_lines(["*There is no cassette *test_it.yaml*"])
+    missed.assert_outcomes(failed=1)
+    missed.stdout.fnmatch_lines(["*test_it.yaml has no recording that answers openai/gpt-4o-mini*"])
+
+
+@pytest.mark.parametrize("processes", [(), ("-n2",)])
+def test_recordings_of_nobody_are_named(pytester: pytest.Pytester, target: Target, processes: tuple[str, ...]) -> None:
+    """Files beside those of tests that ran, which no test names; told where all tests of a module were collected."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.lm_cassette
+        def test_one(ask):
+            ask("2+2")
+
+        @pytest.mark.lm_cassette
+        def test_two(ask):
+            ask("2+2")
+
+        @pytest.mark.lm_cassette("test_it/shared")
+        def test_three(ask):
+            ask("2+3")
+
+        @pytest.mark.lm_cassette
+        def test_bridge(bridge, provider):
+            session = bridge.session("s1")
+            session.create_program("question -> answer", lm=provider)(question="2+2")
+        """
+    )
+    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(passed=4)
+    folder = pytester.path / "cassettes" / "test_it"
+    (folder / "test_gone.yaml").write_bytes((folder / "test_one.yaml").read_bytes())
+    report = pytester.path / "report.json"
+
+    named = pytester.runpytest_inprocess("-k", "one or bridge", *processes)
+    failed = pytester.runpytest_inprocess("--lm-unplayed=fail", f"--lm-cassette-report={report}", *processes)
+    partly = pytester.runpytest_inprocess("test_it.py::test_one", *processes)
+
+    named.stdout.fnmatch_lines(["nobody's: cassettes/test_it/test_gone.yaml: no test is called so"])
+    assert named.stdout.str().count("nobody's") == 1
+    assert named.ret == 0
+    assert failed.ret == pytest.ExitCode.TESTS_FAILED
+    failed.stdout.fnmatch_lines(["recorded twice: cassettes/test_it/test_bridge.s1.yaml: 0, *test_one.yaml: 0, *"])
+    partly.stdout.no_fnmatch_line("nobody's*")
+    main(["cassettes", "prune", str(folder.parent), "--report", str(report), "--yes"])
+    assert not (folder / "test_gone.yaml").exists()
+    assert pytester.runpytest_inprocess("--lm-unplayed=fail", *processes).ret == 0
+
+
 @pytest.mark.parametrize("mode", ["inproc", "standalone"])
 def test_recordings_are_compared_with_the_provider(pytester: pytest.Pytester, target: Target, mode: str) -> None:
     """`verify` asks again, changes nothing, and fails where the answers have drifted."""

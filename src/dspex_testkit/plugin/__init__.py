@@ -114,7 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
     manager.register(cases, "dspex-testkit-cases")
     manager.register(RepeatHooks(options), "dspex-testkit-repeats")
     manager.register(RunHooks(config, options), "dspex-testkit-run")
-    manager.register(CassetteRunHooks(recordings), "dspex-testkit-cassettes")
+    manager.register(CassetteRunHooks(recordings, config), "dspex-testkit-cassettes")
     report_option.configure(config)
 
 

@@ -22,7 +22,7 @@ from dspex_testkit.plugin.options import Mode, Options
 SEED = pytest.StashKey[int]()
 """The seed of this run of a test that runs with several."""
 _FAILED = pytest.StashKey[bool]()
-_PASSED = pytest.StashKey[bool]()
+PASSED = pytest.StashKey[bool]()
 """Whether the test ran to its end and passed; one that was skipped did not."""
 _CASSETTES = pytest.StashKey[list[dict[str, Any]]]()
 """What came of the test's cassettes, on its way into the report."""
@@ -78,7 +78,7 @@ class CaseHooks:
         case = item.stash.get(CASE, None)
         if case is None:
             return report
-        item.stash[_PASSED] = report.when == "call" and report.passed
+        item.stash[PASSED] = report.when == "call" and report.passed
         item.stash[_FAILED] = report.failed or (report.when != "setup" and item.stash.get(_FAILED, False))
         # The last word on the calls is had before the test's fixtures, and with them its bridges, are gone.
         if report.when == "teardown" or (report.when == "setup" and report.passed):
@@ -112,7 +112,7 @@ class CaseHooks:
                 del item.stash[CASE]
                 try:
                     case.finish(
-                        passed=item.stash.get(_PASSED, False) and done, keep_bridges=self._options.reuse != "function"
+                        passed=item.stash.get(PASSED, False) and done, keep_bridges=self._options.reuse != "function"
                     )
                 except CassetteError as error:
                     raise pytest.fail.Exception(error.message, pytrace=False) from None

@@ -122,6 +122,15 @@ def default_name(item: pytest.Item) -> str:
     return f"{item.path.stem}/{_as_name(name)}.yaml"
 
 
+def marked_name(item: pytest.Item) -> str | None:
+    """The file that the nearest marker names, in the words of the folder; None where none does."""
+    for mark in item.iter_markers(MARKER):
+        path = mark.args[0] if mark.args else mark.kwargs.get("path")
+        if path is not None:
+            return _with_suffix(str(path))
+    return None
+
+
 def _as_name(text: str) -> str:
     """A text as a file's name, another one for each other text."""
     name = re.sub(r"[^\w.\[\]=+,-]+", "-", text).strip(".-") or "cassette"
