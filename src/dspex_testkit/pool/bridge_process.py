@@ -1,18 +1,16 @@
-"""The client of one bridge process: starts it, asks it, notices its end, sends it away."""
+"""The client of one bridge process: starts it, notices its end, sends it away; `Correspondent` asks it."""
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Self
 
-from dspex_testkit.errors import MalformedMessageError, WorkerExitedError, WorkerStartError
+from dspex_testkit.errors import MalformedMessageError, WorkerExitedError, WorkerStartError, WorkerTimeoutError
 from dspex_testkit.pool import leftovers
 from dspex_testkit.pool.channel import Channel
-from dspex_testkit.pool.client import Args, BridgeClient
 from dspex_testkit.pool.complaints import condition, exited, quoted_log, timed_out
-from dspex_testkit.pool.correlation import Pending, Strays, correlation
+from dspex_testkit.pool.correspondent import Correspondent
 from dspex_testkit.pool.dialects import STANDALONE, Dialect
 from dspex_testkit.pool.errorlog import ErrorLog
 from dspex_testkit.pool.greeting import greet
@@ -20,7 +18,7 @@ from dspex_testkit.pool.launch import Launch
 from dspex_testkit.pool.leaving import Ending, send_away
 from dspex_testkit.pool.managed import Managed
 from dspex_testkit.pool.starting import StartedProcess
-from dspex_testkit.protocol import Request, Response, encode_frame, encode_request, parse_response
+from dspex_testkit.protocol import Request
 
 _REAPED_WITHIN = 2.0
 """Seconds that a process may take to end after it has closed its output."""
@@ -33,11 +31,10 @@ def new_worker_id() -> str:
     return f"worker_{next(_numbers)}_{time.time_ns() // 1000}"
 
 
-class BridgeProcess(Managed[Ending], BridgeClient):
+class BridgeProcess(Managed[Ending], Correspondent):
     """A bridge in a process of its own, standalone or as a pool's worker.
 
-    Use it as a context manager, or call `start` and `stop` (`astart` and `astop` in an event loop). Any thread may ask;
-    how many requests may be in flight is the dialect's to say.
+    Use it as a context manager, or call `start` and `stop` (`astart` and `astop` in an event loop).
 
     Args:
         launch: How the process is started.
@@ -57,15 +54,12 @@ class BridgeProcess(Managed[Ending], BridgeClient):
         on_end: "Callable[[BridgeProcess], None] | None" = None,
     ) -> None:
         self.launch = launch or Launch()
-        self.dialect = dialect
         self.worker_id = worker_id if worker_id or dialect.mode == "standalone" else new_worker_id()
-        self.tamper: Callable[[bytes], Iterable[bytes]] | None = None
-        """Changes what arrives: given a packet's payload, gives the ones to deliver. For faults."""
         self.ending: Ending | None = None
         """How it was sent away, once `stop` has done so."""
         # A standalone bridge's first ping has taken the id 1.
-        self._ids = ids or count((dialect.init_ping_id or 0) + 1)
-        self._table = correlation(dialect.correlation, self.worker_id or "the standalone bridge")
+        ids = ids or count((dialect.init_ping_id or 0) + 1)
+        super().__init__(dialect, ids, owner=self.worker_id or "the standalone bridge")
         self._log = ErrorLog()
         self._on_end = on_end
         self._ended = threading.Event()
@@ -101,7 +95,7 @@ class BridgeProcess(Managed[Ending], BridgeClient):
             self._process.stdout,
             name=f"bridge {self.worker_id or self._process.pid}",
             on_payload=self._receive,
-            on_garbage=lambda what: self._receive_undecodable(MalformedMessageError(f"{self} sent {what}")),
+            on_garbage=lambda what: self._receive_unreadable(MalformedMessageError(f"{self} sent {what}")),
             on_end=self._end,
         )
 
@@ -139,68 +133,6 @@ class BridgeProcess(Managed[Ending], BridgeClient):
         """Wait until it has ended; whether it has."""
         return self._process is None or self._ended.wait(timeout)
 
-    def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
-        """The answer to one command.
-
-        Raises:
-            WorkerExitedError: The process is gone, or ends instead of answering.
-            WorkerTimeoutError: It does not answer in time. It may still do so later.
-            WorkerBusyError: It takes one command at a time, and another one is under way.
-            ResponseMismatchError: The packet that came answers another request.
-            MalformedMessageError: The packet that came is no answer.
-            LocalProtocolError: The arguments have no JSON form; nothing was sent.
-        """
-        return self.result(self.submit(command, args), timeout=timeout)
-
-    async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
-        """`ask` for an event loop."""
-        pending = self.submit(command, args)
-        limit = self.dialect.call_timeout if timeout is None else timeout
-        try:
-            async with asyncio.timeout(limit):
-                return await asyncio.wrap_future(pending.future)
-        except TimeoutError:
-            self._table.give_up(pending)
-            raise timed_out(self, pending.request, limit) from None
-        except asyncio.CancelledError:
-            self._table.give_up(pending)
-            raise
-
-    def submit(self, command: str, args: Args | None = None, *, id: int | None = None, health: bool = False) -> Pending:
-        """Send a command without waiting; `result` waits, as may `Pending.future`.
-
-        Args:
-            command: Its name.
-            args: Its arguments.
-            id: Its id; the next unique one if None.
-            health: Whether it may be sent while another command runs, where that is one at a time.
-
-        Raises:
-            WorkerExitedError: The process is gone.
-            WorkerBusyError: It takes one command at a time, and another one is under way.
-            LocalProtocolError: The arguments have no JSON form; nothing was sent.
-        """
-        request = Request(next(self._ids) if id is None else id, command, dict(args or {}))
-        frame = encode_frame(encode_request(request))
-        pending = self._table.add(request, health=health)
-        try:
-            if self._ended.is_set():
-                raise BrokenPipeError
-            self.send_bytes(frame)
-        except (ConnectionError, WorkerExitedError):
-            self._table.give_up(pending)
-            raise exited(self, request) from None
-        return pending
-
-    def result(self, pending: Pending, *, timeout: float | None = None) -> Response:
-        """Wait for the answer to what was sent by `submit`; raises what `ask` raises."""
-        limit = self.dialect.call_timeout if timeout is None else timeout
-        try:
-            return pending.future.result(limit)
-        except TimeoutError:
-            self._table.give_up(pending)
-            raise timed_out(self, pending.request, limit) from None
-
     def send_bytes(self, data: bytes) -> None:
         """Write bytes as they are, for faults.
 
@@ -213,15 +145,6 @@ class BridgeProcess(Managed[Ending], BridgeClient):
             self._channel.send(data)
         except ConnectionError:
             raise WorkerExitedError(f"nothing can be sent to {self}: {condition(self)}{quoted_log(self)}") from None
-
-    def deliver(self, payload: bytes) -> None:
-        """Take a packet as if the process had just sent it, for faults."""
-        try:
-            response = parse_response(payload)
-        except MalformedMessageError as error:
-            self._receive_undecodable(error)
-        else:
-            self._table.receive(response)
 
     def __str__(self) -> str:
         name = f"worker {self.worker_id!r}" if self.worker_id else "the standalone bridge"
@@ -243,16 +166,6 @@ class BridgeProcess(Managed[Ending], BridgeClient):
         return self._status
 
     @property
-    def unanswered(self) -> int:
-        """Requests that it still owes an answer to, those that were given up included."""
-        return self._table.unanswered
-
-    @property
-    def strays(self) -> Strays:
-        """How many packets came that nobody waited for."""
-        return self._table.strays
-
-    @property
     def log(self) -> str:
         """All that it wrote to its standard error."""
         return self._log.read()
@@ -262,19 +175,21 @@ class BridgeProcess(Managed[Ending], BridgeClient):
         """The end of it."""
         return self._log.tail()
 
-    def _receive(self, payload: bytes) -> None:
-        for delivered in (payload,) if self.tamper is None else self.tamper(payload):
-            self.deliver(delivered)
+    def _exited(self, request: Request) -> WorkerExitedError:
+        return exited(self, request)
 
-    def _receive_undecodable(self, error: MalformedMessageError) -> None:
+    def _timed_out(self, request: Request, limit: float) -> WorkerTimeoutError:
+        return timed_out(self, request, limit)
+
+    def _unreadable(self, error: MalformedMessageError) -> MalformedMessageError:
         text = f"{self} sent what is no answer: {error.message}{quoted_log(self)}"
-        self._table.receive_undecodable(MalformedMessageError(text, request_id=error.request_id), error.request_id)
+        return MalformedMessageError(text, request_id=error.request_id)
 
     def _end(self) -> None:
         """Runs in the channel's thread, when there is nothing more to read."""
         assert self._process is not None
         self._status = self._process.wait(_REAPED_WITHIN)
         self._ended.set()
-        self._table.fail_all(lambda request: exited(self, request))
+        self._fail_all()
         if self._on_end is not None:
             self._on_end(self)
