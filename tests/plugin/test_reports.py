@@ -158,6 +158,40 @@ def test_a_failed_test_leaves_its_calls_prompts_and_logs(pytester: pytest.Pytest
     )
 
 
+def test_a_file_that_cannot_be_written_is_told_at_the_end(pytester: pytest.Pytester) -> None:
+    """The tests have their outcomes all the same; the run has failed."""
+    (pytester.path / "taken").touch()
+
+    run = pytester.runpytest_inprocess("--lm-journal=taken/calls.jsonl", "--lm-artifacts=taken", "-k", "passing")
+    failing = pytester.runpytest_inprocess("--lm-artifacts=taken")
+
+    run.assert_outcomes(passed=1)
+    run.stdout.fnmatch_lines(["--lm-journal: File exists: *taken"])
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    failing.assert_outcomes(passed=2, failed=1)
+    failing.stdout.fnmatch_lines(["--lm-artifacts: Not a directory: *taken*"])
+
+
+def test_calls_of_subtests_count_once(pytester: pytest.Pytester) -> None:
+    """Each subtest that fails shows the calls so far and leaves them behind; the run has them from the test."""
+    pytester.makepyfile(
+        test_it="""
+        import dspy
+
+        def test_it(subtests, dspy_lm):
+            for number in range(3):
+                with subtests.test(number=number):
+                    dspy.Predict("question -> answer")(question=str(number))
+                    assert number != 1
+        """
+    )
+
+    run = pytester.runpytest_inprocess("--lm-artifacts=kept")
+
+    run.stdout.fnmatch_lines(["*- LM calls -*", "2 *question='1'*", "3 calls in 1 test: mock/mock 3"])
+    assert len((pytester.path / "kept/test_it.py-test_it/calls.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
 def test_junit_properties_carry_calls_cost_and_seed(pytester: pytest.Pytester) -> None:
     """For dashboards that read JUnit's files."""
     pytester.runpytest_inprocess("--junitxml=junit.xml", "--lm-seed=5")

@@ -1,6 +1,8 @@
 """The run as a whole: calls of all tests, from all processes, summed up, written down, and held to a budget."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -26,6 +28,8 @@ class RunHooks:
         self._spent = Decimal(0)
         self._journal: Any = None
         self._session: pytest.Session | None = None
+        self._complaints: dict[str, None] = {}
+        """Each once, in order: every failed test may meet the same."""
 
     @pytest.hookimpl
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -38,34 +42,48 @@ class RunHooks:
         text = getattr(report, CALLS_ATTRIBUTE, None)
         if text is None:
             return
-        self._texts.append(text)
         files = getattr(report, ARTIFACTS_ATTRIBUTE, None)
         # An attempt after which pytest-rerunfailures tries again is no failure yet.
         if files and report.failed and self._options.artifacts is not None and process_of(self._config) is None:
             from dspex_testkit.plugin.reporting import write_artifacts
 
-            write_artifacts(self._options.artifacts, report.nodeid, files)
+            with self._complaining("--lm-artifacts"):
+                write_artifacts(self._options.artifacts, report.nodeid, files)
+        # What the report of a subtest carries, that of its test carries again.
+        if type(report) is not pytest.TestReport:
+            return
+        self._texts.append(text)
         if self._options.budget is not None:
             self._charge(text)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Write the journal, and hand the calls to whoever wants them."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the journal, and hand the calls to whoever wants them; where it cannot be written, the run fails."""
+        self._finish()
+        if self._complaints:
+            session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
+
+    def _finish(self) -> None:
         if process_of(self._config) is not None:
             return
         if not self._texts and self._options.journal is None:
             return
         journal = self.journal
         if self._options.journal is not None:
-            journal.write(self._options.journal)
+            with self._complaining("--lm-journal"):
+                journal.write(self._options.journal)
         self._config.hook.pytest_dspex_lm_calls(config=self._config, journal=journal)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say in a line or two which LMs were asked, and what that cost or would have cost."""
         calls = self.journal.calls if self._texts else []
-        if not calls:
-            return
+        if calls:
+            self._sum_up(terminalreporter, calls)
+        for complaint in self._complaints:
+            _line(terminalreporter, complaint, red=True)
+
+    def _sum_up(self, terminalreporter: Any, calls: list[Any]) -> None:
         by_lm = Counter(call.provider_model for call in calls)
         switches = sum(_switches(test.calls) for test in self.journal.tests)
         charged = [call for call in calls if call.engine != "ensemble" and call.cost is not None]
@@ -80,7 +98,7 @@ class RunHooks:
         if failed:
             _line(terminalreporter, f"{failed} {_plural(failed, 'call')} failed", yellow=True)
         _line(terminalreporter, f"${spent} spent, ${avoided} avoided", green=not spent, red=bool(spent))
-        if self._options.journal is not None:
+        if self._options.journal is not None and not self._complaints:
             _line(terminalreporter, f"written to {self._options.journal}")
 
     @property
@@ -91,6 +109,14 @@ class RunHooks:
         if self._journal is None or len(self._journal.tests) != len(self._texts):
             self._journal = RunJournal([read_test(text) for text in self._texts])
         return self._journal
+
+    @contextmanager
+    def _complaining(self, option: str) -> Iterator[None]:
+        """Have what cannot be written told at the end, instead of ending the run."""
+        try:
+            yield
+        except OSError as error:
+            self._complaints[f"{option}: {error.strerror}: {error.filename}"] = None
 
     def _charge(self, text: str) -> None:
         """Count what real calls cost, and end the run where that is too much."""
