@@ -10,7 +10,8 @@ import pytest
 
 from dspex_testkit.runtime.doctor import examine
 from dspex_testkit.runtime.host import start_worker
-from dspex_testkit.runtime.host.place import System, Unavailable, find_place, import_environment
+from dspex_testkit.runtime.host.place import Unavailable, find_place, import_environment
+from dspex_testkit.runtime.host.system import System
 from dspex_testkit.runtime.install import install
 from tests.host.conftest import Start
 from tests.support.bridges import Process
@@ -63,6 +64,7 @@ def test_a_path_too_long_for_a_socket_is_said_once(start: Start, log: Path, tmp_
         (System("darwin"), "macOS does not promise"),
         (System("freebsd14"), "this is freebsd14"),
         (System("win32", watches=False, passes=False), "this is win32"),
+        (System("linux", implementation="pypy"), "made for CPython, and this is pypy"),
         (System("linux", watches=False), "cannot watch another process"),
         (System("linux", passes=False), "cannot pass descriptors"),
         (System("linux", longest_path=20), "too long for a socket \\(at most 20 bytes\\)"),

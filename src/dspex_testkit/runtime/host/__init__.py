@@ -4,7 +4,8 @@ An owner is whoever starts bridges: a BEAM (through its `erl_child_setup`) or a 
 becomes a launcher: it hands its descriptors to a worker that the host forks, and stays as the one process that its
 owner sees, living and dying with the worker.
 
-    place       where an owner's host is to be found, and whether this system can have one
+    system      whether this one can have a host
+    place       where an owner's host is to be found
     contact     connecting to it, and starting it where it is absent
     messages    what a launcher and the host say to each other, in `light_json`
     launcher    the launched process, up to the hand-over

@@ -96,11 +96,13 @@ class Launcher:
         Raises:
             Unavailable: There can be none.
         """
-        from dspex_testkit.runtime.host.contact import connect, reach
-        from dspex_testkit.runtime.host.messages import Lines
         from dspex_testkit.runtime.host.place import find_place
 
         place = find_place(os.getppid())
+        # Not every system that has no host could import these.
+        from dspex_testkit.runtime.host.contact import connect, reach
+        from dspex_testkit.runtime.host.messages import Lines
+
         connection = connect(place)
         if connection is None:
             self._answer_early().take_in()
