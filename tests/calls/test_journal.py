@@ -148,12 +148,16 @@ def test_prompts_of_the_newest_calls_are_kept() -> None:
 
 def test_long_texts_of_prompts_and_errors_are_clipped() -> None:
     """As those of inputs and outputs are."""
-    journal = Journal(max_chars=3)
+    journal = Journal(max_chars=5)
     kept = journal.record(call(error="long error", prompt=Prompt("mock/m", messages=[{"content": "long text"}])))
 
-    assert kept.error == "lon… (10 characters)"
+    assert kept.error == "long … (10 characters)"
     assert kept.prompt is not None
-    assert kept.prompt.messages == [{"content": "lon… (9 characters)"}]
+    assert kept.prompt.messages == [{"content": "long … (9 characters)"}]
+    parts = [{"type": "text", "text": "long text"}, {"type": "image"}]
+    kept = journal.record(call(prompt=Prompt("mock/m", messages=[{"content": parts}])))
+    assert kept.prompt is not None
+    assert kept.prompt.messages[0]["content"] == [{"type": "text", "text": "long … (9 characters)"}, {"type": "image"}]
 
 
 def test_a_prompt_travels_only_where_it_is_asked_for() -> None:

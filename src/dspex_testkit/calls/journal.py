@@ -180,9 +180,9 @@ class Journal:
 
     def _is_short(self, call: LMCall) -> bool:
         """Whether nothing has to be cut, as far as one look at each value tells."""
-        if call.prompt is not None:
-            return False
-        values = (call.completion, call.error, *call.inputs.values(), *(call.outputs or {}).values())
+        # Everything that a prompt is made of stands in its messages too.
+        sent = () if call.prompt is None else [message["content"] for message in call.prompt.messages]
+        values = (*sent, call.completion, call.error, *call.inputs.values(), *(call.outputs or {}).values())
         most = self._max_chars
         return all(
             len(value) <= most if isinstance(value, str) else not isinstance(value, dict | list) for value in values

@@ -7,6 +7,7 @@ from dspy.lm15 import Request, TextPart, ThinkingPart, ToolCallPart, ToolResultP
 
 from dspex_testkit.calls import CallSink, Prompt
 from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.shape import shape_of
 from dspex_testkit.mock_lm.values import to_json, to_json_mapping
 
 
@@ -34,13 +35,13 @@ def prompt_of(model: str, request: Request | None, capture: Capture | None) -> P
     messages = [] if request is None else _messages(request)
     if capture is None:
         return Prompt(model=model, tools=tools, messages=messages)
-    signature, given = capture.full_signature, capture.inputs
+    given, shape = capture.inputs, shape_of(capture.full_signature)
     return Prompt(
         model=model,
-        signature=signature.signature,
+        signature=f"{', '.join(shape.inputs)} -> {', '.join(shape.outputs)}",
         adapter=type(capture.adapter).__name__,
-        instructions=signature.instructions,
-        inputs=to_json_mapping({name: given[name] for name in signature.input_fields if name in given}),
+        instructions=capture.full_signature.instructions,
+        inputs=to_json_mapping({name: given[name] for name in shape.inputs if name in given}),
         demos=[to_json_mapping(dict(demo)) for demo in capture.demos],
         tools=tools,
         messages=messages,
