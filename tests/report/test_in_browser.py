@@ -384,6 +384,10 @@ def test_long_names_and_texts_stay_in_the_window(show: Show, browser: Chrome, wi
         hidden = "const e = document.querySelector(arguments[0]); return e.scrollWidth - e.clientWidth"
         assert report.run(hidden, "html") == 0
         assert width < 1400 or report.run(hidden, "#calls") == 0
+        spilt = (
+            "return [...document.querySelectorAll('#totals th, #totals td')].filter(e => e.scrollWidth > e.clientWidth)"
+        )
+        assert report.run(spilt) == []
         details = report.run("return document.querySelector('.details').getBoundingClientRect().right")
         assert details <= width
     finally:
