@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import vcr
@@ -13,6 +14,7 @@ from vcr.serializers import yamlserializer
 from dspex_testkit import cassettes
 from dspex_testkit.cassettes import index_cache
 from dspex_testkit.cassettes.files import resolve_inside, write_atomically
+from dspex_testkit.cli import main
 from dspex_testkit.errors import CassetteError, CassetteFormatError, CassettePathError, CassetteReadOnlyError
 from dspex_testkit.mock_lm import MockLM
 
@@ -58,6 +60,86 @@ def test_a_damaged_cassette_is_refused_and_left_alone(path: Path, content: bytes
         pass
     assert path.read_bytes() == content
     assert not Path("owned").exists()
+
+
+REQUEST = ("request", "body")
+RESPONSE = ("response", "body", "response")
+EDITS: list[tuple[tuple[str, ...], Any, str]] = [
+    (("request",), None, "request must be a map"),
+    ((*REQUEST, "model"), 5, "needs 'model' and 'messages'"),
+    ((*REQUEST, "messages"), ["x"], r"messages\[0\] must be a map"),
+    ((*REQUEST, "messages"), [{"role": "user", "parts": ["x"]}], r"messages\[0\] needs parts"),
+    ((*REQUEST, "config"), "hot", "config must be a map"),
+    ((*RESPONSE, "message"), "x", "message must be a map"),
+    ((*RESPONSE, "message"), {"parts": ["x"]}, "message needs parts"),
+    ((*RESPONSE, "finish_reason"), None, "finish_reason"),
+    ((*RESPONSE, "usage"), "many", "usage must be a map"),
+    (("response", "body", "error"), {}, "either 'response' or 'error'"),
+    (("response", "body", "chunks"), "x", "chunks must be a list"),
+    (("response", "body", "chunks"), [{"event": "x"}], r"chunks\[0\].event must be a map"),
+    (("response", "body", "chunks"), [{"event": {}, "at_ms": "soon"}], "at_ms must be a number"),
+    (("response", "recording", "cost"), "cheap", "recording cannot be read"),
+    (("response", "recording", "recorded_at"), "yesterday", "recording cannot be read"),
+    (("response", "recording", "elapsed_ms"), "long", "recording cannot be read"),
+]
+
+
+def edited(path: Path, place: tuple[str, ...], value: Any) -> bytes:
+    """The file with something else at one place of its first interaction."""
+    record = yaml.safe_load(path.read_text())
+    found = record["interactions"][0]
+    for key in place[:-1]:
+        found = found[key]
+    found[place[-1]] = value
+    path.write_text(yaml.safe_dump(record))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("place", "value", "message"), EDITS)
+def test_what_was_edited_into_nonsense_is_named(
+    recorded: Path, place: tuple[str, ...], value: Any, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, place and what is wanted, for whoever reads it; the file stays as it is."""
+    content = edited(recorded, place, value)
+    with pytest.raises(CassetteFormatError, match=message):
+        cassettes.replay(recorded)
+    for action in ("list", "stats", "show", "scrub", "verify"):
+        assert main(["cassettes", action, str(recorded)]) == 2
+        assert str(recorded) in capsys.readouterr().err
+    assert recorded.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ((*RESPONSE, "finish_reason"), "because"),
+        ((*RESPONSE, "message"), {"role": "assistant", "parts": [{"type": "nonsense"}]}),
+    ],
+)
+def test_what_only_dspy_knows_to_be_nonsense_is_told_when_it_is_played(
+    recorded: Path, ask: Ask, place: tuple[str, ...], value: Any
+) -> None:
+    """The other recordings of the file still play."""
+    edited(recorded, place, value)
+    lm = cassettes.replay(recorded)
+    with pytest.raises(CassetteFormatError, match="answers this request and cannot be read"):
+        ask(lm, "2+2")
+    assert ask(lm, "2+3") == "5"
+
+
+@pytest.mark.parametrize("value", ["x", {"request": {}}, {"request": {"method": "POST", "uri": 5}, "response": {}}])
+def test_http_cassettes_edited_into_nonsense_are_refused_too(path: Path, value: Any) -> None:
+    """Before anything is asked, and whatever the mode."""
+    path.parent.mkdir()
+    content = yaml.safe_dump({"version": 1, "interactions": [value]}).encode()
+    path.write_bytes(content)
+    for mode in ("none", "new_episodes", "verify"):
+        with (
+            pytest.raises(CassetteFormatError, match=r"interactions\[0\]"),
+            cassettes.http_cassette(path, record_mode=mode),
+        ):
+            pass
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.97])

@@ -172,6 +172,8 @@ def document_from(record: Any, path: object) -> Document:
         )
     try:
         lms = header.get("lms") or []
+        if not isinstance(lms, list):
+            raise CassetteFormatError(f"lms must be a list, but {type(lms).__name__} came")
         return Document(
             interactions=tuple(
                 Interaction.from_record(item, f"interactions[{i}]") for i, item in enumerate(record["interactions"])

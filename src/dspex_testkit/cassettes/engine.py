@@ -7,6 +7,7 @@ that was not streamed is streamed word by word, one that was streamed is streame
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC
 from decimal import Decimal
@@ -28,7 +29,7 @@ from dspex_testkit.cassettes.dspy_wire import (
 from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
 from dspex_testkit.cassettes.in_use import CassetteInUse
 from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.errors import CassetteError
+from dspex_testkit.errors import CassetteError, CassetteFormatError
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.engine_lm import SharedEngine
@@ -300,8 +301,23 @@ class _Call:
         known = self.cassette.decoded
         answered: Answered | None = known.get(id(found))
         if answered is None:
-            answered = known[id(found)] = Answered.from_record(found.response or {})
+            with self._readable():
+                answered = known[id(found)] = Answered.from_record(found.response or {})
         return found, answered
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say that a recording was edited into nonsense, where DSPy cannot make anything of it."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            unread = CassetteFormatError(
+                f"{self.cassette.path} has a recording that answers this request and cannot be read: {error}; "
+                "bring it back from version control, or record it again",
+                details={"path": str(self.cassette.path)},
+            )
+            self._journal(error=unread.message)
+            raise as_lm_error(unread, model=self._request.model) from error
 
     def _paced(self, chunks: tuple[dict[str, Any], ...]) -> Iterator[tuple[float, Any]]:
         before = 0.0
@@ -309,7 +325,9 @@ class _Call:
             at = float(chunk.get("at_ms") or 0.0)
             pause = max(0.0, at - before) / 1000 if self.cassette.realtime else 0.0
             before = at
-            yield pause, stream_event_from_dict(chunk["event"])
+            with self._readable():
+                event = stream_event_from_dict(chunk["event"])
+            yield pause, event
 
     def _journal(
         self,

@@ -24,7 +24,7 @@ from dspex_testkit.cassettes.api import cassette_options
 from dspex_testkit.cassettes.document import level_of, parse_record
 from dspex_testkit.cassettes.drift import Comparator, Drift, refuse_drift
 from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only, write_atomically
-from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML
+from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML, refuse_nonsense
 from dspex_testkit.cassettes.http_verifying import Verification
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.modes import RecordMode
@@ -184,8 +184,11 @@ class _Drawer:
         if self.mode is RecordMode.REWRITE or (self.mode.may_write and not file.exists()):
             raise VCRNotFoundError
         text = read_bytes(file)
-        if level_of(parse_record(text, file)) == "lm":
+        record = parse_record(text, file)
+        if level_of(record) == "lm":
             raise CassetteFormatError(f"{file} records LM calls, not HTTP traffic; open it with level='lm'")
+        for position, item in enumerate(record["interactions"]):
+            refuse_nonsense(item, f"{file}: interactions[{position}]")
         try:
             return deserialize(text.decode(), serializer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

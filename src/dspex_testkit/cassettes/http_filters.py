@@ -11,6 +11,7 @@ from dspex_testkit.cassettes import yaml_text
 from dspex_testkit.cassettes.document import parse_record
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.redaction import Redactor, without_private_fields
+from dspex_testkit.errors import CassetteFormatError
 
 CANONICAL_HOST = "llm.test"
 """Stands for every provider's host, so that a cassette replays behind any address."""
@@ -111,6 +112,25 @@ class ReadableYAML:
             request["body"] = _pretty(request.get("body"))
             body["string"] = _pretty(body.get("string"))
         return yaml_text.dump({"version": record["version"], "interactions": record["interactions"]})
+
+
+def refuse_nonsense(item: Any, place: str) -> None:
+    """Look whether an interaction is what vcrpy will take it for, before it is asked for.
+
+    Raises:
+        CassetteFormatError: It is something else.
+    """
+    try:
+        request, response = item["request"], item["response"]
+        sound = isinstance(request["method"], str) and isinstance(request["uri"], str)
+        # For httpx there was another form before vcrpy's version 6, which it still reads.
+        sound = sound and ("status_code" in response or isinstance(response["status"]["code"], int))
+        sound = sound and ("content" in response or isinstance(response["body"], dict))
+        sound = sound and all(isinstance(each.get("headers") or {}, dict) for each in (request, response))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CassetteFormatError(f"{place} is no request with its response: {error!r}") from error
+    if not sound:
+        raise CassetteFormatError(f"{place} is no request with its response: method, uri, status, headers and body")
 
 
 def _allowed(headers: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -115,22 +115,19 @@ class Interaction:
         """
         request = _mapping(_mapping(record, place).get("request"), f"{place}.request")
         body = _mapping(request.get("body"), f"{place}.request.body")
-        if not isinstance(body.get("model"), str) or not isinstance(body.get("messages"), list):
-            raise CassetteFormatError(f"{place}.request.body is no LM request: it needs 'model' and 'messages'")
+        _check_request(body, f"{place}.request.body")
         answer = _mapping(_mapping(record, place).get("response"), f"{place}.response")
         answered = _mapping(answer.get("body"), f"{place}.response.body")
         response, error = answered.get("response"), answered.get("error")
         if (response is None) == (error is None):
             raise CassetteFormatError(f"{place}.response.body must hold either 'response' or 'error'")
         if response is not None:
-            message = _mapping(_mapping(response, f"{place}.response.body.response").get("message"), f"{place}.message")
-            if not isinstance(message.get("parts"), list) or not isinstance(response.get("finish_reason"), str):
-                raise CassetteFormatError(f"{place}.response.body.response needs message.parts and finish_reason")
-        else:
-            _mapping(error, f"{place}.response.body.error")
+            _check_response(response, f"{place}.response.body.response")
+        elif not isinstance(_mapping(error, f"{place}.response.body.error").get("code"), str):
+            raise CassetteFormatError(f"{place}.response.body.error needs a code")
         chunks = answered.get("chunks")
-        if chunks is not None and not (isinstance(chunks, list) and all(isinstance(chunk, dict) for chunk in chunks)):
-            raise CassetteFormatError(f"{place}.response.body.chunks must be a list of maps")
+        if chunks is not None:
+            _check_chunks(chunks, f"{place}.response.body.chunks")
         recording = _mapping(answer.get("recording") or {}, f"{place}.response.recording")
         try:
             return cls(
@@ -139,11 +136,11 @@ class Interaction:
                 error=error,
                 chunks=None if chunks is None else tuple(chunks),
                 recorded_at=_moment(recording.get("recorded_at")),
-                elapsed_ms=recording.get("elapsed_ms"),
+                elapsed_ms=_number(recording.get("elapsed_ms")),
                 cost=None if recording.get("cost") is None else Decimal(str(recording["cost"])),
                 live_model=recording.get("live_model"),
             )
-        except (ValueError, ArithmeticError) as error_:
+        except (ValueError, TypeError, ArithmeticError) as error_:
             raise CassetteFormatError(f"{place}.response.recording cannot be read: {error_}") from error_
 
 
@@ -151,6 +148,42 @@ def _mapping(value: object, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise CassetteFormatError(f"{place} must be a map, but {type(value).__name__} came")
     return value
+
+
+def _check_request(body: Mapping[str, Any], place: str) -> None:
+    if not isinstance(body.get("model"), str) or not isinstance(body.get("messages"), list):
+        raise CassetteFormatError(f"{place} is no LM request: it needs 'model' and 'messages'")
+    for index, message in enumerate(body["messages"]):
+        _check_parts(message, f"{place}.messages[{index}]")
+    _mapping(body.get("config") or {}, f"{place}.config")
+
+
+def _check_response(response: object, place: str) -> None:
+    found = _mapping(response, place)
+    _check_parts(found.get("message"), f"{place}.message")
+    if not isinstance(found.get("finish_reason"), str):
+        raise CassetteFormatError(f"{place} needs message.parts and finish_reason")
+    _mapping(found.get("usage") or {}, f"{place}.usage")
+
+
+def _check_parts(message: object, place: str) -> None:
+    parts = _mapping(message, place).get("parts")
+    if not isinstance(parts, list) or not all(isinstance(part, dict) and "type" in part for part in parts):
+        raise CassetteFormatError(f"{place} needs parts: a list of maps, each with its type")
+
+
+def _check_chunks(chunks: object, place: str) -> None:
+    if not isinstance(chunks, list):
+        raise CassetteFormatError(f"{place} must be a list of maps, but {type(chunks).__name__} came")
+    for index, chunk in enumerate(chunks):
+        found = _mapping(chunk, f"{place}[{index}]")
+        _mapping(found.get("event"), f"{place}[{index}].event")
+        if not isinstance(found.get("at_ms", 0), int | float):
+            raise CassetteFormatError(f"{place}[{index}].at_ms must be a number")
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))
 
 
 def _moment(value: object) -> str | None:

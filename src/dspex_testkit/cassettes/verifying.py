@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.lm15 import LM15Error
+from dspy.lm15 import LM15Error, Request
 
 from dspex_testkit.cassettes import asking
 from dspex_testkit.cassettes.convert import convert
@@ -15,6 +15,7 @@ from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words
 from dspex_testkit.cassettes.dspy_wire import request_from_dict, response_to_dict
 from dspex_testkit.cassettes.errors_wire import error_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.errors import CassetteFormatError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,12 @@ def verify_file(
         wanted = model or recorded.live_model or recorded.model
         if wanted not in lms:
             lms[wanted] = dspy.LM(wanted, cache=False, **({"api_base": api_base} if api_base else {}))
-        drift = compare(recorded, _ask(lms[wanted], recorded), position=position, comparator=comparator)
+        try:
+            asked = request_from_dict(recorded.request)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CassetteFormatError(f"{path}: interactions[{position}].request cannot be read: {error}") from error
+        live = _ask(lms[wanted], asked, recorded.request)
+        drift = compare(recorded, live, position=position, comparator=comparator)
         if drift is not None:
             found.append(drift)
     for lm in lms.values():
@@ -67,11 +73,11 @@ def _recordings(path: Path) -> tuple[list[tuple[int, Interaction]], tuple[str, .
     return list(zip(conversion.positions, conversion.document.interactions, strict=True)), conversion.skipped
 
 
-def _ask(lm: Any, recorded: Interaction) -> Interaction:
+def _ask(lm: Any, asked: Request, written: dict[str, Any]) -> Interaction:
     started = time.perf_counter()
     try:
-        response = asking.ask(lm, request_from_dict(recorded.request))
+        response = asking.ask(lm, asked)
     except LM15Error as error:
-        return Interaction(recorded.request, error=error_to_dict(error))
+        return Interaction(written, error=error_to_dict(error))
     elapsed = (time.perf_counter() - started) * 1000
-    return Interaction(recorded.request, response=response_to_dict(response), elapsed_ms=elapsed)
+    return Interaction(written, response=response_to_dict(response), elapsed_ms=elapsed)
