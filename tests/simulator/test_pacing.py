@@ -136,7 +136,7 @@ def test_a_program_meets_a_dropped_stream_as_a_broken_connection(sim: ProviderSi
         sim.target(model, spec=spec).lm()("hello")
 
 
-@pytest.mark.parametrize("wire", ["openai", "anthropic", "google", "ollama"])
+@pytest.mark.parametrize("wire", PATHS)
 @pytest.mark.parametrize(("realtime", "slept"), [(True, [0.25, 0.05]), (False, [])])
 def test_a_recorded_stream_is_paced_where_it_is_asked_for(
     tmp_path: Path, wire: str, realtime: bool, slept: list[float]

@@ -264,3 +264,12 @@ def test_a_target_that_is_not_there_answers_nobody(sim: ProviderSimulator) -> No
     ):
         assert (reply.status, reply.json["error"]["code"]) == (404, "usage_error")
         assert "There is no target" in reply.json["error"]["message"]
+
+
+def test_a_setting_that_is_none_is_told(sim: ProviderSimulator) -> None:
+    """A slip of the pen changes nothing silently."""
+    slip: Any = {"fault": ["auth"]}
+    with pytest.raises(UsageError, match="did you mean 'faults'"):
+        sim.target("openai/m", **slip)
+    with pytest.raises(UsageError, match="did you mean 'faults'"):
+        sim.target("openai/m").configure(**slip)

@@ -1,10 +1,11 @@
 """`provider_sim`: one server per process of the run, and for each test targets of its own on it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:
     from dspex_testkit.calls import LMCall
     from dspex_testkit.simulator import ProviderSimulator, Target
+    from dspex_testkit.simulator.registry import TargetSettings
 
 
 class SimulatedProviders:
@@ -28,20 +29,20 @@ class SimulatedProviders:
         """The server's root."""
         return self.simulator.url
 
-    def target(self, model: str, **given: Any) -> "Target":
+    def target(self, model: str, **settings: "Unpack[TargetSettings]") -> "Target":
         """A model of this test's own, with what a client needs to reach it.
 
         Args:
             model: With its provider: ``openai/gpt-4o-mini``, ``anthropic/…``, ``gemini/…``.
-            given: What it answers (`spec`, or `cassette` with `cassette_options`), its `faults` and its `limits`, as of
-                `ProviderSimulator.target`.
+            settings: What it answers (`spec`, or `cassette` with `cassette_options`), its `faults` and its `limits`, as
+                of `ProviderSimulator.target`.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
             CassetteError: The cassette cannot.
             UsageError: Something else cannot.
         """
-        target = self.simulator.target(model, **given)
+        target = self.simulator.target(model, **settings)
         self.targets.append(target)
         return target
 

@@ -18,14 +18,14 @@ machine, and there must be no foreign Origin.
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError
-from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, refuse_imports
+from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings, refuse_imports
 from dspex_testkit.simulator.target import Target, read_model
 from dspex_testkit.simulator.tenant import Tenant
 
@@ -71,7 +71,7 @@ class Admin:
             return _reply({"error": f"No {request.method} {request.path} here.", "error_code": "unknown"}, 404)
         return _reply(answer, 200)
 
-    def target(self, model: str, **given: Any) -> Target:
+    def target(self, model: str, **given: Unpack[TargetSettings]) -> Target:
         """Make a target."""
         provider, model = read_model(model)
         tenant, key = self._registry.add(provider, model.partition("/")[2], **given)

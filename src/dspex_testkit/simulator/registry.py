@@ -5,12 +5,13 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm import MockSpec, parse_mock_spec
 from dspex_testkit.mock_lm.clock import Clock
+from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.simulator.http_faults import HTTPFault, read_http_fault
 from dspex_testkit.simulator.mocked import MockAnswers
 from dspex_testkit.simulator.tenant import Answers, Tenant
@@ -20,6 +21,21 @@ PREFIX: Final = "/t/"
 HEADER: Final = "x-dspex-target"
 DEFAULT_ID: Final = "default"
 _KEY: Final = "sk-simulated-"
+
+
+class TargetSettings(TypedDict, total=False):
+    """What a target answers and what goes wrong with it; what is None, or left out, is left as it is."""
+
+    spec: MockSpec | Mapping[str, Any] | None
+    """A mock spec, or its JSON."""
+    cassette: str | os.PathLike[str] | None
+    """An LM cassette from which it answers, in place of a spec."""
+    cassette_options: Mapping[str, Any] | None
+    """How that is played: some of `recorded.OPTIONS`, each as of `cassettes.cassette_options`."""
+    faults: Any
+    """What goes wrong on the way; one fault, or several."""
+    limits: Mapping[str, Any] | None
+    """`requests_per_minute`, `tokens_per_minute`."""
 
 
 class Registry:
@@ -39,13 +55,13 @@ class Registry:
         self._lock = threading.Lock()
         self.default = self._make(DEFAULT_ID, None, None, {})
 
-    def add(self, provider: str | None, model: str | None, **given: Any) -> tuple[Tenant, str]:
+    def add(self, provider: str | None, model: str | None, **given: Unpack[TargetSettings]) -> tuple[Tenant, str]:
         """A new target and its key.
 
         Args:
             provider: The provider it stands for.
             model: The model it was made for.
-            given: As of `configure`.
+            given: What it answers, and what goes wrong.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
@@ -58,8 +74,8 @@ class Registry:
             self._by_key[key] = tenant
             return tenant, key
 
-    def configure(self, id: str, **given: Any) -> None:
-        """Replace what is given of a target: `spec` or `cassette` with `cassette_options`, `faults`, `limits`.
+    def configure(self, id: str, **given: Unpack[TargetSettings]) -> None:
+        """Replace what is given of a target.
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
@@ -134,6 +150,9 @@ class Registry:
         """What is given, as a tenant takes it; what is None is left as it is."""
         said = {name: value for name, value in given.items() if value is not None}
         read: dict[str, Any] = {}
+        for name in said.keys() - TargetSettings.__annotations__.keys():
+            known = list(TargetSettings.__annotations__)
+            raise UsageError(f"Unknown setting {name!r}{nearest_hint(name, known)}; known are {', '.join(known)}.")
         if "spec" in said and "cassette" in said:
             raise UsageError("A target answers from a spec or from a cassette; give one of them.")
         if "cassette_options" in said and "cassette" not in said:

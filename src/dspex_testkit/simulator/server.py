@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.errors import MissingExtraError, UsageError
@@ -22,7 +22,7 @@ except ImportError as error:
 
 from dspex_testkit.simulator.admin import PREFIX, Admin
 from dspex_testkit.simulator.handler import Handler
-from dspex_testkit.simulator.registry import DEFAULT_ID, Registry
+from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings
 from dspex_testkit.simulator.target import Target
 
 HOST: Final = "127.0.0.1"
@@ -95,28 +95,17 @@ class ProviderSimulator:
         """What was asked of any target, in order."""
         return self._registry.calls()
 
-    def target(
-        self,
-        model: str,
-        *,
-        spec: Any = None,
-        cassette: str | os.PathLike[str] | None = None,
-        cassette_options: Mapping[str, Any] | None = None,
-        faults: Any = None,
-        limits: Mapping[str, Any] | None = None,
-    ) -> Target:
+    def target(self, model: str, **settings: Unpack[TargetSettings]) -> Target:
         """A model of its own on this server: own answers, own faults, own limits, own calls.
 
         Args:
             model: With its provider: `openai/gpt-4o-mini`, `anthropic/…`, `gemini/…`, `cohere_chat/…`, `ollama_chat/…`,
                 or any prefix of a server that is compatible with OpenAI.
-            spec: What it answers: a mock spec or its JSON; left out, answers derived from what is asked.
-            cassette: An LM cassette from which it answers, in place of a spec.
-            cassette_options: How that is played: some of `match_on`, `params` (by default only the temperature counts),
-                `ignore`, `ignore_patterns`, `on_exhausted`, `allow_playback_repeats`, `realtime`, `max_age`,
-                `on_stale`, each as of `cassettes.cassette_options`.
-            faults: What goes wrong on the way.
-            limits: `requests_per_minute`, `tokens_per_minute`.
+            settings: What it answers: a mock `spec` or its JSON, or a `cassette`; without either, answers derived from
+                what is asked. How a cassette is played (`cassette_options`): some of `match_on`, `params` (by default
+                only the temperature counts), `ignore`, `ignore_patterns`, `on_exhausted`, `allow_playback_repeats`,
+                `realtime`, `max_age`, `on_stale`, each as of `cassettes.cassette_options`. What goes wrong on the way
+                (`faults`), and `requests_per_minute` and `tokens_per_minute` (`limits`).
 
         Raises:
             InvalidMockSpecError: The spec cannot be used.
@@ -125,9 +114,7 @@ class ProviderSimulator:
         """
         if self._admin is None:
             raise UsageError("The simulator does not run: use it in a with statement, or call start().")
-        return self._admin.target(
-            model, spec=spec, cassette=cassette, cassette_options=cassette_options, faults=faults, limits=limits
-        )
+        return self._admin.target(model, **settings)
 
     def reset(self) -> None:
         """Forget the journal; scripts, recordings, fault schedules and rate limits begin anew."""

@@ -1,7 +1,7 @@
 """`Target`: what a client needs to reach one simulated model, in the spelling of each kind of client."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from dspex_testkit.calls import LMCall
 from dspex_testkit.errors import UsageError
@@ -9,7 +9,7 @@ from dspex_testkit.lm.providers import find_provider, provider_of_model
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import CassetteReport
-    from dspex_testkit.simulator.registry import Registry
+    from dspex_testkit.simulator.registry import Registry, TargetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Target:
         options = {"api_base": self.litellm_api_base if litellm else self.api_base, "api_key": self.api_key}
         return dspy.LM(self.model, engine=engine, **{"cache": False, "num_retries": 0, **options, **params})
 
-    def configure(self, **given: Any) -> None:
-        """Replace what is given of `spec`, `cassette`, `cassette_options`, `faults` and `limits`.
+    def configure(self, **given: "Unpack[TargetSettings]") -> None:
+        """Replace what is given, as of `ProviderSimulator.target`.
 
         Positions of scripts, recordings and fault schedules begin anew.
         """
