@@ -53,7 +53,8 @@ def _pools(rounds: int, *, executions: int) -> Figure:
         BridgePool(2, launch=launch, eager=True) as two,
         ThreadPoolExecutor(2) as threads,
     ):
-        one.call("create_program", {"id": "qa", "signature": "question -> answer", "lm_config": MOCK})
+        for pool in (one, two):  # they share no state
+            pool.call("create_program", {"id": "qa", "signature": "question -> answer", "lm_config": MOCK})
 
         def run(pool: BridgePool, callers: int) -> float:
             def ask() -> None:
