@@ -63,7 +63,7 @@ def test_a_prompt_is_the_same_wherever_the_bridge_runs(pytester: pytest.Pytester
             bridge.reset()
             prompts = lm_journal.prompts
             assert [prompt.model for prompt in prompts] == ["openai/gpt-4o", "openai/gpt-4o", "mock/mock"]
-            assert prompts[0].inputs == {"question": "2+2"}
+            assert (prompts[0].instructions, prompts[0].inputs) == ("Be brief.", {"question": "2+2"})
             assert "[[ ## question ## ]]\\n2+2" in prompts[0].messages[1]["content"]
             assert [call.prompt for call in lm_journal.calls] == prompts
             Path(mode).write_text(json.dumps([prompt.to_dict() for prompt in prompts]), encoding="utf-8")

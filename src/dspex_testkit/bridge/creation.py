@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.records import ProgramKind, ProgramRecord, ProgramType
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
+from dspex_testkit.bridge.signatures.definitions import outline
 from dspex_testkit.bridge.tools import check_tools
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidProgramError
@@ -153,6 +154,8 @@ def _program_type(raw: object) -> ProgramType:
 def _with_instructions(raw: object, args: Args) -> object:
     """The signature with instructions that a caller wrote beside it, unless it has its own."""
     beside = args.text("instructions")
+    if beside is not None and isinstance(raw, str) and (parts := outline(raw)).problem is None:
+        return {"inputs": parts.inputs, "outputs": parts.outputs, "instructions": beside}
     if beside is None or not isinstance(raw, Mapping):
         return raw
     if any(raw.get(name) for name in ("instructions", "docstring", "description", "desc")):

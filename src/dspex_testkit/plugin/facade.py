@@ -41,7 +41,8 @@ class Session:
         lm: LM | None = None,
         program_type: str | None = None,
         tools: list[Any] | None = None,
-        **more: Any,
+        instructions: str | None = None,
+        use_dynamic_signature: bool | None = None,
     ) -> Program:
         """Create a program.
 
@@ -51,20 +52,22 @@ class Session:
             lm: Its LM; that of a wider scope if None.
             program_type: ``predict`` (default), ``chain_of_thought``, ``react`` or ``program_of_thought``.
             tools: The tools of a ``react`` program.
-            more: Further arguments of the command, such as ``instructions``.
+            instructions: What the program is told to do.
+            use_dynamic_signature: False for ``question -> answer``, whatever the signature says.
 
         Raises:
             RemoteCommandError: It cannot be created.
         """
         program_id = id or self.bridge._next_program_id()
-        args: dict[str, Any] = {
+        given = {
             "id": program_id,
             "signature": signature,
             "program_type": program_type,
             "tools": tools,
-            **more,
+            "instructions": instructions,
+            "use_dynamic_signature": use_dynamic_signature,
         }
-        args = {name: value for name, value in args.items() if value is not None}
+        args: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if lm is not None:
             args["lm_config"] = config_of(lm)
         return Program(self, program_id, self.call("create_program", args))
