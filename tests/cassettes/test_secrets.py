@@ -1,6 +1,7 @@
 """No key gets into a file."""
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,7 @@ def test_the_key_of_the_recorded_lm_is_kept_nowhere(tmp_path: Path) -> None:
     ("disguised", "how"),
     [
         (quote(KEY, safe=""), "URL-encoded"),
+        (quote(KEY, safe="").replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d"), "URL-encoded"),
         (base64.b64encode(KEY.encode()).decode(), "base64"),
         (base64.b64encode(b"x" + KEY.encode() + b"yz").decode(), "base64"),
         (base64.urlsafe_b64encode(b"ab" + KEY.encode()).decode(), "base64"),
@@ -116,13 +118,25 @@ def test_a_key_split_over_chunks_is_not_kept(path: Path) -> None:
 
 
 def test_a_key_split_over_chunks_is_found_by_the_last_look() -> None:
-    """Pieces are put together before they are searched, in our chunks and in server-sent events."""
+    """Pieces are put together before they are searched: our chunks, events, lines and arrays of JSON, also as bytes."""
     ours = [{"event": {"delta": {"text": KEY[:9]}}}, {"event": {"delta": {"text": KEY[9:]}}}]
     events = "".join(f'data: {{"delta": "{piece}"}}\n\n' for piece in (KEY[:9], KEY[9:]))
-    for body in ({"chunks": ours}, {"string": events}):
+    lines = "".join(f'{{"delta": "{piece}"}}\n' for piece in (KEY[:9], KEY[9:]))
+    array = f'[{{"delta": "{KEY[:9]}"}}, {{"delta": "{KEY[9:]}"}}]'
+    bodies = [{"chunks": ours}, *({"string": body} for body in (events, lines, array, events.encode()))]
+    for body in bodies:
         document = {"interactions": [{"response": {"body": body}}]}
         with pytest.raises(SecretFoundError, match="put together"):
             refuse_secrets(document, "", {"ACME_API_KEY": KEY}, path="x.yaml")
+
+
+@pytest.mark.parametrize("text", ['quo"ted\\secret', "pässwört-secret"])
+def test_a_key_within_json_within_json_is_found(text: str) -> None:
+    """Arguments of tools are JSON in a text, and the same key is spelt otherwise there."""
+    for spelt in (json.dumps(json.dumps({"k": text})), json.dumps({"k": json.dumps({"k": text})})):
+        document = {"interactions": [{"response": {"body": {"string": spelt}}}]}
+        with pytest.raises(SecretFoundError):
+            refuse_secrets(document, "", {"ACME_API_KEY": text}, path="x.yaml")
 
 
 def test_user_patterns_and_filters_are_applied_before_writing(path: Path, ask: Ask) -> None:

@@ -1,15 +1,22 @@
 """The last look at a finished recording: does any known secret stand in it, in whatever disguise?
 
 Redaction works on what it understands. This looks at everything that is about to be written: each text raw,
-URL-encoded and in base64 at all three alignments, and the pieces of streams put together.
+URL-encoded and in base64 at all three alignments, the JSON that texts hold, and the pieces of streams put together.
 """
 
 import base64
+import contextlib
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from dspex_testkit.errors import SecretFoundError
+
+_JSON = ("{", "[", '"')
+"""What JSON begins with that can hold a text."""
+_PERCENT = re.compile("%[0-9A-F]{2}")
 
 
 def refuse_secrets(document: Any, text: str, secrets: Mapping[str, str], *, path: object) -> None:
@@ -46,7 +53,8 @@ def _refuse(place: str, text: str, disguises: Mapping[str, list[tuple[str, str]]
 
 def _disguises(secret: str) -> Iterator[tuple[str, str]]:
     yield "", secret
-    for encoded in {quote(secret, safe=""), quote_plus(secret), quote(secret)} - {secret}:
+    quoted = {quote(secret, safe=""), quote_plus(secret), quote(secret)}
+    for encoded in {*quoted, *(_PERCENT.sub(lambda found: found[0].lower(), each) for each in quoted)} - {secret}:
         yield " (URL-encoded)", encoded
     raw = secret.encode()
     for shift in range(3):
@@ -57,8 +65,9 @@ def _disguises(secret: str) -> Iterator[tuple[str, str]]:
             end = (shift + len(raw)) * 8 // 6
             if end - start >= 8:
                 yield " (base64)", coded[start:end]
-    escaped = "".join(f"\\u{ord(char):04x}" for char in secret)
-    yield " (escaped)", escaped
+    for escaped in {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} - {secret}:
+        yield " (escaped)", escaped
+    yield " (escaped)", "".join(f"\\u{ord(char):04x}" for char in secret)
 
 
 def _texts(document: Any) -> Iterator[tuple[str, str]]:
@@ -73,10 +82,12 @@ def _texts(document: Any) -> Iterator[tuple[str, str]]:
 
 
 def _walk(value: Any, place: str, group: str) -> Iterator[tuple[str, str, str]]:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         yield place, group, value
-        if "data:" in value:
-            yield from _walk(_events(value), place, f"{group}.event")
+        if inner := _inner(value):
+            yield from _walk(inner, place, f"{group}.within")
     elif isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, str):
@@ -89,15 +100,17 @@ def _walk(value: Any, place: str, group: str) -> Iterator[tuple[str, str, str]]:
             yield from _walk(item, f"{place}[{position}]", f"{group}[{position}]" if top else f"{group}[*]")
 
 
-def _events(body: str) -> list[Any]:
-    """The JSON values of a body of server-sent events."""
-    import json
-
+def _inner(text: str) -> list[Any]:
+    """The JSON values that a text holds: one, or one per line or server-sent event."""
+    if text.lstrip()[:1] in _JSON:
+        with contextlib.suppress(ValueError):
+            return [json.loads(text)]
+    elif "data:" not in text:
+        return []
     found = []
-    for line in body.splitlines():
-        if line.startswith("data:"):
-            try:
-                found.append(json.loads(line[5:]))
-            except ValueError:
-                continue
+    for line in text.splitlines():
+        data = line.removeprefix("data:").lstrip()
+        if data[:1] in _JSON:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(data))
     return found
