@@ -115,6 +115,30 @@ def test_ids_and_media_are_left_out_and_tools_are_told(pytester: pytest.Pytester
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
+def test_addresses_of_objects_are_left_out(pytester: pytest.Pytester) -> None:
+    """An object without a text of its own shows where it lies, elsewhere in every run."""
+    pytester.makepyfile(
+        """
+        import dspy
+
+        class Thing:
+            pass
+
+        class Name(dspy.Signature):
+            thing: object = dspy.InputField()
+            name: str = dspy.OutputField()
+
+        def test_it(dspy_lm, lm_journal):
+            dspy.Predict(Name)(thing=Thing())
+            (prompt,) = lm_journal.prompts
+            assert prompt.inputs["thing"].endswith(".Thing object at 0x…>")
+            assert "Thing object at 0x…>" in prompt.messages[-1]["content"]
+        """
+    )
+
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
 def test_a_bridge_keeps_prompts_only_as_it_is_told(pytester: pytest.Pytester) -> None:
     """A test may leave them out, and one that asks for no journal is not sent any."""
     pytester.makepyfile(
