@@ -161,6 +161,23 @@ def test_prune_names_first_and_takes_out_on_demand(
     assert len(yaml.safe_load(recorded.read_text())["interactions"]) == 1
 
 
+def test_read_only_cassettes_are_left_alone(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither scrubbing nor pruning nor converting touches them, for root too."""
+    monkeypatch.setenv("SOME_PASSWORD", "question")
+    recorded.chmod(0o444)
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps([{"path": str(recorded), "unplayed": [0, 1]}]))
+    before = recorded.read_bytes()
+    for command in (["scrub", str(recorded)], ["prune", str(recorded.parent), "--report", str(report), "--yes"]):
+        assert main(["cassettes", *command]) == 2
+        assert "read-only" in capsys.readouterr().err
+    report.write_text("[]")
+    assert main(["cassettes", "prune", str(recorded.parent), "--report", str(report), "--yes"]) == 2
+    assert recorded.read_bytes() == before
+
+
 def test_only_the_named_cassettes_are_recorded_again(recorded: Path, sums: MockLM, ask: Ask) -> None:
     """In a library one cassette can be rewritten while all others replay."""
     other = recorded.parent / "other.yaml"

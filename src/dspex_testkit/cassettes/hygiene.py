@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes.document import Document, document_from, level_of, read_document, read_record
+from dspex_testkit.cassettes.files import refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.library import cassette_files
 from dspex_testkit.cassettes.matching import MatchRules
@@ -163,7 +164,7 @@ def prune(plan: Pruning) -> None:
     """Take out what a plan names.
 
     Raises:
-        CassetteError: A file cannot be read or written.
+        CassetteError: A file cannot be read, or is read-only.
     """
     for path, positions in plan.unplayed.items():
         document = read_document(path)
@@ -171,9 +172,14 @@ def prune(plan: Pruning) -> None:
         if kept:
             save(path, Document(kept, document.lms), secrets={})
         else:
-            path.unlink()
+            _delete(path)
     for path in plan.orphans:
-        path.unlink()
+        _delete(path)
+
+
+def _delete(path: Path) -> None:
+    refuse_read_only(path)
+    path.unlink()
 
 
 def most_used_models(summaries: Iterable[Summary]) -> Counter[str]:

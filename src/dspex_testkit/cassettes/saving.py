@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dspex_testkit.cassettes import index_cache, yaml_text
 from dspex_testkit.cassettes.document import Document, document_from, parse_record
-from dspex_testkit.cassettes.files import write_atomically
+from dspex_testkit.cassettes.files import refuse_read_only, write_atomically
 from dspex_testkit.cassettes.leaks import refuse_secrets
 
 
@@ -13,8 +13,10 @@ def save(path: Path, document: Document, *, secrets: Mapping[str, str]) -> None:
     """Write a document, after looking for secrets and after reading back what would be written.
 
     Raises:
+        CassetteReadOnlyError: It may not be written there.
         SecretFoundError: A known secret stands in it.
     """
+    refuse_read_only(path)
     record = document.to_record()
     text = yaml_text.dump(record)
     content = text.encode()

@@ -7,7 +7,7 @@ from typing import Any
 from dspy.lm15 import AnthropicLM, request_from_openai_chat
 
 from dspex_testkit.cassettes.traffic import chat_form
-from dspex_testkit.cassettes.traffic.chat_form import known, refuse
+from dspex_testkit.cassettes.traffic.chat_form import blocks_of, known, refuse
 
 SCHEMA_TOOL = "json_tool_call"
 """Under this name litellm asks models without response formats to call a tool whose arguments are the answer."""
@@ -30,7 +30,9 @@ def chat_of_anthropic(body: Mapping[str, Any], model: str) -> dict[str, Any]:
     known(body, {*_PASSED_ON, *_NOT_ASKED}, "body")
     messages = [message for i, given in enumerate(body["messages"]) for message in _messages(given, f"messages[{i}]")]
     if body.get("system"):
-        messages.insert(0, {"role": "system", "content": chat_form.content(_blocks(body["system"], "system"))})
+        messages.insert(
+            0, {"role": "system", "content": chat_form.content(blocks_of(body["system"], "system", _block))}
+        )
     tools = list(body.get("tools") or ())
     schema = next((tool["input_schema"] for tool in tools if tool.get("name") == SCHEMA_TOOL), None)
     chosen = body.get("tool_choice") or {}
@@ -59,7 +61,9 @@ def _messages(given: Mapping[str, Any], place: str) -> Iterator[dict[str, Any]]:
         where = f"{place}.content[{index}]"
         if block.get("type") == "tool_result":
             known(block, ("type", "tool_use_id", "content", "cache_control"), where)
-            yield chat_form.result(block["tool_use_id"], _blocks(block.get("content") or [], f"{where}.content"))
+            yield chat_form.result(
+                block["tool_use_id"], blocks_of(block.get("content") or [], f"{where}.content", _block)
+            )
         elif block.get("type") == "tool_use":
             calls.append(chat_form.call(block["id"], block["name"], block["input"]))
         elif block.get("type") == "thinking":
@@ -70,12 +74,6 @@ def _messages(given: Mapping[str, Any], place: str) -> Iterator[dict[str, Any]]:
         yield chat_form.assistant(said, calls, thoughts)
     elif said:
         yield {"role": "user", "content": chat_form.content(said)}
-
-
-def _blocks(given: Any, place: str) -> list[dict[str, Any]]:
-    if isinstance(given, str):
-        return [chat_form.text(given)]
-    return [_block(block, f"{place}[{index}]") for index, block in enumerate(given)]
 
 
 def _block(block: Mapping[str, Any], place: str) -> dict[str, Any]:

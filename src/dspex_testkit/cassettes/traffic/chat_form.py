@@ -1,7 +1,7 @@
 """The pieces of OpenAI's chat form, in which every provider's request is written down before DSPy reads it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from dspex_testkit.errors import CassetteFormatError
@@ -62,6 +62,13 @@ def content(blocks: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
     if len(blocks) == 1 and blocks[0]["type"] == "text":
         return str(blocks[0]["text"])
     return list(blocks)
+
+
+def blocks_of(given: Any, place: str, read: Callable[[Mapping[str, Any], str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """A provider's content as blocks: one text, or blocks that are read one by one, each with its place."""
+    if isinstance(given, str):
+        return [text(given)]
+    return [read(block, f"{place}[{index}]") for index, block in enumerate(given)]
 
 
 def assistant(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dspex_testkit.cassettes.traffic import chat_form
-from dspex_testkit.cassettes.traffic.chat_form import known, refuse
+from dspex_testkit.cassettes.traffic.chat_form import blocks_of, known, refuse
 
 _PASSED_ON = ("temperature", "top_p", "top_k", "seed", "stop", "verbosity", "parallel_tool_calls")
 _NOT_ASKED = frozenset(
@@ -72,20 +72,14 @@ def _message(item: Mapping[str, Any], place: str) -> dict[str, Any]:
     if kind == "function_call":
         return chat_form.assistant([], [chat_form.call(item["call_id"], item["name"], item.get("arguments"))])
     if kind == "function_call_output":
-        return chat_form.result(item["call_id"], _blocks(item.get("output") or "", f"{place}.output"))
+        return chat_form.result(item["call_id"], blocks_of(item.get("output") or "", f"{place}.output", _block))
     if kind != "message":
         raise refuse(place, f"an LM call has no place for an item of type {kind!r}")
     known(item, ("type", "role", "content", "id", "status"), place)
-    blocks = _blocks(item["content"], f"{place}.content")
+    blocks = blocks_of(item["content"], f"{place}.content", _block)
     if item["role"] == "assistant":
         return chat_form.assistant(blocks)
     return {"role": item["role"], "content": chat_form.content(blocks)}
-
-
-def _blocks(given: Any, place: str) -> list[dict[str, Any]]:
-    if isinstance(given, str):
-        return [chat_form.text(given)]
-    return [_block(block, f"{place}[{index}]") for index, block in enumerate(given)]
 
 
 def _block(block: Mapping[str, Any], place: str) -> dict[str, Any]:
