@@ -305,3 +305,58 @@ def test_models_are_listed(
     (entry,) = ask(f"{target.root}{path}", headers=headers).json[where[0]]
 
     assert entry[where[1]].removeprefix("models/") == target.name
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {
+        "messages": [],
+        "tools": [],
+        "response_format": {},
+        "stream_options": {},
+        "tool_choice": {},
+    },
+    "/v1/responses": {"input": [], "text": {}, "reasoning": {}, "include": [], "tools": [], "tool_choice": {}},
+    "/v1/completions": {"prompt": "", "stream_options": {}, "logprobs": 0, "stop": []},
+    "/v1/messages": {"messages": [], "system": "", "tools": [], "thinking": {}, "output_config": {}, "tool_choice": {}},
+    "/v1beta/models/m:generateContent": {
+        "contents": [],
+        "generationConfig": {},
+        "toolConfig": {},
+        "systemInstruction": {},
+    },
+    "/v2/chat": {"messages": [], "thinking": {}, "response_format": {}, "tools": []},
+    "/v1/chat": {"message": "", "chat_history": [], "tool_results": [], "tools": []},
+    "/api/chat": {"messages": [], "options": {}, "format": {}, "tools": []},
+    "/api/generate": {"prompt": "", "options": {}, "format": {}},
+    "/v1/embeddings": {"input": "", "dimensions": 1, "encoding_format": ""},
+}
+GOOD: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "hello"}],
+    "input": "hello",
+    "prompt": "hello",
+    "message": "hello",
+    "contents": [{"role": "user", "parts": [{"text": "hello"}]}],
+    "max_tokens": 50,
+}
+JUNK: tuple[Any, ...] = (7, "x", True, [7], [[]], {"a": 7}, [{"a": 7}], [{"role": 7, "content": 7, "parts": 7}])
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_nonsense_in_any_place_is_a_bad_request(sim: ProviderSimulator, path: str) -> None:
+    """Whatever stands where something else was wanted is answered or refused, and never an error of the server."""
+    target = sim.target("openai/m")
+    good = {
+        "model": "m",
+        "stream": False,
+        **{key: GOOD[key] for key in GOOD if key in BODIES[path] or key == "max_tokens"},
+    }
+    assert ask(target.root + path, good).status == 200
+
+    statuses = {
+        (key, str(junk)): ask(target.root + path, {**good, key: junk}).status
+        for key in ("model", "max_tokens", "temperature", "n", *BODIES[path])
+        for junk in JUNK
+    }
+
+    assert {case: status for case, status in statuses.items() if status not in (200, 400)} == {}
+    assert 400 in statuses.values()

@@ -142,9 +142,9 @@ class Admin:
                 "ProviderSimulator(cassettes=FOLDER) or serve --cassettes FOLDER."
             )
         # Here, because a simulator of mocks does without what reads cassettes.
-        from dspex_testkit.cassettes.files import resolve_inside
+        from dspex_testkit.cassettes import CassetteLibrary
 
-        return resolve_inside(self._cassettes, name)
+        return CassetteLibrary(self._cassettes).path(name)
 
 
 def _described(tenant: Tenant) -> dict[str, Any]:

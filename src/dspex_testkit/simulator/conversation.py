@@ -94,6 +94,20 @@ def objects(body: Mapping[str, Any], key: str, *, required: bool = False) -> lis
     return value
 
 
+def object_of(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object; an empty one where nothing was said.
+
+    Raises:
+        Refused: It is something else.
+    """
+    value = body.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise refuse("invalid_request", f"{key}: an object is wanted, {type(value).__name__} came.")
+    return value
+
+
 def text_of(content: Any, where: str) -> str:
     """The text of a message's content: a string, or blocks of which the texts count.
 
@@ -192,6 +206,18 @@ def whole_number(body: Mapping[str, Any], key: str, default: int, *, most: int) 
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise refuse("invalid_request", f"{key}: an integer from 1 to {most} is wanted, {value!r} came.")
+    return value
+
+
+def how_many(body: Mapping[str, Any], key: str) -> int:
+    """An integer from 0, and 0 where nothing was said.
+
+    Raises:
+        Refused: It is not.
+    """
+    value = body.get(key) or 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise refuse("invalid_request", f"{key}: an integer from 0 is wanted, {value!r} came.")
     return value
 
 

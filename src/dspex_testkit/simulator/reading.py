@@ -46,6 +46,9 @@ class Reading:
             read = Read(body, route.wire.read(body, route.path))
         except Refused as refusal:
             return Read(body, refusal=refusal)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Something stands where no wire looked for it: a client's mistake, as a provider would see it.
+            return Read(body, refusal=refuse("invalid_request", f"The body cannot be understood: {error}"))
         if len(payload) <= _MAX_REMEMBERED_BYTES:
             if len(self._known) >= _MAX_REMEMBERED:
                 self._known.clear()

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from dspy.lm15 import LM15Error, TransportError
 
-from dspex_testkit.calls import LMCall
+from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
 from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict, stream_event_from_dict
 from dspex_testkit.cassettes.errors_wire import error_from_dict
 from dspex_testkit.errors import CassetteError, UsageError
+from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.values import to_json_mapping
 from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
 from dspex_testkit.simulator.failures import Refused, failure_of
@@ -48,6 +49,7 @@ class RecordedAnswers:
         path: The cassette.
         options: Some of `OPTIONS`.
         lm_id: What the calls carry as `lm_id`.
+        journal: Where the calls will go.
 
     Raises:
         CassetteError: It cannot be opened.
@@ -58,10 +60,13 @@ class RecordedAnswers:
     source = "replay"
     """What answers, in a word."""
 
-    def __init__(self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, lm_id: str) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, lm_id: str, journal: Journal
+    ) -> None:
         self.path = Path(path).resolve()
         self._options = _read_options(options or {})
         self._lm_id = lm_id
+        self._journal = journal
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -103,6 +108,7 @@ class RecordedAnswers:
             lm_id=self._lm_id,
             signature=None if capture is None else capture.full_signature.__name__,
             inputs={} if capture is None else to_json_mapping(capture.inputs),
+            prompt=prompt_for(self._journal, f"{provider}/{ask.model}", ask.request, capture),
             time=time.time(),
         )
 

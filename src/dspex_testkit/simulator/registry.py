@@ -160,7 +160,8 @@ class Registry:
         if "spec" in said:
             read["answers"] = self._mocked(id, said["spec"])
         if "cassette" in said:
-            read["answers"] = recorded_answers(said["cassette"], options=said.get("cassette_options"), lm_id=id)
+            options = said.get("cassette_options")
+            read["answers"] = recorded_answers(said["cassette"], options=options, lm_id=id, journal=self.journal)
         if "faults" in said:
             read["faults"] = read_faults(said["faults"])
         if "limits" in said:

@@ -13,6 +13,7 @@ from dspex_testkit.simulator.conversation import (
     config_of,
     function_tool,
     model_of,
+    object_of,
     objects,
     schema_format,
     text_of,
@@ -137,12 +138,12 @@ def _tool_choice(given: Any) -> Any:
 
 
 def _output_format(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    given = (body.get("output_config") or {}).get("format") or body.get("output_format")
+    given = object_of(body, "output_config").get("format") or body.get("output_format")
     return schema_format(given.get("schema")) if isinstance(given, Mapping) else None
 
 
 def _thinking(body: Mapping[str, Any]) -> Reasoning | None:
-    thinking = body.get("thinking") or {}
+    thinking = object_of(body, "thinking")
     if thinking.get("type") in ("enabled", "adaptive"):
         return Reasoning("medium")
     return Reasoning("off") if thinking.get("type") == "disabled" else None

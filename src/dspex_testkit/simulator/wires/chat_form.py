@@ -5,7 +5,7 @@ from typing import Any
 
 from dspy.lm15 import FunctionTool
 
-from dspex_testkit.simulator.conversation import Conversation, function_tool, objects, text_of, tool_call
+from dspex_testkit.simulator.conversation import Conversation, function_tool, object_of, objects, text_of, tool_call
 from dspex_testkit.simulator.failures import refuse
 from dspex_testkit.simulator.media import media_mark
 
@@ -25,7 +25,7 @@ def read_messages(body: Mapping[str, Any]) -> Conversation:
 def read_functions(body: Mapping[str, Any]) -> tuple[FunctionTool, ...]:
     """The functions among the tools of a body."""
     tools = [tool for tool in objects(body, "tools") if tool.get("type", "function") == "function"]
-    functions = [tool.get("function") or {} for tool in tools]
+    functions = [object_of(tool, "function") for tool in tools]
     return tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
 
 
@@ -36,7 +36,7 @@ def _read_message(message: Mapping[str, Any], conversation: Conversation, where:
     elif role == "user":
         conversation.user("\n".join(filter(None, (text, *_images(message)))))
     elif role == "assistant":
-        functions = [(call.get("id"), call.get("function") or {}) for call in objects(message, "tool_calls")]
+        functions = [(call.get("id"), object_of(call, "function")) for call in objects(message, "tool_calls")]
         conversation.assistant(text, [tool_call(i, f.get("name"), f.get("arguments")) for i, f in functions])
     elif role == "tool":
         # Ollama has no ids for calls; there they are told apart by the tool's name.

@@ -5,7 +5,7 @@ from typing import Any
 
 from dspy.lm15 import Reasoning
 
-from dspex_testkit.simulator.conversation import choice_of, config_of, model_of, schema_format
+from dspex_testkit.simulator.conversation import choice_of, config_of, model_of, object_of, schema_format
 from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
 from dspex_testkit.simulator.failures import Failure
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse, sse_events
@@ -45,7 +45,7 @@ class CohereChat(Wire):
             stop=body.get("stop_sequences"),
             response_format=_response_format(body.get("response_format")),
             tool_choice=None if choice is None else choice_of(str(choice).lower()),
-            reasoning=_thinking(body.get("thinking") or {}),
+            reasoning=_thinking(object_of(body, "thinking")),
         )
         return Ask(
             provider=self.provider,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dspex_testkit.simulator.conversation import Conversation, config_of, function_tool, objects
+from dspex_testkit.simulator.conversation import Conversation, config_of, function_tool, object_of, objects
 from dspex_testkit.simulator.exchange import Answered, Ask, Pause
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
@@ -97,7 +97,7 @@ def _read_entry(entry: Mapping[str, Any], conversation: Conversation) -> None:
 
 def _parameters(tool: Mapping[str, Any]) -> dict[str, Any]:
     """The tool's parameters as JSON Schema; Cohere names Python types."""
-    definitions = tool.get("parameter_definitions") or {}
+    definitions = object_of(tool, "parameter_definitions")
     return {
         "type": "object",
         "properties": {

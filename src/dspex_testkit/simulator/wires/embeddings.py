@@ -8,7 +8,7 @@ from typing import Any
 
 from dspex_testkit.mock_lm.embedder import MockEmbedder
 from dspex_testkit.mock_lm.usage import count_tokens
-from dspex_testkit.simulator.conversation import objects
+from dspex_testkit.simulator.conversation import object_of, objects
 from dspex_testkit.simulator.failures import refuse
 
 Vector = list[float]
@@ -47,7 +47,7 @@ def gemini_embeddings(body: Mapping[str, Any], path: Mapping[str, str]) -> tuple
     """`POST …/models/MODEL:batchEmbedContents` and `:embedContent`."""
     single = path["action"] == "embedContent"
     requests = [body] if single else objects(body, "requests", required=True)
-    texts = ["\n".join(str(p.get("text")) for p in objects(r.get("content") or {}, "parts")) for r in requests]
+    texts = ["\n".join(str(p.get("text")) for p in objects(object_of(r, "content"), "parts")) for r in requests]
     vectors = [
         {"values": embed([text], _size(request.get("outputDimensionality")))[0]}
         for text, request in zip(texts, requests, strict=True)
@@ -103,7 +103,8 @@ def _texts(given: Any, where: str) -> list[str]:
 
 
 def _size(given: Any) -> int:
-    return given if isinstance(given, int) and 0 < given <= 4096 else _DIMENSIONS
+    fits = isinstance(given, int) and not isinstance(given, bool) and 0 < given <= 4096
+    return given if fits else _DIMENSIONS
 
 
 def _tokens(texts: Sequence[str]) -> int:

@@ -13,6 +13,8 @@ from dspex_testkit.simulator.conversation import (
     choice_of,
     config_of,
     function_tool,
+    how_many,
+    object_of,
     objects,
     schema_format,
     tool_call,
@@ -62,7 +64,7 @@ class Gemini(Wire):
             conversation.system(_text(objects(system, "parts")))
         for content in objects(body, "contents", required=True):
             _read_content(content, conversation)
-        generation = _camel_keys(body.get("generationConfig") or {})
+        generation = _camel_keys(object_of(body, "generationConfig"))
         config = config_of(
             max_tokens=generation.get("maxOutputTokens"),
             temperature=generation.get("temperature"),
@@ -71,8 +73,8 @@ class Gemini(Wire):
             seed=generation.get("seed"),
             stop=generation.get("stopSequences"),
             response_format=_response_format(generation),
-            tool_choice=_tool_choice(_camel_keys(body.get("toolConfig") or {})),
-            reasoning=_thinking(_camel_keys(generation.get("thinkingConfig") or {})),
+            tool_choice=_tool_choice(_camel_keys(object_of(body, "toolConfig"))),
+            reasoning=_thinking(_camel_keys(object_of(generation, "thinkingConfig"))),
         )
         return Ask(
             provider=self.provider,
@@ -80,7 +82,7 @@ class Gemini(Wire):
             request=conversation.request(model, tuple(_tools(body)), config, wanted="contents"),
             stream=path["action"] == "streamGenerateContent",
             n=whole_number(generation, "candidateCount", 1, most=8),
-            top_logprobs=int(generation.get("logprobs") or 0) if generation.get("responseLogprobs") else None,
+            top_logprobs=how_many(generation, "logprobs") if generation.get("responseLogprobs") else None,
         )
 
     def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def _response_format(generation: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _tool_choice(config: Mapping[str, Any]) -> Any:
-    calling = _camel_keys(config.get("functionCallingConfig") or {})
+    calling = _camel_keys(object_of(config, "functionCallingConfig"))
     if not calling:
         return None
     allowed = calling.get("allowedFunctionNames") or ()

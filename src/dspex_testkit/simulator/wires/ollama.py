@@ -6,7 +6,7 @@ from typing import Any
 
 from dspy.lm15 import Config, Reasoning
 
-from dspex_testkit.simulator.conversation import Conversation, config_of, model_of, schema_format
+from dspex_testkit.simulator.conversation import Conversation, config_of, model_of, object_of, schema_format
 from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
@@ -98,7 +98,7 @@ class OllamaGenerate(OllamaChat):
 
 
 def _config(body: Mapping[str, Any]) -> Config:
-    options = body.get("options") or {}
+    options = object_of(body, "options")
     wanted = body.get("format")
     limit = options.get("num_predict")
     return config_of(

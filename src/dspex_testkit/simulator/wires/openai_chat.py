@@ -6,7 +6,9 @@ from typing import Any
 from dspex_testkit.simulator.conversation import (
     choice_of,
     config_of,
+    how_many,
     model_of,
+    object_of,
     reasoning_of,
     schema_format,
     whole_number,
@@ -50,8 +52,8 @@ class OpenAIChat(Wire):
             request=conversation.request(model, read_functions(body), config, wanted="messages"),
             stream=body.get("stream") is True,
             n=whole_number(body, "n", 1, most=128),
-            include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
-            top_logprobs=int(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+            include_usage=object_of(body, "stream_options").get("include_usage") is True,
+            top_logprobs=how_many(body, "top_logprobs") if body.get("logprobs") else None,
         )
 
     def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _tool_choice(given: Any) -> Any:
     if given is None:
         return None
     if isinstance(given, Mapping):
-        return choice_of("required", (given.get("function") or {}).get("name"))
+        return choice_of("required", object_of(given, "function").get("name"))
     return choice_of(str(given))
 
 

@@ -10,7 +10,9 @@ from dspex_testkit.simulator.conversation import (
     choice_of,
     config_of,
     function_tool,
+    how_many,
     model_of,
+    object_of,
     objects,
     reasoning_of,
     schema_format,
@@ -50,9 +52,9 @@ class OpenAIResponses(Wire):
             max_tokens=body.get("max_output_tokens"),
             temperature=body.get("temperature"),
             top_p=body.get("top_p"),
-            response_format=_text_format((body.get("text") or {}).get("format")),
+            response_format=_text_format(object_of(body, "text").get("format")),
             tool_choice=_tool_choice(body.get("tool_choice")),
-            reasoning=reasoning_of((body.get("reasoning") or {}).get("effort")),
+            reasoning=reasoning_of(object_of(body, "reasoning").get("effort")),
         )
         wants_logprobs = _LOGPROBS in (body.get("include") or ())
         return Ask(
@@ -60,7 +62,7 @@ class OpenAIResponses(Wire):
             model=model,
             request=conversation.request(model, _tools(body), config, wanted="input"),
             stream=body.get("stream") is True,
-            top_logprobs=int(body.get("top_logprobs") or 0) if wants_logprobs else None,
+            top_logprobs=how_many(body, "top_logprobs") if wants_logprobs else None,
             options={"body": body},
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-from dspex_testkit.simulator.conversation import Conversation, config_of, model_of, whole_number
+from dspex_testkit.simulator.conversation import Conversation, config_of, how_many, model_of, object_of, whole_number
 from dspex_testkit.simulator.exchange import Answered, Ask, Pause, in_words
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, sse
@@ -42,8 +42,8 @@ class OpenAIText(Wire):
             request=conversation.request(model, (), config, wanted="prompt"),
             stream=body.get("stream") is True,
             n=whole_number(body, "n", 1, most=128),
-            include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
-            top_logprobs=body.get("logprobs"),
+            include_usage=object_of(body, "stream_options").get("include_usage") is True,
+            top_logprobs=None if body.get("logprobs") is None else how_many(body, "logprobs"),
             options={"echo": prompt if body.get("echo") else ""},
         )
 
