@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case_calls import CaseCalls
 from dspex_testkit.plugin.cassette_settings import CASSETTE_SETTINGS
+from dspex_testkit.plugin.items import cell_of, is_live, uses_bridge
 from dspex_testkit.plugin.options import Mode, Options, Policy
 from dspex_testkit.runtime.network import Guard, put_guard
 
@@ -27,21 +27,6 @@ __tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 CASE: "pytest.StashKey[Case]" = pytest.StashKey()
 MAKE_CASE: "pytest.StashKey[Callable[[pytest.Item], Case]]" = pytest.StashKey()
 """Where the run's config has what makes a test's case, when the first of our fixtures is asked for."""
-CALLS_ATTRIBUTE = "dspex_testkit_calls"
-"""Where a report carries its test and its LM calls; pytest-xdist sends it along with the rest."""
-ARTIFACTS_ATTRIBUTE = "dspex_testkit_artifacts"
-"""Where the report of a failed test carries what it leaves behind, by file name."""
-
-CALLS, COST, SEED_USED = "lm_calls", "lm_cost_usd", "lm_seed"
-"""JUnit's names for what a test asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One LM of `lm_matrix`."""
-
-    lm: Any
-    live: bool
 
 
 class Case:
@@ -200,30 +185,6 @@ class Case:
             self.source.take_back(keep=keep_bridges)
 
 
-def name_from_here(item: pytest.Item) -> str:
-    """A test as it is named where pytest was started, which need not be the root of the suite."""
-    inner = item.nodeid.partition("::")[1:]
-    return "".join([os.path.relpath(item.path, item.config.invocation_params.dir), *inner])
-
-
-def cell_of(item: pytest.Item) -> Cell | None:
-    """The LM of the matrix that this item stands for."""
-    callspec = getattr(item, "callspec", None)
-    cell = callspec.params.get("lm_config") if callspec is not None else None
-    return cell if isinstance(cell, Cell) else None
-
-
-def is_live(item: pytest.Item) -> bool:
-    """Whether a test means to ask real providers."""
-    cell = cell_of(item)
-    return cell.live if cell is not None else item.get_closest_marker("lm_live") is not None
-
-
-def uses_bridge(item: pytest.Item) -> bool:
-    """Whether a test asks for a bridge of ours."""
-    return not {"bridge", "bridge_pool", "bridge_factory"}.isdisjoint(getattr(item, "fixturenames", ()))
-
-
 def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | None":
     # Recordings need an extra, which tests without them need not have.
     if policy not in ("replay", "record") and not markers.wants_cassette(item):
@@ -233,9 +194,3 @@ def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | 
 
     plan = plan_of(item, item.config.stash[CASSETTE_SETTINGS], policy)
     return None if plan is None else CaseCassettes(plan, uses_bridge=uses_bridge(item))
-
-
-def process_of(config: pytest.Config) -> str | None:
-    """The process of pytest-xdist that this is; None in one that runs alone, or controls the others."""
-    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
-    return None if workerinput is None else str(workerinput["workerid"])

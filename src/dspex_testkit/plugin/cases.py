@@ -7,16 +7,9 @@ import pytest
 
 from dspex_testkit.errors import CassetteError, MissingExtraError, UsageError
 from dspex_testkit.plugin import markers
-from dspex_testkit.plugin.case import (
-    ARTIFACTS_ATTRIBUTE,
-    CALLS_ATTRIBUTE,
-    CASE,
-    Case,
-    Cell,
-    cell_of,
-    is_live,
-    process_of,
-)
+from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE
+from dspex_testkit.plugin.case import CASE, Case
+from dspex_testkit.plugin.items import Cell, cell_of, is_live, process_of
 from dspex_testkit.plugin.options import Mode, Options
 
 SEED = pytest.StashKey[int]()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.plugin.case import CALLS, COST, SEED_USED, Case, name_from_here
+from dspex_testkit.plugin.carried import CALLS, COST, SEED_USED
+from dspex_testkit.plugin.case import Case
+from dspex_testkit.plugin.items import name_from_here
 from dspex_testkit.plugin.journal_files import TestCalls
 from dspex_testkit.plugin.options import Options
 

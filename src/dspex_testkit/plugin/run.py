@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dspex_testkit.plugin.case import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE, process_of
+from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE
+from dspex_testkit.plugin.items import process_of
 from dspex_testkit.plugin.options import Options
 
 
