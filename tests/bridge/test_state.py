@@ -163,3 +163,16 @@ def test_a_program_is_found_by_its_session_first() -> None:
         "a",
         None,
     ]
+
+
+def test_a_listing_counts_executions_and_leaves_the_record_as_it_was_created() -> None:
+    """What is told of a program changes with each execution; what it is built from does not."""
+    store = InProcessStore()
+    store.put_program(record("p", None))
+    created = store.get_program("p", None)
+
+    store.count_execution("p", None)
+    store.count_execution("p", None)
+
+    assert [kept.execution_count for kept in store.programs()] == [2]
+    assert store.get_program("p", None) is created
