@@ -220,12 +220,18 @@ def test_a_stream_that_failed_becomes_its_error(tmp_path: Path) -> None:
     assert "busy" in answers(converted(tmp_path / "raw.yaml", interaction(ANTHROPIC, asked, broken)))[0]
 
 
-def test_the_host_tells_whose_model_it_is(tmp_path: Path) -> None:
-    """Providers that speak OpenAI's format keep their prefix."""
-    conversion = converted(
-        tmp_path / "raw.yaml", interaction("https://api.groq.com/openai/v1/chat/completions", HI, HELLO)
-    )
-    assert conversion.document.interactions[0].model == "groq/gpt-4o-mini"
+@pytest.mark.parametrize(
+    ("host", "model"),
+    [
+        ("api.groq.com/openai", "groq/gpt-4o-mini"),
+        ("mine.openai.azure.com/openai/deployments/d", "azure/gpt-4o-mini"),
+        ("llm.example.test", "openai/gpt-4o-mini"),
+    ],
+)
+def test_the_host_tells_whose_model_it_is(tmp_path: Path, host: str, model: str) -> None:
+    """Providers that speak OpenAI's format keep their prefix; whoever is not known is OpenAI's like."""
+    conversion = converted(tmp_path / "raw.yaml", interaction(f"https://{host}/v1/chat/completions", HI, HELLO))
+    assert conversion.document.interactions[0].model == model
 
 
 STRANGERS = [

@@ -34,8 +34,10 @@ _HOSTS = {
     "api.mistral.ai": "mistral",
     "api.together.xyz": "together_ai",
     "api.fireworks.ai": "fireworks_ai",
+    ".openai.azure.com": "azure",
+    "-aiplatform.googleapis.com": "vertex_ai",
 }
-"""How DSPy calls those who speak as OpenAI does."""
+"""How DSPy calls those who speak another's format, by the end of their host's name."""
 _NOT_PARAMETERS = frozenset({"model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format"})
 
 
@@ -96,7 +98,7 @@ def read_exchange(exchange: Exchange) -> Reading:
     body = exchange.body()
     try:
         name = str(found.groupdict().get("model") or body["model"])
-        model = f"{_HOSTS.get(exchange.host, wire.provider)}/{name}"
+        model = f"{_provider_of(exchange.host, wire)}/{name}"
         chat = wire.chat(body, model)
         request = request_from_openai_chat({**chat, "messages": with_names(chat["messages"])})
         answers = tuple(_interactions(wire, request, exchange, name))
@@ -113,6 +115,10 @@ def _wire_of(path: str) -> tuple[_Wire, re.Match[str]]:
         if found := wire.path.search(path):
             return wire, found
     raise CassetteFormatError(f"{path} is no path of an LM that is known here")
+
+
+def _provider_of(host: str, wire: _Wire) -> str:
+    return next((provider for end, provider in _HOSTS.items() if host.endswith(end)), wire.provider)
 
 
 def _interactions(wire: _Wire, request: Request, exchange: Exchange, name: str) -> Iterator[Interaction]:
