@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import dspy
 import pytest
 
 from dspex_testkit import cassettes
+from dspex_testkit.calls import Usage
 from dspex_testkit.errors import CassetteFormatError, CassetteNotFoundError, UsageError
 from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.simulator.test_admin import admin
@@ -108,6 +110,7 @@ def test_a_program_is_answered_as_it_was_when_it_was_recorded(
         replayed = program()
 
     assert replayed == live
+    assert all(call.inputs and call.outputs for call in target.calls)
     report = target.cassette
     assert report is not None
     assert (report.unplayed, report.misses) == ((), ())
@@ -160,6 +163,25 @@ def test_tokens_and_cost_are_those_of_the_recording(sim: ProviderSimulator, tmp_
     assert answer["choices"][0]["message"]["content"] == "x" * 200
     assert answer["usage"]["completion_tokens"] == target.calls[0].usage.output_tokens == live.usage.output_tokens
     assert target.calls[0].cost is not None
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"])
+def test_tokens_are_counted_alike_on_the_way_in_and_out(sim: ProviderSimulator, tmp_path: Path, model: str) -> None:
+    """Cached and reasoning tokens come back as they were recorded, although providers count them differently."""
+    used = {"input_tokens": 70, "output_tokens": 30, "reasoning_tokens": 9, "cached_tokens": 40}
+    spec = {"script": [{"$value": "Paris", "$reasoning": "I look", "$usage": used}]}
+    path, live = tmp_path / "c.yaml", sim.target(model, spec=spec)
+    with cassettes.record(live.lm(), path) as lm:
+        lm("hello")
+    target = sim.target(model, cassette=path)
+
+    target.lm()("hello")
+
+    (before,), (after,) = live.calls, target.calls
+    assert before.usage == Usage(**used)
+    # How many were thoughts, one of the three does not tell.
+    told = replace(after.usage, cache_write_tokens=None)
+    assert told == (replace(before.usage, reasoning_tokens=None) if model.startswith("anthropic") else before.usage)
 
 
 @pytest.mark.parametrize(
@@ -392,6 +414,23 @@ def test_what_cannot_be_played_is_told_at_once(sim: ProviderSimulator, tmp_path:
     ):
         with pytest.raises(error, match=says):
             sim.target("openai/m", **given)
+
+
+def test_a_recording_that_was_edited_into_nonsense_is_refused_where_it_is_asked_for(
+    sim: ProviderSimulator, tmp_path: Path
+) -> None:
+    """Nobody tries again what a look into the file has to mend."""
+    path = tmp_path / "c.yaml"
+    recorded(sim, path, "openai/m", say(), spec={"script": ["Paris"]})
+    whole = path.read_text(encoding="utf-8")
+    spoilt = whole.replace("- type: text\n            text: Paris", "- type: nonsense")
+    assert spoilt != whole
+    path.write_text(spoilt, encoding="utf-8")
+
+    reply = chat(sim.target("openai/m", cassette=path))
+
+    assert (reply.status, reply.json["error"]["code"]) == (400, "cassette_format")
+    assert "record it again" in reply.json["error"]["message"]
 
 
 def test_the_default_target_answers_from_a_cassette_too(sim: ProviderSimulator, tmp_path: Path) -> None:

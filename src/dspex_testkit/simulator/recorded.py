@@ -4,6 +4,7 @@ A request is looked up in the form that is the same whichever client sends it; s
 an error, which names the nearest recordings.
 """
 
+import json
 import os
 import re
 import time
@@ -12,19 +13,19 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from dspy.lm15 import LM15Error, TransportError
+from dspy.lm15 import DataPart, LM15Error, Response, TextPart, TransportError
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
 from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict, stream_event_from_dict
 from dspex_testkit.cassettes.errors_wire import error_from_dict
-from dspex_testkit.errors import CassetteError, UsageError
+from dspex_testkit.errors import CassetteError, CassetteFormatError, UsageError
 from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.values import to_json_mapping
+from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, usage_of
 from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
 from dspex_testkit.simulator.failures import Refused, failure_of
 from dspex_testkit.simulator.sent_form import PARAMS, SentRules
-from dspex_testkit.simulator.speech import Hearing, choice_of_response, usage_of
+from dspex_testkit.simulator.speech import Hearing, choice_of_response
 
 OPTIONS: Final = frozenset(
     {
@@ -97,7 +98,15 @@ class RecordedAnswers:
         if found.error is not None:
             failed = error_from_dict(found.error)
             raise Unanswered(_refusal(failed), replace(call, error=f"{type(failed).__name__}: {failed.message}"))
-        return _spoken(found, ask, call, realtime=self._options.realtime)
+        try:
+            return _spoken(found, ask, call, realtime=self._options.realtime)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            unread = CassetteFormatError(
+                f"{self.path} has a recording that answers this request and cannot be read: {error}; "
+                "bring it back from version control, or record it again",
+                details={"path": str(self.path)},
+            )
+            raise Unanswered(unread, replace(call, error=unread.message)) from error
 
     def _call(self, ask: Ask, provider: str) -> LMCall:
         capture = ask.capture
@@ -106,8 +115,8 @@ class RecordedAnswers:
             model=ask.model,
             engine=self.source,
             lm_id=self._lm_id,
-            signature=None if capture is None else capture.full_signature.__name__,
-            inputs={} if capture is None else to_json_mapping(capture.inputs),
+            signature=signature_of(capture),
+            inputs=inputs_of(capture, ask.request),
             prompt=prompt_for(self._journal, f"{provider}/{ask.model}", ask.request, capture),
             time=time.time(),
         )
@@ -136,12 +145,30 @@ def _refusal(failed: LM15Error) -> LM15Error | Refused:
 
 
 def _spoken(found: Interaction, ask: Ask, call: LMCall, *, realtime: bool) -> Spoken:
-    response = response_from_dict(found.response or {})
+    response = _in_text(response_from_dict(found.response or {}))
     choice = choice_of_response(response)
     if ask.stream and found.chunks is not None:
         choice = _heard(found.chunks, realtime=realtime).whole(response)
-    usage = usage_of(response)
-    return Spoken(choice, usage, replace(call, completion=choice.text, finish_reason=choice.finish, usage=usage))
+    # In one way of counting, whichever the provider's is.
+    usage = usage_of(call.provider, call.model, response)
+    told = replace(
+        call,
+        outputs=outputs_of(ask.capture, response),
+        completion=choice.text,
+        parts=tuple(part.type for part in response.message.parts),
+        finish_reason=choice.finish,
+        usage=usage,
+    )
+    return Spoken(choice, usage, told)
+
+
+def _in_text(response: Response) -> Response:
+    """The response with data, which DSPy's client reads where a schema was asked for, as the text that it was."""
+    parts = tuple(
+        TextPart(json.dumps(part.value, ensure_ascii=False)) if isinstance(part, DataPart) else part
+        for part in response.message.parts
+    )
+    return replace(response, message=replace(response.message, parts=parts))
 
 
 def _heard(chunks: tuple[dict[str, Any], ...], *, realtime: bool) -> Hearing:

@@ -1,12 +1,10 @@
 """What an engine said, as a `Choice`: from a whole response, or from the events of a stream with the pauses between."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from dspy.lm15 import (
-    DataPart,
     RefusalPart,
     Response,
     TextDelta,
@@ -31,9 +29,6 @@ def choice_of_response(response: Response) -> Choice:
             texts.append(part.text)
         elif isinstance(part, ThinkingPart):
             thoughts.append(part.text)
-        elif isinstance(part, DataPart):
-            # What DSPy's client reads where a schema was asked for.
-            texts.append(json.dumps(part.value, ensure_ascii=False))
         elif isinstance(part, ToolCallPart):
             calls.append(ToolCall(part.id, part.name, part.input))
         elif isinstance(part, RefusalPart):

@@ -148,6 +148,7 @@ def _total(usages: Sequence[Usage]) -> Usage:
         output_tokens=_sum([usage.output_tokens for usage in usages]),
         reasoning_tokens=_sum([usage.reasoning_tokens for usage in usages]),
         cached_tokens=last.cached_tokens,
+        cache_write_tokens=last.cache_write_tokens,
     )
 
 

@@ -165,13 +165,18 @@ def _message(ask: Ask, answered: Answered) -> dict[str, Any]:
         "stop_reason": None,
         "stop_sequence": None,
         "usage": {
-            "input_tokens": answered.input_tokens,
-            "cache_creation_input_tokens": 0,
+            "input_tokens": _fresh_tokens(answered),
+            "cache_creation_input_tokens": answered.usage.cache_write_tokens or 0,
             "cache_read_input_tokens": answered.cached_tokens,
             "output_tokens": 1,
             "service_tier": "standard",
         },
     }
+
+
+def _fresh_tokens(answered: Answered) -> int:
+    """Tokens of the prompt as this provider counts them: without those of its cache."""
+    return max(0, answered.input_tokens - answered.cached_tokens - (answered.usage.cache_write_tokens or 0))
 
 
 def _blocks(choice: Choice, answered: Answered) -> Iterator[tuple[dict[str, Any], Sequence[Piece]]]:
@@ -204,7 +209,7 @@ def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any] | Pause]:
         "type": "message_delta",
         "delta": {"stop_reason": reason, "stop_sequence": sequence},
         # Clients that keep only the last usage would lose the prompt's tokens.
-        "usage": {"input_tokens": answered.input_tokens, "output_tokens": answered.output_tokens},
+        "usage": {"input_tokens": _fresh_tokens(answered), "output_tokens": answered.output_tokens},
     }
     yield {"type": "message_stop"}
 

@@ -200,6 +200,8 @@ def _response(ask: Ask, answered: Answered, candidates: list[dict[str, Any]]) ->
     }
     if answered.reasoning_tokens:
         usage["thoughtsTokenCount"] = answered.reasoning_tokens
+    if answered.cached_tokens:
+        usage["cachedContentTokenCount"] = answered.cached_tokens
     return {
         "candidates": candidates,
         "usageMetadata": usage,
