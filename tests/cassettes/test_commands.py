@@ -90,6 +90,27 @@ def test_scrub_cuts_out_what_was_recorded_before_it_was_known(
     assert "1 interactions changed" in capsys.readouterr().out
 
 
+def test_scrub_cuts_secrets_out_of_http_cassettes_too(
+    tmp_path: Path, target: Target, ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Traffic still replays afterwards; what cannot be cut out is named, and the file left as it was."""
+    raw = tmp_path / "raw.yaml"
+    with cassettes.http_cassette(raw, record_mode="once"):
+        ask(target.lm(), "2+2")
+    raw.write_text(raw.read_text().replace('"chat.completion"', '"my-password-is-4"'))
+    monkeypatch.setenv("SOME_PASSWORD", "my-password-is-4")
+    assert main(["cassettes", "scrub", str(raw)]) == 0
+    assert "my-password" not in raw.read_text()
+    with cassettes.http_cassette(raw):
+        assert ask(target.lm(), "2+2") == "4"
+    raw.write_text(raw.read_text().replace("[redacted]", "my-secret%2Fpassword"))
+    before = raw.read_bytes()
+    monkeypatch.setenv("OTHER_PASSWORD", "my-secret/password")
+    assert main(["cassettes", "scrub", str(raw)]) == 2
+    assert "OTHER_PASSWORD" in capsys.readouterr().err
+    assert raw.read_bytes() == before
+
+
 def test_verify_asks_again_and_changes_nothing(
     recorded: Path, target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,18 +19,17 @@ from vcr.record_mode import RecordMode as VCRMode
 from vcr.request import Request as VCRRequest
 from vcr.serialize import deserialize, serialize
 
-from dspex_testkit.cassettes import yaml_text
 from dspex_testkit.cassettes.api import cassette_options
 from dspex_testkit.cassettes.document import level_of, parse_record
 from dspex_testkit.cassettes.drift import Comparator, Drift, refuse_drift
-from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only, write_atomically
+from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only
 from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML, refuse_nonsense
 from dspex_testkit.cassettes.http_verifying import Verification
-from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.native_stub import native_patches
 from dspex_testkit.cassettes.nearest import differences
 from dspex_testkit.cassettes.report import CassetteReport
+from dspex_testkit.cassettes.saving import save_traffic
 from dspex_testkit.errors import (
     CassetteFormatError,
     CassetteNotFoundError,
@@ -267,12 +266,7 @@ def http_cassette(
         if recorder is not None and not cassette.asked_live and (mode.asks_always or not existed):
             raise NothingRecordedError(f"{file} was to be recorded, and nothing was sent", details={"path": str(file)})
         if drawer.pending is not None and recorder is not None:
-            _write(*drawer.pending, secrets=settings.redactor.secrets)
+            save_traffic(*drawer.pending, secrets=settings.redactor.secrets)
     finally:
         if recorder is not None:
             recorder.release()
-
-
-def _write(path: Path, text: str, *, secrets: dict[str, str]) -> None:
-    refuse_secrets(yaml_text.load(text, path=path), text, secrets, path=path)
-    write_atomically(path, text.encode())

@@ -8,13 +8,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dspex_testkit.cassettes import yaml_text
 from dspex_testkit.cassettes.document import Document, document_from, level_of, read_document, read_record
 from dspex_testkit.cassettes.files import refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.library import cassette_files
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.redaction import Redactor
-from dspex_testkit.cassettes.saving import save
+from dspex_testkit.cassettes.saving import save, save_traffic
 from dspex_testkit.errors import CassetteFormatError
 
 
@@ -104,12 +106,23 @@ def compare_files(left: Path, right: Path) -> list[str]:
 
 
 def scrub(path: Path, redactor: Redactor) -> int:
-    """Cut secrets out of a cassette of LM calls; returns how many interactions changed.
+    """Cut secrets out of a cassette of either level; returns how many interactions changed.
 
     Raises:
-        CassetteError: It is no cassette of LM calls, or holds a secret that cannot be cut out.
+        CassetteError: It is no cassette, or holds a secret that cannot be cut out.
     """
-    document = read_document(path)
+    record = read_record(path)
+    changed = (
+        _scrub_calls(path, record, redactor) if level_of(record) == "lm" else _scrub_traffic(path, record, redactor)
+    )
+    if not changed:
+        # What was cut out was looked through when it was saved.
+        refuse_secrets(record, path.read_text(encoding="utf-8"), redactor.secrets, path=path)
+    return changed
+
+
+def _scrub_calls(path: Path, record: Any, redactor: Redactor) -> int:
+    document = document_from(record, path)
     clean = tuple(
         replace(
             interaction,
@@ -123,6 +136,16 @@ def scrub(path: Path, redactor: Redactor) -> int:
     changed = sum(old != new for old, new in zip(document.interactions, clean, strict=True))
     if changed:
         save(path, Document(clean, document.lms), secrets=redactor.secrets)
+    return changed
+
+
+def _scrub_traffic(path: Path, record: Any, redactor: Redactor) -> int:
+    clean: list[Any] = redactor.json(record["interactions"])
+    changed = sum(old != new for old, new in zip(record["interactions"], clean, strict=True))
+    if changed:
+        cut = {**record, "interactions": clean}
+        text = json.dumps(cut, indent=2) if path.suffix == ".json" else yaml_text.dump(cut)
+        save_traffic(path, text, secrets=redactor.secrets)
     return changed
 
 

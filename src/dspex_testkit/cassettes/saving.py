@@ -25,3 +25,15 @@ def save(path: Path, document: Document, *, secrets: Mapping[str, str]) -> None:
     refuse_secrets(parsed, text, secrets, path=path)
     write_atomically(path, content)
     index_cache.remember(content, parsed)
+
+
+def save_traffic(path: Path, text: str, *, secrets: Mapping[str, str]) -> None:
+    """Write a cassette of HTTP traffic, after looking for secrets.
+
+    Raises:
+        CassetteReadOnlyError: It may not be written there.
+        SecretFoundError: A known secret stands in it.
+    """
+    refuse_read_only(path)
+    refuse_secrets(parse_record(text.encode(), path), text, secrets, path=path)
+    write_atomically(path, text.encode())
