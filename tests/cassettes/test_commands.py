@@ -65,6 +65,19 @@ def test_show_reads_like_a_conversation(recorded: Path, capsys: pytest.CaptureFi
     assert main(["cassettes", "show", "-n", "9", str(recorded)]) == 2
 
 
+def test_show_reads_http_cassettes_as_the_calls_that_they_are(
+    tmp_path: Path, target: Target, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Traffic is as readable as LM calls."""
+    raw = tmp_path / "raw.yaml"
+    with cassettes.http_cassette(raw, record_mode="once"):
+        ask(target.lm(), "2+2")
+    assert main(["cassettes", "show", str(raw)]) == 0
+    shown = capsys.readouterr().out
+    assert "[0] openai/gpt-4o-mini" in shown
+    assert "    2+2\n" in shown
+
+
 def test_diff_names_what_differs(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Equal files give 0; another answer gives 1 and shows both."""
     other = tmp_path / "other.yaml"

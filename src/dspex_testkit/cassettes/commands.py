@@ -137,12 +137,16 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.document import read_document
+    from dspex_testkit.cassettes.convert import calls_of
 
-    document = read_document(options.path)
-    if options.n is not None and not 0 <= options.n < len(document.interactions):
-        raise UsageError(f"{options.path} has interactions 0 to {len(document.interactions) - 1}, and no {options.n}")
-    for position, interaction in enumerate(document.interactions):
+    calls, skipped = calls_of(options.path)
+    positions = sorted({position for position, _ in calls})
+    if options.n is not None and options.n not in positions:
+        there = ", ".join(map(str, positions)) or "none"
+        raise UsageError(f"{options.path} has LM calls at the positions {there}, and no {options.n}")
+    for line in skipped:
+        print(f"not shown: {line}", file=sys.stderr)
+    for position, interaction in calls:
         if options.n is not None and position != options.n:
             continue
         about = [interaction.model, (interaction.recorded_at or "")[:19], f"{interaction.elapsed_ms or 0:.0f} ms"]

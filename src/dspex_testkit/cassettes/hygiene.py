@@ -141,7 +141,7 @@ def _scrub_calls(path: Path, record: Any, redactor: Redactor) -> int:
 
 def _scrub_traffic(path: Path, record: Any, redactor: Redactor) -> int:
     clean: list[Any] = redactor.json(record["interactions"])
-    changed = sum(old != new for old, new in zip(record["interactions"], clean, strict=True))
+    changed = sum(bool(old != new) for old, new in zip(record["interactions"], clean, strict=True))
     if changed:
         cut = {**record, "interactions": clean}
         text = json.dumps(cut, indent=2) if path.suffix == ".json" else yaml_text.dump(cut)

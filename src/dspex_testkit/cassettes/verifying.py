@@ -9,8 +9,7 @@ import dspy
 from dspy.lm15 import LM15Error, Request
 
 from dspex_testkit.cassettes import asking
-from dspex_testkit.cassettes.convert import convert
-from dspex_testkit.cassettes.document import document_from, level_of, read_record
+from dspex_testkit.cassettes.convert import calls_of
 from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words
 from dspex_testkit.cassettes.dspy_wire import request_from_dict, response_to_dict
 from dspex_testkit.cassettes.errors_wire import error_to_dict
@@ -46,7 +45,7 @@ def verify_file(
     """
     lms: dict[str, Any] = {}
     found = []
-    recordings, skipped = _recordings(path)
+    recordings, skipped = calls_of(path)
     for position, recorded in recordings:
         wanted = model or recorded.live_model or recorded.model
         if wanted not in lms:
@@ -62,15 +61,6 @@ def verify_file(
     for lm in lms.values():
         lm.close()
     return Verified(tuple(found), skipped)
-
-
-def _recordings(path: Path) -> tuple[list[tuple[int, Interaction]], tuple[str, ...]]:
-    """The LM calls of a file with their positions in it, and what is none."""
-    record = read_record(path)
-    if level_of(record) == "lm":
-        return list(enumerate(document_from(record, path).interactions)), ()
-    conversion = convert(path)
-    return list(zip(conversion.positions, conversion.document.interactions, strict=True)), conversion.skipped
 
 
 def _ask(lm: Any, asked: Request, written: dict[str, Any]) -> Interaction:
