@@ -119,6 +119,15 @@ def test_rate_limits_fill_up_by_the_minute() -> None:
         assert third.json["error"]["code"] == "rate_limit_exceeded"
 
 
+def test_a_stream_tells_of_its_limits_too(sim: ProviderSimulator) -> None:
+    """The headers come with its first byte."""
+    target = sim.target("openai/m", limits={"requests_per_minute": 5})
+
+    reply = ask(f"{target.api_base}/chat/completions", {**QUESTION, "stream": True})
+
+    assert reply.headers["x-ratelimit-remaining-requests"] == "4"
+
+
 def test_tokens_are_limited_too() -> None:
     """What an answer cost is missing for the next request."""
     with ProviderSimulator(clock=VirtualClock()) as simulator:

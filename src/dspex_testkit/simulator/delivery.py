@@ -44,13 +44,20 @@ class Delivery:
         )
 
     async def send_stream(
-        self, frames: Sequence[bytes | Pause], content_type: str, fault: HTTPFault | None, told: Callable[[int], None]
+        self,
+        frames: Sequence[bytes | Pause],
+        content_type: str,
+        *,
+        headers: Mapping[str, str],
+        fault: HTTPFault | None,
+        told: Callable[[int], None],
     ) -> Any:
         """Frames one by one, with the pauses between them, up to where the answer breaks off or a fault strikes.
 
         Args:
             frames: The whole stream.
             content_type: What it is sent as.
+            headers: What this answer carries besides.
             fault: What is done to it.
             told: Called with the number of frames before the last one goes out, so that whoever has read the stream
                 finds it in the journal.
@@ -58,7 +65,7 @@ class Delivery:
         kind = None if fault is None else fault.kind
         frames, breaks = _until_it_ends(frames, fault)
         count, sent = sum(isinstance(frame, bytes) for frame in frames), 0
-        response = web.StreamResponse(headers={**self._headers, "Cache-Control": "no-cache"})
+        response = web.StreamResponse(headers={**self._headers, **headers, "Cache-Control": "no-cache"})
         response.content_type = "text/plain" if kind == "wrong_content_type" else content_type
         await response.prepare(self._request)
         for frame in frames:

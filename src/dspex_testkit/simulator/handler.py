@@ -161,7 +161,13 @@ class _Served:
 
     async def _stream(self, ask: Ask, answered: Answered, fault: HTTPFault | None) -> Any:
         wire = self._route.wire
-        return await self._delivery.send_stream(list(wire.stream(ask, answered)), wire.stream_type, fault, self._tell)
+        return await self._delivery.send_stream(
+            list(wire.stream(ask, answered)),
+            wire.stream_type,
+            headers=self._limit_headers(),
+            fault=fault,
+            told=self._tell,
+        )
 
     async def _embed(self, body: Mapping[str, Any], fault: HTTPFault | None) -> Any:
         embeddings = self._route.embeddings
