@@ -51,8 +51,8 @@ def prepare(
         OverloadedError: Too much goes on that could not be stopped.
     """
     bridge.lms.factory.check_capacity()
-    spec = bridge.programs.spec(record)
-    values = spec.read_inputs(inputs)
+    program = bridge.programs.of(record)
+    values = program.signature.read_inputs(inputs)
     resolved = bridge.lms.resolve(overrides, record, session_id)
 
     def run() -> dict[str, Any]:
@@ -61,10 +61,10 @@ def prepare(
             resolved, program_id=record.program_id, session_id=session_id, worker_id=bridge.worker_id
         )
         if timeout_ms is None:
-            answers = run_module(bridge, record, values, resolved, caller)
+            answers = run_module(bridge, record, program, values, resolved, caller)
         else:
-            answers = run_module_within(bridge, record, values, resolved, caller, timeout_ms)
-        outputs = spec.write_outputs(answers, also=("reasoning",))
+            answers = run_module_within(bridge, record, program, values, resolved, caller, timeout_ms)
+        outputs = program.signature.write_outputs(answers, also=("reasoning",))
         elapsed = time.perf_counter() - begun
         bridge.store.count_execution(record.program_id, record.session_id)
         return result_of(bridge, record, outputs, resolved, elapsed, caller.reports)

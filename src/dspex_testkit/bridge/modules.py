@@ -7,11 +7,36 @@ from typing import Any
 
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
+from dspex_testkit.bridge.signatures.workings import workings_of
 from dspex_testkit.bridge.tools import build_tool
 
 
+class CompiledProgram:
+    """A program as this process runs it; the module is built when somebody first asks for it.
+
+    Args:
+        record: The program, or one that behaves alike.
+        spec: Its signature.
+    """
+
+    __slots__ = ("_module", "_record", "signature", "spec")
+
+    def __init__(self, record: ProgramRecord, spec: SignatureSpec) -> None:
+        self._record = record
+        self._module: Any = None
+        self.spec = spec
+        self.signature = workings_of(spec)
+
+    @property
+    def module(self) -> Any:
+        """The program's DSPy module. Threads that ask at once may each build one; they are alike."""
+        if self._module is None:
+            self._module = _build(self._record, self.spec)
+        return self._module
+
+
 class CompiledPrograms:
-    """The signatures and modules of recently used programs, by digest.
+    """The recently used programs, by digest.
 
     Modules are shared by threads and sessions: they hold no LM, no history and no demos of a caller.
 
@@ -21,45 +46,30 @@ class CompiledPrograms:
 
     def __init__(self, *, max_programs: int = 1024) -> None:
         self._max = max_programs
-        self._specs: OrderedDict[str, SignatureSpec] = OrderedDict()
-        self._modules: OrderedDict[str, Any] = OrderedDict()
+        self._kept: OrderedDict[str, CompiledProgram] = OrderedDict()
         self._lock = threading.Lock()
 
-    def spec(self, record: ProgramRecord) -> SignatureSpec:
-        """The program's signature."""
+    def of(self, record: ProgramRecord) -> CompiledProgram:
+        """The program of a record."""
         with self._lock:
-            if (found := self._specs.get(record.digest)) is not None:
-                self._specs.move_to_end(record.digest)
+            if (found := self._kept.get(record.digest)) is not None:
+                self._kept.move_to_end(record.digest)
                 return found
-        spec = parse_signature(record.definition)
-        self.keep_spec(record.digest, spec)
-        return spec
+        return self.keep(record, parse_signature(record.definition))
 
-    def keep_spec(self, digest: str, spec: SignatureSpec) -> None:
-        """Keep a signature that was parsed elsewhere."""
-        self._keep(self._specs, digest, spec)
-
-    def module(self, record: ProgramRecord) -> Any:
-        """The program's DSPy module."""
+    def keep(self, record: ProgramRecord, spec: SignatureSpec) -> CompiledProgram:
+        """Keep a program whose signature was parsed elsewhere, unless it is known already."""
+        compiled = CompiledProgram(record, spec)
         with self._lock:
-            if (found := self._modules.get(record.digest)) is not None:
-                self._modules.move_to_end(record.digest)
-                return found
-        module = _build(record, self.spec(record))
-        self._keep(self._modules, record.digest, module)
-        return module
+            kept = self._kept.setdefault(record.digest, compiled)
+            while len(self._kept) > self._max:
+                self._kept.popitem(last=False)
+        return kept
 
     def clear(self) -> None:
         """Forget all of them."""
         with self._lock:
-            self._specs.clear()
-            self._modules.clear()
-
-    def _keep(self, cache: OrderedDict[str, Any], digest: str, value: Any) -> None:
-        with self._lock:
-            cache[digest] = value
-            while len(cache) > self._max:
-                cache.popitem(last=False)
+            self._kept.clear()
 
 
 def _build(record: ProgramRecord, spec: SignatureSpec) -> Any:

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from dspex_testkit.bridge.modules import CompiledProgram
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.calls import CALLER_SETTING, Caller
 from dspex_testkit.errors import DSPexTestkitError, ExecutionTimeoutError, OverloadedError, ProgramExecutionError
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def run_module(
-    bridge: "Bridge", record: ProgramRecord, values: dict[str, Any], resolved: ResolvedLM, caller: Caller
+    bridge: "Bridge",
+    record: ProgramRecord,
+    program: CompiledProgram,
+    values: dict[str, Any],
+    resolved: ResolvedLM,
+    caller: Caller,
 ) -> dict[str, Any]:
     """What the program answers to these inputs.
 
@@ -21,7 +27,7 @@ def run_module(
         ProgramExecutionError: It raised; the code is that of the kit's own error behind it, if there is one.
     """
     try:
-        module = bridge.programs.module(record)
+        module = program.module
         with (
             bridge.lms.factory.lease(resolved.config) as lm,
             _settings(lm, caller),
@@ -36,6 +42,7 @@ def run_module(
 def run_module_within(
     bridge: "Bridge",
     record: ProgramRecord,
+    program: CompiledProgram,
     values: dict[str, Any],
     resolved: ResolvedLM,
     caller: Caller,
@@ -51,7 +58,7 @@ def run_module_within(
     from dspex_testkit.lm.loops import DeadlineError
 
     async def run() -> Any:
-        module = bridge.programs.module(record)
+        module = program.module
         with (
             bridge.lms.factory.lease(resolved.config) as lm,
             _settings(lm, caller),

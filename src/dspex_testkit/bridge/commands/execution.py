@@ -36,7 +36,7 @@ def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
     """
     if "signature" in args:
         record, spec = define_program(bridge, args, new_program_id())
-        bridge.programs.keep_spec(record.digest, spec)
+        bridge.programs.keep(record, spec)
         overrides = bridge.lms.overrides(args)
         return prepare(
             bridge,

@@ -40,7 +40,7 @@ def create_gemini_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
     own = Args(args.command, {**args.values, "lm_config": lm})
     record, spec = define_program(bridge, own, program_id, kind="gemini")
     keep_program(bridge, record)
-    bridge.programs.keep_spec(record.digest, spec)
+    bridge.programs.keep(record, spec)
     return {**program_result(record, spec), "type": "gemini", "model_name": model}
 
 

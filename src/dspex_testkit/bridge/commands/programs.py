@@ -25,7 +25,7 @@ def create_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
         raise InvalidArgsError("Program ID is required")
     record, spec = define_program(bridge, args, program_id)
     keep_program(bridge, record)
-    bridge.programs.keep_spec(record.digest, spec)
+    bridge.programs.keep(record, spec)
     return program_result(record, spec)
 
 

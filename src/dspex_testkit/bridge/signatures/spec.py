@@ -17,7 +17,7 @@ from dspex_testkit.bridge.signatures.outputs import Answers
 from dspex_testkit.bridge.signatures.types import STRING
 from dspex_testkit.bridge.signatures.values import to_json_value
 from dspex_testkit.bridge.signatures.workings import workings_of
-from dspex_testkit.errors import InvalidArgsError, InvalidProgramError
+from dspex_testkit.errors import InvalidProgramError
 
 _QUESTION = (FieldSpec("question", "question", STRING),)
 _ANSWER = (FieldSpec("answer", "answer", STRING),)
@@ -65,13 +65,7 @@ class SignatureSpec:
         Raises:
             InvalidArgsError: Inputs are missing or have the wrong type.
         """
-        if not isinstance(inputs, Mapping):
-            if inputs != []:  # Elixir's empty keyword list is an empty map
-                raise InvalidArgsError(
-                    f"Invalid inputs: a map from field names to values was wanted, but a {type(inputs).__name__} came"
-                )
-            inputs = {}
-        return workings_of(self).reader.read(inputs)
+        return workings_of(self).read_inputs(inputs)
 
     def write_outputs(self, answers: Answers, *, also: Iterable[str] = ()) -> dict[str, Any]:
         """JSON values by original name, from answers by attribute (a mapping or a `dspy.Prediction`).
@@ -83,12 +77,7 @@ class SignatureSpec:
         Raises:
             ProgramExecutionError: An output is absent, or is not what its type allows.
         """
-        written = workings_of(self).writer.write(answers)
-        for name in also:
-            value = answers.get(name)
-            if value is not None and name not in written:
-                written[name] = to_json_value(value)
-        return written
+        return workings_of(self).write_outputs(answers, also=also)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SignatureSpec) and other.digest == self.digest

@@ -2,12 +2,15 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.signatures.fields import FieldSpec
 from dspex_testkit.bridge.signatures.fieldtypes import FieldTypes
 from dspex_testkit.bridge.signatures.inputs import InputReader, QuestionInput, TypedInputs
-from dspex_testkit.bridge.signatures.outputs import TypedOutputs
+from dspex_testkit.bridge.signatures.outputs import Answers, TypedOutputs
+from dspex_testkit.bridge.signatures.values import to_json_value
+from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.signatures.spec import SignatureSpec
@@ -24,8 +27,27 @@ class SignatureWorkings:
         self._types = FieldTypes((*spec.inputs, *spec.outputs))
         self._lock = threading.Lock()
         self._compiled: Any = None
-        self.reader: InputReader = QuestionInput() if spec.takes_any_input else TypedInputs(spec.inputs, self._types)
-        self.writer = TypedOutputs(spec.outputs, self._types, spec.stand_in_outputs)
+        self._reader: InputReader = QuestionInput() if spec.takes_any_input else TypedInputs(spec.inputs, self._types)
+        self._writer = TypedOutputs(spec.outputs, self._types, spec.stand_in_outputs)
+
+    def read_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What `SignatureSpec.read_inputs` promises."""
+        if not isinstance(inputs, Mapping):
+            if inputs != []:  # Elixir's empty keyword list is an empty map
+                raise InvalidArgsError(
+                    f"Invalid inputs: a map from field names to values was wanted, but a {type(inputs).__name__} came"
+                )
+            inputs = {}
+        return self._reader.read(inputs)
+
+    def write_outputs(self, answers: Answers, *, also: Iterable[str] = ()) -> dict[str, Any]:
+        """What `SignatureSpec.write_outputs` promises."""
+        written = self._writer.write(answers)
+        for name in also:
+            value = answers.get(name)
+            if value is not None and name not in written:
+                written[name] = to_json_value(value)
+        return written
 
     def compiled(self) -> Any:
         """The subclass of `dspy.Signature`; the first call imports DSPy."""
