@@ -116,6 +116,39 @@ def test_live_calls_are_written_down_however_they_end(pytester: pytest.Pytester)
     run.assert_outcomes(passed=18)
 
 
+def test_a_call_that_is_cancelled_while_it_is_recorded_is_written_down(pytester: pytest.Pytester) -> None:
+    """And nothing is kept of it on the cassette."""
+    pytester.makepyfile(
+        """
+        import asyncio
+
+        import dspy
+        import pytest
+
+        @pytest.mark.asyncio
+        @pytest.mark.lm_policy("record")
+        async def test_it(lm_journal):
+            asked = asyncio.Event()
+            async with await asyncio.start_server(lambda *_: asked.set(), "127.0.0.1", 0) as silent:
+                host, port = silent.sockets[0].getsockname()
+                lm = dspy.LM("openai/gpt-4o-mini", api_base=f"http://{host}:{port}/v1", api_key="unused")
+                task = asyncio.create_task(lm.acall("2+2"))
+                await asyncio.wait_for(asked.wait(), 60)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            call, = lm_journal
+            assert (call.engine, call.error) == ("record", "abandoned: CancelledError")
+        """
+    )
+
+    # The connection that nobody closes is not to trouble the tests of this process.
+    run = pytester.runpytest_subprocess()
+
+    run.assert_outcomes(passed=1)
+    assert not list(pytester.path.rglob("*.yaml"))
+
+
 def test_calls_that_no_journal_of_the_kit_would_have_seen(pytester: pytest.Pytester) -> None:
     """By `forward`, from DSPy's cache, of an LM with a `forward` of its own, and of DummyLM: once each."""
     pytester.makepyfile(

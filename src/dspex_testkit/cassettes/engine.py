@@ -263,9 +263,11 @@ class _Call:
             self._journal(error=error.message.splitlines()[0] if error.message else type(error).__name__, live=True)
 
     def abandoned(self, reason: BaseException) -> None:
-        """Write down that nobody waits for the answer any more; there is nothing to keep."""
+        """Write down that there is no answer, and nothing to keep: nobody waits any more, or our side has failed."""
+        name = type(reason).__name__
+        error = f"{name}: {reason}" if isinstance(reason, Exception) else f"abandoned: {name}"
         if not self._engine.journaled_elsewhere:
-            self._journal(error=f"abandoned: {type(reason).__name__}", live=True)
+            self._journal(error=error, live=True)
 
     def _keep(self, response: Response, chunks: list[tuple[float, Any]] | None) -> None:
         cost = cost_of(str(self._engine.lm.model), self._request, response)
