@@ -137,7 +137,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.convert import calls_of
+    from dspex_testkit.cassettes.hygiene import calls_of
 
     calls, skipped = calls_of(options.path)
     positions = sorted({position for position, _ in calls})

@@ -7,7 +7,7 @@ from typing import Any
 
 import dspy
 
-from dspex_testkit.cassettes.document import Document, RecordedLM, document_from, level_of, read_record
+from dspex_testkit.cassettes.document import Document, RecordedLM, level_of, read_record
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.lm import describe
 from dspex_testkit.cassettes.redaction import Redactor
@@ -55,19 +55,6 @@ def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
         tuple(skipped),
         tuple(position for position, _ in found),
     )
-
-
-def calls_of(path: Path) -> tuple[list[tuple[int, Interaction]], tuple[str, ...]]:
-    """The LM calls of a cassette of either level with their positions in it, and what is none; one line each.
-
-    Raises:
-        CassetteError: It is no cassette, or holds no LM call.
-    """
-    record = read_record(path)
-    if level_of(record) == "lm":
-        return list(enumerate(document_from(record, path).interactions)), ()
-    conversion = convert(path)
-    return list(zip(conversion.positions, conversion.document.interactions, strict=True)), conversion.skipped
 
 
 def _clean(interaction: Interaction, redactor: Redactor) -> Interaction:

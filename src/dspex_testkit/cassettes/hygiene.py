@@ -65,6 +65,22 @@ def summarize(path: Path) -> Summary:
     )
 
 
+def calls_of(path: Path) -> tuple[list[tuple[int, Interaction]], tuple[str, ...]]:
+    """The LM calls of a cassette of either level with their positions in it, and what is none; one line each.
+
+    Raises:
+        CassetteError: It is no cassette, or holds no LM call.
+    """
+    record = read_record(path)
+    if level_of(record) == "lm":
+        return list(enumerate(document_from(record, path).interactions)), ()
+    # Here, because it needs dspy, and looking at LM calls does not.
+    from dspex_testkit.cassettes.convert import convert
+
+    conversion = convert(path)
+    return list(zip(conversion.positions, conversion.document.interactions, strict=True)), conversion.skipped
+
+
 def duplicates(paths: Iterable[Path]) -> list[list[tuple[Path, int]]]:
     """Groups of interactions with the same request and the same answer, wherever they lie."""
     rules = MatchRules()

@@ -9,10 +9,10 @@ import dspy
 from dspy.lm15 import LM15Error, Request
 
 from dspex_testkit.cassettes import asking
-from dspex_testkit.cassettes.convert import calls_of
 from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words
 from dspex_testkit.cassettes.dspy_wire import request_from_dict, response_to_dict
 from dspex_testkit.cassettes.errors_wire import error_to_dict
+from dspex_testkit.cassettes.hygiene import calls_of
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.errors import CassetteFormatError
 
