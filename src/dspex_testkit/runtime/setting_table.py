@@ -153,16 +153,16 @@ SETTINGS = (
         "Whether bridges are forked from a warm host, where that is safe; `off` runs each in the launched process.",
     ),
     Setting(
-        "host_linger",
-        kinds.seconds,
-        60.0,
-        "Seconds that a warm host stays without a bridge; it ends with whoever starts bridges all the same.",
-    ),
-    Setting(
         "pool",
         kinds.text,
         "default",
         "Pool workers of one host with the same name here share their state; the harness gives each pool its own.",
+    ),
+    Setting(
+        "host_linger",
+        kinds.seconds,
+        60.0,
+        "Seconds that a warm host stays without a bridge; it ends with whoever starts bridges all the same.",
     ),
     Setting("config", kinds.text, None, f"The settings file, in place of {FILE_NAME} beside the launcher.", key=False),
     Setting(

@@ -56,8 +56,8 @@ class Settings:
     block_network: bool
     allow_hosts: "tuple[str, ...]"
     host: str
-    host_linger: float
     pool: str
+    host_linger: float
     config: "str | None"
     python: "str | None"
 
