@@ -1,6 +1,5 @@
 """HTTP cassettes: both of DSPy's clients, recorded against providers on this machine and replayed without them."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +21,7 @@ from dspex_testkit.errors import (
     NothingRecordedError,
 )
 from dspex_testkit.simulator import ProviderSimulator
+from tests.support.loops import run
 
 # litellm reads a deprecated attribute of pydantic's while it streams.
 pytestmark = [
@@ -77,10 +77,10 @@ def test_traffic_replays_with_the_server_gone(path: Path, stack: str, model: str
     with ProviderSimulator() as simulator:
         lm = live(simulator, stack, model)
         with cassettes.http_cassette(path, record_mode="once"):
-            recorded = [ask(lm), asyncio.run(ask_async(lm, "2+2")), ask_streaming(lm)]
+            recorded = [ask(lm), run(ask_async(lm, "2+2")), ask_streaming(lm)]
         gone = live(simulator, stack, model, num_retries=0)
     with cassettes.http_cassette(path) as cassette:
-        assert [ask(gone), asyncio.run(ask_async(gone, "2+2")), ask_streaming(gone)] == recorded
+        assert [ask(gone), run(ask_async(gone, "2+2")), ask_streaming(gone)] == recorded
     assert recorded == ["4", "4", "one two three four"]
     assert cassette.asked_live == 0
 
@@ -91,10 +91,10 @@ def test_calls_at_the_lm_seam_replay_on_no_stack_at_all(path: Path, stack: str, 
     """An LM cassette recorded over either client replays sync, async and streamed, without any client."""
     with ProviderSimulator() as simulator:
         with cassettes.record(live(simulator, stack, model), path) as lm:
-            recorded = [ask(lm), ask_streaming(lm), asyncio.run(ask_async(lm))]
+            recorded = [ask(lm), ask_streaming(lm), run(ask_async(lm))]
         gone = live(simulator, "litellm" if stack == "lm15" else "lm15", model)
     replayed = cassettes.replay(path, allow_playback_repeats=True)
-    assert [ask(replayed), ask_streaming(replayed), asyncio.run(ask_async(replayed))] == recorded
+    assert [ask(replayed), ask_streaming(replayed), run(ask_async(replayed))] == recorded
     with cassettes.record(gone, path, record_mode="none") as other_stack:
         assert ask(other_stack) == "4"
 

@@ -10,6 +10,7 @@ from dspex_testkit.cli import main
 from dspex_testkit.simulator import ProviderSimulator, Target
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("collected")
 
 INI = """
 [pytest]
