@@ -12,7 +12,7 @@ ANONYMOUS = "anonymous"
 
 
 class Args:
-    """The arguments of one request. Null counts as absent; keys that nobody asks for are ignored."""
+    """The arguments of one request. Null counts as absent."""
 
     __slots__ = ("command", "values")
 

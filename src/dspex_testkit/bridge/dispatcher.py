@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import unknown_arguments, with_warnings
 from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.bridge.in_process import InProcessStore
 from dspex_testkit.bridge.lms import LMScopes
@@ -34,12 +35,15 @@ Mode = Literal["standalone", "pool-worker"]
 class Execution:
     """A program's run, decided but not yet begun."""
 
-    __slots__ = ("_bridge", "_request", "_work")
+    __slots__ = ("_bridge", "_request", "_warnings", "_work")
 
-    def __init__(self, bridge: "Bridge", request: Request, work: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, bridge: "Bridge", request: Request, work: Callable[[], dict[str, Any]], warnings: list[str]
+    ) -> None:
         self._bridge = bridge
         self._request = request
         self._work = work
+        self._warnings = warnings
 
     def run(self) -> Response:
         """Run the program and answer; never raises."""
@@ -49,7 +53,7 @@ class Execution:
             finally:
                 # Whoever has this answer may ask another worker of the pool what came of it.
                 self._bridge.store.settle()
-            return Response.ok(self._request.id, result)
+            return Response.ok(self._request.id, with_warnings(result, self._warnings))
         except Exception as error:
             return self._bridge.failure(self._request, error)
 
@@ -109,7 +113,10 @@ class Bridge:
             result = self._handler(request.command)(self, Args(request.command, request.args))
         except Exception as error:
             return self.failure(request, error)
-        return Execution(self, request, result) if callable(result) else Response.ok(request.id, result)
+        warnings = unknown_arguments(request.command, request.args)
+        if callable(result):
+            return Execution(self, request, result, warnings)
+        return Response.ok(request.id, with_warnings(result, warnings))
 
     def handle(self, request: Request) -> Response:
         """Answer a request, running an execution here and now. Never raises."""

@@ -1,0 +1,63 @@
+"""The arguments that each command knows; others are ignored, as clients expect, and named in the result."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dspex_testkit.lm.params import nearest
+
+_ANY_COMMAND = frozenset({"session_id", "worker_id", "id", "timestamp"})
+"""What DSPex's pools add to a command whether it wants it or not."""
+
+_LM = frozenset({"lm", "lm_config", "temperature", "options"})
+_PROGRAM = frozenset({"program_id", "program_data"})
+_EXECUTION = frozenset({"inputs", "timeout_ms", "from_session", *_LM, *_PROGRAM})
+_DEFINITION = frozenset(
+    {"signature", "instructions", "description", "program_type", "tools", "use_dynamic_signature", "lm_config"}
+    # Sent by DSPex's adapters and tests; they say nothing to a bridge.
+    | {"modules", "pool_name"}
+)
+
+_KNOWN: Mapping[str, frozenset[str]] = {
+    command: _ANY_COMMAND | known
+    for command, known in {
+        "get_lm": _PROGRAM | _LM,
+        "undefine_lm": {"name"},
+        "get_costs": {"program_id"},
+        "set_budget": {"program_id", "usd", "tokens", "calls"},
+        "clear_cache": {"mode"},
+        "use_cassette": {"name", "mode", "options"},
+        "eject_cassette": {"passed"},
+        "create_program": {"program_id"} | _DEFINITION,
+        "create_gemini_program": {"model", "api_key"} | _DEFINITION,
+        "get_program_info": _PROGRAM,
+        "delete_program": _PROGRAM,
+        "execute_program": _EXECUTION,
+        "execute_gemini_program": _EXECUTION,
+        # `benchmark` comes with the probes of DSPex's performance tests.
+        "predict": {"input", "benchmark"} | _DEFINITION | _EXECUTION,
+        "get_journal": {"program_id", "since", "limit", "prompts"},
+        "update_session_data": {"operation", "key", "value"},
+    }.items()
+}
+# Not here: `configure_lm` and `define_lm`, whose arguments are an LM config that is read with warnings of its own, and
+# commands without arguments, such as `ping`, which DSPex sends with all kinds of marks.
+
+NAMES: frozenset[str] = frozenset().union(*_KNOWN.values())
+"""Every name that some command knows."""
+
+
+def unknown_arguments(command: str, names: Iterable[str]) -> list[str]:
+    """A warning for each argument that the command does not know."""
+    known = _KNOWN.get(command)
+    if known is None or known.issuperset(names):
+        return []
+    return [
+        f"{command} knows no argument {name!r}{nearest(name, known)}; it was ignored"
+        for name in names
+        if name not in known
+    ]
+
+
+def with_warnings(result: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """The result with more warnings, if there are any."""
+    return {**result, "warnings": [*result.get("warnings", ()), *warnings]} if warnings else result
