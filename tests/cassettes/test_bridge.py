@@ -134,6 +134,8 @@ def test_a_missing_recording_is_an_error_with_a_code(tmp_path: Path) -> None:
         ("use_cassette", {"name": "x", "options": {"ignored": []}}, "invalid_args"),
         ("use_cassette", {"name": "x", "options": {"ignore": 5}}, "invalid_args"),
         ("use_cassette", {"name": "x", "options": {"match_on": ["body"]}}, "usage_error"),
+        ("use_cassette", {"name": "x", "options": {"redact": ["("]}}, "usage_error"),
+        ("use_cassette", {"name": "x", "options": {"ignore_patterns": ["["]}}, "usage_error"),
         ("eject_cassette", {"passed": True}, "cassette_error"),
         ("eject_cassette", {}, "invalid_args"),
     ],

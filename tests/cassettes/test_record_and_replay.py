@@ -1,6 +1,7 @@
 """What was recorded is answered again, whichever way it is asked for."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -26,6 +27,8 @@ from dspy.lm15 import (
 )
 
 from dspex_testkit import cassettes
+from dspex_testkit.calls import LMCall
+from dspex_testkit.cassettes import CassetteLM
 from dspex_testkit.errors import (
     CassetteNotFoundError,
     NoMatchingInteractionError,
@@ -33,6 +36,7 @@ from dspex_testkit.errors import (
     UsageError,
 )
 from dspex_testkit.mock_lm import Capabilities, MockLM
+from dspex_testkit.simulator import ProviderSimulator
 from tests.support.programs_of_all_kinds import PROGRAMS
 
 Ask = Callable[..., str]
@@ -367,3 +371,25 @@ def test_the_journal_says_of_replayed_calls_what_it_says_of_the_mocks(
 
     assert told(replayed.journal) == told(mock.journal)
     assert all(call.inputs and call.outputs is not None for call in replayed.journal)
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.filterwarnings("ignore")  # litellm's
+@pytest.mark.parametrize("stack", ["lm15", "litellm"])
+def test_an_answer_to_a_schema_is_in_the_journal(path: Path, stack: str) -> None:
+    """Recorded and replayed, though DSPy's own client reads it as data and not as a text."""
+
+    def ask(lm: CassetteLM) -> LMCall:
+        with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+            assert dspy.Predict("question -> answer: int")(question="2+2").answer == 4
+        return lm.journal.calls()[-1]
+
+    with ProviderSimulator() as simulator:
+        target = simulator.target("openai/gpt-4o-mini", spec={"responses": {"2+2": 4}})
+        live = dspy.LM(target.model, engine=stack, api_base=target.api_base, api_key=target.api_key, cache=False)
+        with cassettes.record(live, path) as lm:
+            recorded = ask(lm)
+    replayed = ask(cassettes.replay(path))
+
+    assert recorded.outputs == replayed.outputs == {"answer": 4}
+    assert json.loads(str(recorded.completion)) == json.loads(str(replayed.completion)) == {"answer": 4}

@@ -84,6 +84,16 @@ def test_a_prefix_in_the_model_wins_over_the_provider_beside_it() -> None:
     assert parsed({"provider": "openai", "model": "anthropic/claude-3"}).provider == "anthropic"
 
 
+def test_a_mock_s_model_may_be_called_anything() -> None:
+    """A slash in it means a provider only where there is such a one."""
+    mine = parse_lm_config({"provider": "mock", "model": "accounts/x/y"}).value
+    theirs = parse_lm_config({"provider": "mock", "model": "openai/gpt-4o"}).value
+    assert isinstance(mine, LMConfig)
+    assert isinstance(theirs, LMConfig)
+    assert (mine.provider, mine.model) == ("mock", "accounts/x/y")
+    assert (theirs.provider, theirs.model) == ("openai", "gpt-4o")
+
+
 def test_a_vendor_s_model_keeps_its_slash_behind_an_aggregator() -> None:
     """OpenRouter serves `openai/gpt-4o` under that very name."""
     config = parsed({"provider": "openrouter", "model": "openai/gpt-4o"})

@@ -13,6 +13,7 @@ from dspex_testkit.cassettes.matching import FIELDS, Exhausted, MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.opened import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.redaction import Filter, Redactor, compile_patterns, secrets_of_environment
+from dspex_testkit.errors import UsageError
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.lm import CassetteLM
@@ -63,6 +64,8 @@ def cassette_options(
     Raises:
         UsageError: One of them cannot be used.
     """
+    for pattern in (*ignore_patterns, *(one for one in redact if isinstance(one, str))):
+        _refuse_no_pattern(pattern)
     redactor = Redactor(
         secrets={**secrets_of_environment(), **{f"secret {i + 1}": value for i, value in enumerate(secrets)}},
         patterns=compile_patterns(redact),
@@ -86,6 +89,13 @@ def cassette_options(
         rerecord=rerecord,
         realtime=realtime,
     )
+
+
+def _refuse_no_pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise UsageError(f"{text!r} is no regular expression: {error}") from None
 
 
 def open_cassette(path: str | os.PathLike[str], mode: str = "none", **options: Any) -> OpenCassette:

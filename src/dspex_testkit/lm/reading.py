@@ -155,6 +155,8 @@ def _identity(flat: Mapping[str, Any], names: Collection[str]) -> tuple[Provider
     if model is None:
         return provider, None
     head, slash, rest = model.partition("/")
+    if provider is not None and provider.name == MOCK and find_provider(head) is None:
+        return provider, model  # nobody is asked for it, so it may be called anything
     if slash and not (provider and provider.vendor_models and find_provider(head) is not provider):
         if not rest:
             raise InvalidLMConfigError(f"Model name is required: {model!r} has a provider but no model after the slash")

@@ -1,11 +1,12 @@
 """A call from the program's side: what was asked, and what the adapter in use reads from the response."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import dspy
-from dspy.lm15 import Request, Response, ThinkingPart
+from dspy.lm15 import DataPart, Request, Response, TextPart, ThinkingPart
 from dspy.utils.exceptions import AdapterParseError
 
 from dspex_testkit.calls import Usage
@@ -15,8 +16,16 @@ from dspex_testkit.mock_lm.values import to_json_mapping
 
 
 def text_of(response: Response) -> str:
-    """The answer's text."""
-    return response.message.text or ""
+    """The answer's text, as adapters get it; what DSPy's client reads as data, because it answers a schema, is JSON."""
+    parts = response.message.parts
+    if not any(isinstance(part, DataPart) for part in parts):
+        return response.message.text or ""
+    texts = (
+        json.dumps(part.value, ensure_ascii=False) if isinstance(part, DataPart) else part.text
+        for part in parts
+        if isinstance(part, DataPart | TextPart)
+    )
+    return "".join(texts)
 
 
 def read_outputs(capture: Capture | None, response: Response) -> dict[str, Any] | None:

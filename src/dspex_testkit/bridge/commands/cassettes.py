@@ -1,6 +1,5 @@
 """Commands about cassettes: a test names the one that its session plays or records, and says whether it passed."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
@@ -52,7 +51,7 @@ def _options(args: Args) -> dict[str, Any]:
         )
     try:
         cassette_options(**given)
-    except (TypeError, re.error) as error:
+    except TypeError as error:
         raise InvalidArgsError(f"The options of use_cassette cannot be used: {error}") from None
     return given
 
