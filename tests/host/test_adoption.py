@@ -94,6 +94,16 @@ def test_a_wrong_default_lm_is_told_by_status_and_on_stderr(start: Start) -> Non
     assert "opena" in stderr
 
 
+HANGS_ONCE = """
+import sys, threading
+from pathlib import Path
+hung = Path(__file__).with_name("hung")
+if "dspex_testkit.runtime.host.process" in sys.orig_argv and not hung.exists():
+    hung.touch()
+    threading.Event().wait()
+"""
+"""Makes the first host of a search path import for ever."""
+
 NEW_HOST = {"PYTHONHASHSEED": "11"}
 """Of the imports' environment, so that the launcher finds no host yet and reads before there is a worker."""
 
@@ -143,6 +153,28 @@ def test_pings_are_answered_while_the_host_starts(start: Start, tmp_path: Path) 
         for _ in range(3):
             assert bridge.call("ping")["status"] == "ok"
         eventually(lambda: len(hosts_of()) == before + 1, "a host that imports")
+
+
+@pytest.mark.parametrize("mode", ["standalone", "pool-worker"])
+def test_a_host_that_dies_while_it_imports_is_replaced_without_another_word_of_the_client(
+    start: Start, tmp_path: Path, mode: str
+) -> None:
+    """The client has said all that it will say until it is answered."""
+    (tmp_path / "sitecustomize.py").write_text(HANGS_ONCE, encoding="utf-8")
+    env = {"PYTHONPATH": _path(tmp_path)}
+    path = find_place(os.getpid(), {**os.environ, **env}).path
+    bridge = start(mode=mode, env=env)
+    bridge.send(Request(1, "ping"))
+    bridge.send(Request(2, "list_programs"))
+    assert bridge.receive() is not None
+    eventually(lambda: (tmp_path / "hung").exists(), "a host that imports")
+    (host,) = [host for host in hosts_of() if host.cmdline()[-2] == path]
+    host.kill()
+
+    answer = bridge.receive()
+
+    assert answer is not None
+    assert answer.result["programs"] == []
 
 
 def test_what_a_dying_worker_does_not_take_is_given_to_the_next(tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ class Launcher:
 
         connection = connect(place)
         if connection is None:
-            self._answer_early().take_in()
+            # A client that was heard before may be waiting, and say nothing more.
+            if self._early is None:
+                self._answer_early().take_in()
             connection = reach(place, linger=self._settings.host_linger)
         return Lines(connection)
 
