@@ -11,6 +11,7 @@ import pytest
 
 from dspex_testkit import cassettes
 from dspex_testkit.calls import Usage
+from dspex_testkit.cassettes import document, nearest, opened
 from dspex_testkit.errors import CassetteFormatError, CassetteNotFoundError, UsageError
 from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.simulator.test_admin import admin
@@ -410,7 +411,7 @@ def test_what_cannot_be_played_is_told_at_once(sim: ProviderSimulator, tmp_path:
         (UsageError, "spec or from a cassette", {"cassette": path, "spec": {}}),
         (UsageError, "Unknown cassette option", {"cassette": path, "cassette_options": {"filter_request": "x"}}),
         (UsageError, "give that too", {"cassette_options": {"realtime": True}}),
-        (UsageError, "cannot be used", {"cassette": path, "cassette_options": {"ignore_patterns": ["("]}}),
+        (UsageError, "no regular expression", {"cassette": path, "cassette_options": {"ignore_patterns": ["("]}}),
     ):
         with pytest.raises(error, match=says):
             sim.target("openai/m", **given)
@@ -431,6 +432,57 @@ def test_a_recording_that_was_edited_into_nonsense_is_refused_where_it_is_asked_
 
     assert (reply.status, reply.json["error"]["code"]) == (400, "cassette_format")
     assert "record it again" in reply.json["error"]["message"]
+
+
+def test_a_recorded_request_that_was_edited_into_nonsense_is_told_at_once(
+    sim: ProviderSimulator, tmp_path: Path
+) -> None:
+    """The error names the interaction; nothing has to be asked for it."""
+    path = tmp_path / "c.yaml"
+    recorded(sim, path, "openai/m", say(), spec={"script": ["Paris"]})
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace("- role: user\n", "- rule: user\n"), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != whole
+
+    with pytest.raises(CassetteFormatError, match=r"interactions\[0\]\.request cannot be read: KeyError\('role'\)"):
+        sim.target("openai/m", cassette=path)
+
+
+def test_others_are_served_while_the_nearest_recordings_of_a_miss_are_looked_for(
+    sim: ProviderSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that held up the server would wait here for an answer of that very server."""
+    path = tmp_path / "c.yaml"
+    recorded(sim, path, "openai/m", say())
+    other, meanwhile = sim.target("openai/m", spec={"default": "served"}), []
+
+    def no_match(*args: Any, **options: Any) -> Any:
+        meanwhile.append(chat(other).json["choices"][0]["message"]["content"])
+        return nearest.no_match(*args, **options)
+
+    monkeypatch.setattr(opened, "no_match", no_match)
+    missed = chat(sim.target("openai/m", cassette=path), messages=[{"role": "user", "content": "goodbye"}])
+
+    assert (missed.status, meanwhile) == (400, ["served"])
+
+
+def test_others_are_served_while_a_cassette_is_opened_over_http(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be large, and whoever asks for it is not the only client."""
+    with ProviderSimulator({"default": "served"}, cassettes=tmp_path) as sim:
+        recorded(sim, tmp_path / "c.yaml", "openai/m", say())
+        meanwhile = []
+
+        def read_document(path: Path) -> Any:
+            reply = ask(f"{sim.url}/v1/chat/completions", {"model": "m", "messages": MESSAGES})
+            meanwhile.append(reply.json["choices"][0]["message"]["content"])
+            return document.read_document(path)
+
+        monkeypatch.setattr(opened, "read_document", read_document)
+        made = admin(sim, "POST", "targets", {"model": "openai/m", "cassette": "c"})
+
+    assert (made.status, meanwhile) == (200, ["served"])
 
 
 def test_the_default_target_answers_from_a_cassette_too(sim: ProviderSimulator, tmp_path: Path) -> None:

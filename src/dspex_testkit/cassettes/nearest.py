@@ -72,7 +72,7 @@ def nearest_interactions(
     return [(-position, differences(comparable, recorded)) for _, position, recorded in scored[:_MOST_SHOWN]]
 
 
-def miss(
+def no_match(
     request: dict[str, Any],
     interactions: Sequence[Interaction],
     rules: MatchRules,

@@ -17,11 +17,11 @@ from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.nearest import miss
+from dspex_testkit.cassettes.nearest import no_match
 from dspex_testkit.cassettes.redaction import Filter, Redactor
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
-from dspex_testkit.errors import CassetteError, NothingRecordedError
+from dspex_testkit.errors import CassetteError, CassetteFormatError, NothingRecordedError
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class OpenCassette:
         self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
         self._at: dict[bytes, list[int]] = defaultdict(list)
         for position, interaction in enumerate(self.document.interactions):
-            self._at[self.options.rules.key(interaction.request)].append(position)
+            self._at[self._key_of(position, interaction)].append(position)
         self._cursor: dict[bytes, int] = defaultdict(int)
         self._played: set[int] = set()
         self._plays = 0
@@ -154,16 +154,39 @@ class OpenCassette:
         """
         if self.mode.asks_always or (self.mode is RecordMode.ONCE and not self.existed):
             return None
+        found = self.play(request)
+        if found is None and not self.records:
+            raise self.miss(request)
+        return found
+
+    def play(self, request: dict[str, Any]) -> Interaction | None:
+        """The next recording that answers a request; None where there is none. Quick, however many there are."""
         key = self.options.rules.key(self.asked(request))
         with self._lock:
             position = self._take(key)
-            if position is not None:
-                self._played.add(position)
-                self._plays += 1
-                return self.document.interactions[position]
-        if self.records:
-            return None
-        raise self._miss(request, key)
+            if position is None:
+                return None
+            self._played.add(position)
+            self._plays += 1
+            return self.document.interactions[position]
+
+    def miss(self, request: dict[str, Any]) -> CassetteError:
+        """Note that nothing answers a request; returns the error, which names the nearest recordings.
+
+        The search for them takes up to a second.
+        """
+        asked = self.asked(request)
+        error = no_match(
+            asked,
+            self.document.interactions,
+            self.options.rules,
+            path=self.path,
+            times_played=len(self._at.get(self.options.rules.key(asked), ())),
+            rerecord=self.options.rerecord or "open it with record_mode='new_episodes' (pytest: --lm-record-mode)",
+        )
+        with self._lock:
+            self._misses.append(error)
+        return error
 
     def keep(self, interaction: Interaction) -> None:
         """Take in what the LM answered: to be recorded, or in mode `verify` to be compared."""
@@ -287,6 +310,16 @@ class OpenCassette:
         ]
         return (*old, *recorded)
 
+    def _key_of(self, position: int, interaction: Interaction) -> bytes:
+        try:
+            return self.options.rules.key(interaction.request)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CassetteFormatError(
+                f"{self.path}: interactions[{position}].request cannot be read: {error!r}; "
+                "bring it back from version control, or record it again",
+                details={"path": str(self.path)},
+            ) from error
+
     def _take(self, key: bytes) -> int | None:
         positions = self._at.get(key)
         if not positions:
@@ -299,19 +332,6 @@ class OpenCassette:
             count = count % len(positions) if policy == "cycle" else len(positions) - 1
         self._cursor[key] += 1
         return positions[count]
-
-    def _miss(self, request: dict[str, Any], key: bytes) -> CassetteError:
-        error = miss(
-            self.asked(request),
-            self.document.interactions,
-            self.options.rules,
-            path=self.path,
-            times_played=len(self._at.get(key, ())),
-            rerecord=self.options.rerecord or "open it with record_mode='new_episodes' (pytest: --lm-record-mode)",
-        )
-        with self._lock:
-            self._misses.append(error)
-        return error
 
     def _clean_request(self, request: dict[str, Any]) -> dict[str, Any]:
         redactor = self.options.redactor

@@ -15,6 +15,7 @@ Whoever asks shows the token made at the start. A web page could make its reader
 machine, and there must be no foreign Origin.
 """
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,10 @@ class Admin:
             body = orjson.loads(payload) if payload else {}
             if not isinstance(body, dict):
                 raise InvalidArgsError("The body should be a JSON object.")
-            answer = self._answer(request.method, request.path.removeprefix(PREFIX), request.query, body)
+            # In a thread: a cassette may have to be read, and others are served meanwhile.
+            answer = await asyncio.to_thread(
+                self._answer, request.method, request.path.removeprefix(PREFIX), request.query, body
+            )
         except DSPexTestkitError as error:
             return _reply({"error": error.message, "error_code": error.code}, 400)
         except orjson.JSONDecodeError as error:

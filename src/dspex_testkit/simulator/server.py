@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from dspex_testkit.calls import Journal, LMCall
+from dspex_testkit.calls.prices import load_price_list
 from dspex_testkit.errors import MissingExtraError, UsageError
 from dspex_testkit.mock_lm.clock import Clock, RealClock
 
@@ -172,6 +173,8 @@ class ProviderSimulator:
 
     def _run(self, listener: socket.socket, ready: "Future[None]") -> None:
         try:
+            # Else the first request would read it, and all others would wait.
+            load_price_list()
             asyncio.run(self._serve(listener, ready))
         except BaseException as error:
             if ready.done():
