@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspex_testkit.calls import Journal
+from dspex_testkit.calls import Journal, prices
 from dspex_testkit.errors import InvalidMockSpecError, UsageError
 from dspex_testkit.mock_lm.clock import VirtualClock
 from dspex_testkit.simulator import ProviderSimulator
@@ -245,6 +245,25 @@ def test_what_cannot_be_used_is_refused_when_it_is_given(
     """Misspelt faults, limits and specs say what was wanted."""
     with pytest.raises(error, match=says):
         sim.target("openai/m", **given)
+
+
+def test_what_is_refused_changes_nothing(sim: ProviderSimulator) -> None:
+    """Neither the answers that were given beside it, nor what a reset goes back to."""
+    target = sim.target("openai/gpt-4o-mini", spec={"default": "first"})
+
+    with pytest.raises(UsageError, match="tokens_per_minute"):
+        target.configure(spec={"default": "second"}, limits={"tokens_per_minute": -1})
+    target.configure(faults=[])
+
+    assert target.lm()("?") == ["first"]
+
+
+def test_no_request_waits_for_the_price_list() -> None:
+    """It is read before the server listens; the first request would hold up all others."""
+    prices._price_list.cache_clear()
+
+    with ProviderSimulator():
+        assert prices._price_list.cache_info().currsize == 1
 
 
 def test_a_model_without_a_provider_says_what_to_write(sim: ProviderSimulator) -> None:

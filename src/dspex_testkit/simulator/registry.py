@@ -94,7 +94,7 @@ class Registry:
         if tenant is self.default:
             raise UsageError("The default target cannot be removed; it answers whoever has no other.")
         with self._lock:
-            del self._tenants[id]
+            self._tenants.pop(id, None)
             self._by_key = {key: each for key, each in self._by_key.items() if each is not tenant}
 
     def get(self, id: str) -> Tenant:
@@ -103,8 +103,9 @@ class Registry:
         Raises:
             UsageError: There is none.
         """
-        if id in self._tenants:
-            return self._tenants[id]
+        # One look: another thread may remove it between two.
+        if (tenant := self._tenants.get(id)) is not None:
+            return tenant
         raise UsageError(f"There is no target {id!r}; there are {', '.join(list(self._tenants))}.")
 
     def find(self, path: str, headers: Mapping[str, str], keys: Sequence[str]) -> tuple[Tenant, str]:
@@ -119,8 +120,8 @@ class Registry:
         if HEADER in headers:
             return self.get(headers[HEADER]), path
         for key in keys:
-            if key in self._by_key:
-                return self._by_key[key], path
+            if (tenant := self._by_key.get(key)) is not None:
+                return tenant, path
         return self.default, path
 
     def models(self, tenant: Tenant) -> list[str]:

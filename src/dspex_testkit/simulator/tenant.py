@@ -80,13 +80,21 @@ class Tenant:
         faults: Sequence[HTTPFault] | None = None,
         limits: Mapping[str, Any] | None = None,
     ) -> None:
-        """Replace what is given; positions of scripts, recordings and fault schedules begin anew."""
-        self._faults = self._faults if faults is None else tuple(faults)
-        self._limits = self._limits if limits is None else dict(limits)
+        """Replace what is given; positions of scripts, recordings and fault schedules begin anew.
+
+        Raises:
+            CassetteError: Its file is gone or spoilt.
+            UsageError: A limit cannot be used.
+        """
+        limits = self._limits if limits is None else dict(limits)
+        # First what may be refused, so that nothing is replaced by halves.
+        RateLimits(limits, self._clock.now)
         if answers is None:
             self.answers.begin_anew()
         else:
             self.answers = answers
+        self._faults = self._faults if faults is None else tuple(faults)
+        self._limits = limits
         self._begin_anew()
 
     def reset(self) -> None:
