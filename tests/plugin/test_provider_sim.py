@@ -126,6 +126,46 @@ def test_a_recording_answers_over_http_and_the_server_forgets_it_afterwards(pyte
     pytester.runpytest_inprocess().assert_outcomes(passed=2)
 
 
+def test_a_miss_that_a_program_swallowed_fails_the_test(pytester: pytest.Pytester) -> None:
+    """It is shown again at teardown; where the test has failed already, beside that, and where it was let go, never."""
+    pytester.makepyfile(
+        """
+        from contextlib import suppress
+
+        import pytest
+        from dspex_testkit import cassettes
+
+        @pytest.fixture
+        def replayed(provider_sim, tmp_path):
+            live = provider_sim.target("openai/gpt-4o-mini", spec={"script": ["said"]}).lm()
+            with cassettes.record(live, tmp_path / "c.yaml") as lm:
+                lm("what was recorded")
+            return provider_sim.target("openai/gpt-4o-mini", cassette=tmp_path / "c.yaml")
+
+        def test_swallowed(replayed):
+            with suppress(Exception):
+                replayed.lm()("something else")
+
+        def test_failed(replayed):
+            with suppress(Exception):
+                replayed.lm()("something else")
+            raise AssertionError("of its own")
+
+        def test_let_go(replayed):
+            with pytest.raises(Exception, match="Nearest is interaction 0"):
+                replayed.lm()("something else")
+            replayed.remove()
+        """
+    )
+
+    result = pytester.runpytest_inprocess()
+
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+    assert sum("Nearest is interaction 0, which differs in" in line for line in result.outlines) == 2
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_swallowed*", "c.yaml has no recording that answers *"])
+    result.stdout.fnmatch_lines(["*of its own*", "*provider_sim teardown*", "c.yaml has no recording that answers *"])
+
+
 def test_the_simulator_does_not_start_where_nobody_asks_for_it(pytester: pytest.Pytester) -> None:
     """Its server is not even imported."""
     pytester.makepyfile(

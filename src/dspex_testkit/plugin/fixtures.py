@@ -8,6 +8,7 @@ import pytest
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case import CASE, MAKE_CASE, Case
+from dspex_testkit.plugin.cases import PASSED
 from dspex_testkit.plugin.items import Cell
 from dspex_testkit.plugin.options import Mode
 
@@ -178,4 +179,9 @@ def provider_sim(
     _case(request).use_dspy()
     providers = SimulatedProviders(_dspex_simulator)
     yield providers
-    providers.close()
+    if misses := providers.close():
+        # Again, because a client or an adapter may have swallowed it.
+        told = "\n\n".join(dict.fromkeys(miss.message for miss in misses))
+        if request.node.stash.get(PASSED, False):
+            pytest.fail(told, pytrace=False)
+        request.node.add_report_section("teardown", "provider_sim", told)

@@ -1,9 +1,13 @@
 """`provider_sim`: one server per process of the run, and for each test targets of its own on it."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Unpack
+
+from dspex_testkit.errors import UsageError
 
 if TYPE_CHECKING:
     from dspex_testkit.calls import LMCall
+    from dspex_testkit.errors import CassetteError
     from dspex_testkit.simulator import ProviderSimulator, Target
     from dspex_testkit.simulator.registry import TargetSettings
 
@@ -46,11 +50,20 @@ class SimulatedProviders:
         self.targets.append(target)
         return target
 
-    def close(self) -> None:
-        """Let the server forget this test."""
+    def close(self) -> "list[CassetteError]":
+        """Let the server forget this test.
+
+        Returns:
+            What was asked of its cassettes and is not in them; of a target that the test itself removed, nothing.
+        """
+        misses: list[CassetteError] = []
         for target in self.targets:
-            target.remove()
+            with suppress(UsageError):  # the test has removed it
+                report = target.cassette
+                misses += () if report is None else report.misses
+                target.remove()
         self.simulator.journal.clear()
+        return misses
 
     @property
     def calls(self) -> "list[LMCall]":
