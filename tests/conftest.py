@@ -3,21 +3,29 @@
 import asyncio
 import gc
 import os
+import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 # Before anything imports dspy, which reads these at import.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="dspex-testkit-cache-")
-os.environ["DSPY_CACHEDIR"] = tempfile.mkdtemp(prefix="dspex-testkit-cache-")
+_CACHES = Path(tempfile.mkdtemp(prefix="dspex-testkit-cache-"))
+os.environ["XDG_CACHE_HOME"] = str(_CACHES / "xdg")
+os.environ["DSPY_CACHEDIR"] = str(_CACHES / "dspy")
 # Settings of the person who runs the tests are not the tests' settings.
 for name in [name for name in os.environ if name.startswith(("DSPEX_TESTKIT_", "DSPEX_DYNAMIC"))]:
     del os.environ[name]
+
+
+def pytest_unconfigure() -> None:
+    """Remove what this process of the run has kept on disk."""
+    shutil.rmtree(_CACHES, ignore_errors=True)
 
 
 @pytest.fixture
