@@ -151,12 +151,15 @@ def test_cost_and_tokens_have_budgets() -> None:
 
 def test_members_of_an_ensemble_are_charged_and_the_ensemble_counts() -> None:
     """Who answered is the ensemble; who is paid are its members."""
-    ensemble = LMCall(provider="ensemble", model="majority", engine="ensemble", call_id="1", cost=Decimal(2))
-    calls = journal(*[call("a", parent_id="1", cost=Decimal(1))] * 2, ensemble)
+    paid, in_all = Usage(input_tokens=10, output_tokens=5), Usage(input_tokens=20, output_tokens=10)
+    ensemble = LMCall("ensemble", "majority", engine="ensemble", call_id="1", cost=Decimal(2), usage=in_all)
+    calls = journal(*[call("a", parent_id="1", cost=Decimal(1), usage=paid)] * 2, ensemble)
 
     calls.assert_sequence("ensemble/majority")
     calls.assert_call_count(1)
     calls.assert_cost_at_most(2)
+    calls.assert_tokens_at_most(30)
+    assert (calls.cost, calls.tokens) == (Decimal(2), 30)
 
 
 def test_a_real_lm_is_noticed() -> None:

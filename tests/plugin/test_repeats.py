@@ -1,6 +1,7 @@
 """One test with many seeds, over several LMs, within a budget."""
 
 import inspect
+import re
 
 import pytest
 from _pytest import runner
@@ -168,6 +169,11 @@ LIVE = """
         assert [call.mocked for call in lm_journal] == [False]
         assert lm_journal.cost > 0
         assert len(lm_journal.prompts) == 1
+
+    def test_ensemble(bridge, target, number):
+        member = {"model": target.model, "api_key": target.api_key, "api_base": target.api_base}
+        bridge.configure_lm({"kind": "ensemble", "strategy": "majority", "members": [member] * 2})
+        assert bridge.create_program("question -> answer")(question="?").answer == "live"
 """
 
 
@@ -183,6 +189,20 @@ def test_the_run_ends_when_its_budget_is_spent(pytester: pytest.Pytester, asked:
     assert stopped.parseoutcomes()["passed"] == 1
     enough.assert_outcomes(passed=3)
     enough.stdout.fnmatch_lines(["$0.0* spent, $0 avoided"])
+
+
+def test_a_budget_counts_the_members_of_an_ensemble_once(pytester: pytest.Pytester) -> None:
+    """Its own call tells their sum, which is not paid beside them."""
+    pytester.makepyfile(test_it=LIVE)
+
+    run = pytester.runpytest_inprocess("--lm-live", "--lm-budget=0.000001", "-k", "ensemble")
+
+    said = run.stdout.str()
+    counted = re.search(r"--lm-budget: ([0-9.]+) of", said)
+    spent = re.search(r"^\$([0-9.]+) spent", said, re.MULTILINE)
+    assert counted is not None
+    assert spent is not None
+    assert counted[1] == spent[1]
 
 
 def test_a_budget_counts_over_all_processes(pytester: pytest.Pytester) -> None:

@@ -11,7 +11,9 @@ of it.
     items, carried what pytest says of a test, and what reports carry
     bridges        bridges that are made, kept and given back clean
     facade         a bridge as tests like to see it, with its `programs`, their `answers`, and `lm_configs`
-    journal        a test's LM calls, with `assertions` over them and a `timeline` where one fails
+    journal        a test's LM calls, with `assertions` over them, a `timeline` where one fails, `introspection` for a
+                   plain assert, and `charges`, which are what calls come to
+    lms            the LMs that fixtures give
     policy         who answers for LMs that tests build themselves, through the one `dspy_seam`
     watched        calls of LMs that write none down themselves
     reporting, run what reports say of LM calls, and what becomes of those of the whole run
@@ -19,7 +21,8 @@ of it.
     report_option  calls as a page
     repeats        one test with many seeds
     cassettes      a test's recordings, with `bridge_cassettes` for those of bridges; `cassette_settings` and
-                   `cassette_plans` say which, and what for, `cassette_run` what became of all of them
+                   `cassette_plans` say which, and what for, `cassette_run` what became of all of them, and
+                   `cassette_orphans` which belong to no test
     simulated      providers on this machine, for one test
 """
 

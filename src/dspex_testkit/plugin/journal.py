@@ -7,6 +7,7 @@ from typing import Any
 from dspex_testkit.calls import LMCall, LMChange, Prompt, Scope
 from dspex_testkit.plugin import assertions
 from dspex_testkit.plugin.assertions import ANY, By, Narrow
+from dspex_testkit.plugin.charges import cost_of, tokens_of
 
 Entries = Callable[[], tuple[Sequence[LMCall], Sequence[LMChange]]]
 
@@ -40,13 +41,13 @@ class LMJournal(Sequence[LMCall]):
 
     @property
     def cost(self) -> Decimal:
-        """US dollars of all calls whose price is known."""
-        return sum((call.cost for call in self.calls if call.cost is not None), Decimal(0))
+        """US dollars of all calls whose price is known; an ensemble costs what its members do."""
+        return cost_of(self.calls)
 
     @property
     def tokens(self) -> int:
-        """Tokens of all calls, input and output."""
-        return sum(call.usage.total_tokens or 0 for call in self.calls)
+        """Tokens of all calls, input and output; those of an ensemble are its members'."""
+        return tokens_of(self.calls)
 
     def of(self, *, program: Narrow = ANY, session: Narrow = ANY, worker: Narrow = ANY) -> list[LMCall]:
         """The calls of a program, session or worker."""

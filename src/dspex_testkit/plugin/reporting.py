@@ -3,13 +3,13 @@
 import json
 import re
 import shlex
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from dspex_testkit.plugin.carried import CALLS, COST, SEED_USED
 from dspex_testkit.plugin.case import Case
+from dspex_testkit.plugin.charges import cost_of
 from dspex_testkit.plugin.items import name_from_here
 from dspex_testkit.plugin.journal_files import TestCalls
 from dspex_testkit.plugin.options import Options
@@ -43,7 +43,7 @@ def add_section(report: pytest.TestReport, test: TestCalls) -> None:
 
 def add_properties(case: Case, test: TestCalls) -> None:
     """Give JUnit's file the test's calls, cost and seed."""
-    properties = {CALLS: str(len(test.calls)), COST: str(cost_of(test)), SEED_USED: str(test.seed)}
+    properties = {CALLS: str(len(test.calls)), COST: str(cost_of(test.calls)), SEED_USED: str(test.seed)}
     others = [(name, value) for name, value in case.item.user_properties if name not in properties]
     case.item.user_properties[:] = [*others, *properties.items()]
 
@@ -68,12 +68,6 @@ def write_artifacts(folder: Path, nodeid: str, files: dict[str, str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (place / name).write_text(text, encoding="utf-8")
-
-
-def cost_of(test: TestCalls) -> Decimal:
-    """US dollars of all calls whose price is known; an ensemble costs what its members do."""
-    priced = (call.cost for call in test.calls if call.cost is not None and call.engine != "ensemble")
-    return sum(priced, Decimal(0))
 
 
 def rerun_command(case: Case) -> str:

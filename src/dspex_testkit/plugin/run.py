@@ -85,11 +85,11 @@ class RunHooks:
             _line(terminalreporter, complaint, red=True)
 
     def _sum_up(self, terminalreporter: Any, calls: list[Any]) -> None:
+        from dspex_testkit.plugin.charges import cost_of
+
         by_lm = Counter(call.provider_model for call in calls)
         switches = sum(_switches(test.calls) for test in self.journal.tests)
-        charged = [call for call in calls if call.engine != "ensemble" and call.cost is not None]
-        spent = sum((call.cost for call in charged if not call.mocked), Decimal(0))
-        avoided = sum((call.cost for call in charged if call.mocked), Decimal(0))
+        spent, avoided = cost_of(_real(calls)), cost_of(call for call in calls if call.mocked)
         terminalreporter.section("LM calls")
         lms = ", ".join(f"{name} {count}" for name, count in by_lm.most_common(8))
         more = f" and {len(by_lm) - 8} more" if len(by_lm) > 8 else ""
@@ -121,10 +121,10 @@ class RunHooks:
 
     def _charge(self, text: str) -> None:
         """Count what real calls cost, and end the run where that is too much."""
+        from dspex_testkit.plugin.charges import cost_of
         from dspex_testkit.plugin.journal_files import read_test
 
-        calls = read_test(text).calls
-        self._spent += sum((call.cost for call in calls if not call.mocked and call.cost is not None), Decimal(0))
+        self._spent += cost_of(_real(read_test(text).calls))
         budget = self._options.budget
         if budget is None or self._spent < budget:
             return
@@ -133,6 +133,10 @@ class RunHooks:
         for stopped in (self._config.pluginmanager.get_plugin("dsession"), self._session):
             if stopped is not None:
                 stopped.shouldstop = reason
+
+
+def _real(calls: list[Any]) -> list[Any]:
+    return [call for call in calls if not call.mocked]
 
 
 def _switches(calls: list[Any]) -> int:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from dspex_testkit.calls import LMCall
 from dspex_testkit.plugin.assertions.selecting import ANY, Calls, Narrow, fail, is_lm, select, where
+from dspex_testkit.plugin.charges import charged
 
 
 def assert_call_count(
@@ -63,8 +64,8 @@ def assert_no_real_lm(calls: Calls) -> None:
 
 
 def _charged(calls: Calls, program: Narrow, session: Narrow, worker: Narrow) -> list[LMCall]:
-    """The calls that somebody is charged for: an ensemble's members, not their sum."""
-    alone = [replace(call, parent_id=None) for call in calls if call.engine != "ensemble"]
+    # `select` leaves members out, and here it is they that count.
+    alone = [replace(call, parent_id=None) for call in charged(calls)]
     return select(alone, program=program, session=session, worker=worker)
 
 
