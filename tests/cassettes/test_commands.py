@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from dspex_testkit import cassettes
+from dspex_testkit.cassettes import Interaction
+from dspex_testkit.cassettes.document import Document
+from dspex_testkit.cassettes.saving import save
 from dspex_testkit.cli import main
 from dspex_testkit.mock_lm import MockLM
 from dspex_testkit.simulator import ProviderSimulator
@@ -101,6 +104,23 @@ def test_scrub_cuts_out_what_was_recorded_before_it_was_known(
     assert main(["cassettes", "scrub", str(recorded)]) == 0
     assert "my-password" not in recorded.read_text()
     assert "1 interactions changed" in capsys.readouterr().out
+
+
+def test_scrub_leaves_no_key_in_the_pieces_of_a_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key that nobody told us about, and that came in two chunks, goes with them; the answer is streamed anew."""
+    path, pieces = tmp_path / "c.yaml", ("sk-abcdefgh", "ijklmnopqrst")
+    request = {"model": "openai/m", "messages": [{"role": "user", "parts": [{"type": "text", "text": "?"}]}]}
+    message = {"role": "assistant", "parts": [{"type": "text", "text": "".join(pieces)}]}
+    response = {"model": "m", "message": message, "finish_reason": "stop", "usage": {}}
+    events = [{"type": "delta", "delta": {"type": "text", "text": piece, "part_index": 0}} for piece in pieces]
+    chunks = tuple({"at_ms": 0.0, "event": event} for event in events)
+    save(path, Document((Interaction(request, response=response, chunks=chunks),)), secrets={})
+
+    assert main(["cassettes", "scrub", str(path)]) == 0
+
+    assert "1 interactions changed" in capsys.readouterr().out
+    assert [piece for piece in pieces if piece in path.read_text()] == []
+    assert cassettes.replay(path)("?") == ["[redacted]"]
 
 
 def test_scrub_cuts_secrets_out_of_http_cassettes_too(

@@ -7,8 +7,8 @@ from typing import Any
 
 import dspy
 
+from dspex_testkit.cassettes.cleaning import without_secrets
 from dspex_testkit.cassettes.document import Document, RecordedLM, level_of, read_record
-from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.lm import describe
 from dspex_testkit.cassettes.redaction import Redactor
 from dspex_testkit.cassettes.traffic import Exchange, Reading, read_exchange
@@ -51,19 +51,10 @@ def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
     clean = redactor or Redactor()
     found = [(position, each) for position, reading in readings.items() for each in reading.interactions]
     return Conversion(
-        Document(tuple(_clean(each, clean) for _, each in found), tuple(_lms(list(readings.values())))),
+        Document(tuple(without_secrets(each, clean) for _, each in found), tuple(_lms(list(readings.values())))),
         tuple(skipped),
         tuple(position for position, _ in found),
     )
-
-
-def _clean(interaction: Interaction, redactor: Redactor) -> Interaction:
-    chunks = None if interaction.chunks is None else tuple(redactor.json(interaction.chunks))
-    response = redactor.json(interaction.response)
-    # A secret may lie across two chunks, where it cannot be cut out; the response is streamed anew then.
-    chunks = chunks if response == interaction.response else None
-    request, error = redactor.json(interaction.request), redactor.json(interaction.error)
-    return replace(interaction, request=request, response=response, error=error, chunks=chunks)
 
 
 def _lms(readings: Sequence[Reading]) -> Iterable[RecordedLM]:

@@ -3,12 +3,13 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes import yaml_text
+from dspex_testkit.cassettes.cleaning import without_secrets
 from dspex_testkit.cassettes.document import Document, document_from, level_of, read_document, read_record
 from dspex_testkit.cassettes.files import refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
@@ -139,16 +140,7 @@ def scrub(path: Path, redactor: Redactor) -> int:
 
 def _scrub_calls(path: Path, record: Any, redactor: Redactor) -> int:
     document = document_from(record, path)
-    clean = tuple(
-        replace(
-            interaction,
-            request=redactor.json(interaction.request),
-            response=redactor.json(interaction.response),
-            error=redactor.json(interaction.error),
-            chunks=None if interaction.chunks is None else tuple(redactor.json(list(interaction.chunks))),
-        )
-        for interaction in document.interactions
-    )
+    clean = tuple(without_secrets(interaction, redactor) for interaction in document.interactions)
     changed = sum(old != new for old, new in zip(document.interactions, clean, strict=True))
     if changed:
         save(path, Document(clean, document.lms), secrets=redactor.secrets)

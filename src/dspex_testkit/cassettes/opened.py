@@ -4,13 +4,14 @@ import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from dspex_testkit.cassettes import drift as drifting
 from dspex_testkit.cassettes.age import StaleCassetteWarning, parse_age, too_old
+from dspex_testkit.cassettes.cleaning import Cleaner
 from dspex_testkit.cassettes.document import Document, RecordedLM, read_document
 from dspex_testkit.cassettes.files import RecorderLock, refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
@@ -76,6 +77,8 @@ class OpenCassette:
         self.options = options or CassetteOptions()
         self.existed = path.exists()
         self.name = path.stem
+        # The redactor is shared: it learns further secrets as LMs come along.
+        self._cleaner = Cleaner(self.options.redactor, self.options.filter_request, self.options.filter_response)
         self._lock = threading.Lock()
         self._recorder: RecorderLock | None = None
         if mode.may_write and not (mode is RecordMode.ONCE and self.existed):
@@ -161,7 +164,7 @@ class OpenCassette:
 
     def play(self, request: dict[str, Any]) -> Interaction | None:
         """The next recording that answers a request; None where there is none. Quick, however many there are."""
-        key = self.options.rules.key(self.asked(request))
+        key = self.options.rules.key(self._cleaner.asked(request))
         with self._lock:
             position = self._take(key)
             if position is None:
@@ -175,7 +178,7 @@ class OpenCassette:
 
         The search for them takes up to a second.
         """
-        asked = self.asked(request)
+        asked = self._cleaner.asked(request)
         error = no_match(
             asked,
             self.document.interactions,
@@ -190,7 +193,7 @@ class OpenCassette:
 
     def keep(self, interaction: Interaction) -> None:
         """Take in what the LM answered: to be recorded, or in mode `verify` to be compared."""
-        kept = self._cleaned(interaction)
+        kept = self._cleaner.kept(interaction)
         if kept is None:
             return
         key = self.options.rules.key(kept.request)
@@ -204,13 +207,6 @@ class OpenCassette:
             self._recorded.append((key, kept))
             if self.options.write_through:
                 self._write()
-
-    def asked(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A request in the form in which it is kept and compared: without secrets, filtered."""
-        clean = self._clean_request(request)
-        if self.options.filter_request is None:
-            return clean
-        return self.options.filter_request(clean) or clean
 
     def introduce(self, lm: RecordedLM) -> None:
         """Remember what an LM that is recorded can do."""
@@ -333,32 +329,6 @@ class OpenCassette:
         self._cursor[key] += 1
         return positions[count]
 
-    def _clean_request(self, request: dict[str, Any]) -> dict[str, Any]:
-        redactor = self.options.redactor
-        clean: dict[str, Any] = redactor.json(request) if redactor.concerns(request) else request
-        if clean.get("config", {}).get("user_id"):
-            clean["config"] = {key: value for key, value in clean["config"].items() if key != "user_id"}
-        return clean
-
-    def _cleaned(self, interaction: Interaction) -> Interaction | None:
-        redact = self.options.redactor.json
-        request: dict[str, Any] | None = self._clean_request(interaction.request)
-        if self.options.filter_request is not None and request is not None:
-            request = self.options.filter_request(request)
-        if request is None:
-            return None
-        request = _tidy(request)
-        response = redact(interaction.response)
-        if self.options.filter_response is not None and response is not None:
-            response = self.options.filter_response(response)
-            if response is None:
-                return None
-        chunks = interaction.chunks
-        if chunks is not None and (response != interaction.response or _joined(redact(chunks)) != _joined(chunks)):
-            # A secret may lie across two chunks, where it cannot be cut out; the response is streamed anew then.
-            chunks = None
-        return replace(interaction, request=request, response=response, error=redact(interaction.error), chunks=chunks)
-
     def _refuse_secrets_of(self, interaction: Interaction) -> None:
         # Now, and not only when the file is written: whoever recorded should stop paying at once.
         record = interaction.to_record()
@@ -381,16 +351,3 @@ class OpenCassette:
         if self._recorder is not None:
             self._recorder.release()
             self._recorder = None
-
-
-def _tidy(value: Any) -> Any:
-    """Texts without blanks at line ends, which matching ignores anyway and which YAML cannot write as lines."""
-    if isinstance(value, str):
-        return "\n".join(line.rstrip() for line in value.split("\n")) if "\n" in value else value
-    if isinstance(value, dict):
-        return {key: _tidy(item) for key, item in value.items()}
-    return [_tidy(item) for item in value] if isinstance(value, list) else value
-
-
-def _joined(chunks: Any) -> str:
-    return "".join(str(chunk.get("event", {}).get("delta", {}).get("text", "")) for chunk in chunks)

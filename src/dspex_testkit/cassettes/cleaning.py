@@ -1,0 +1,67 @@
+"""What of an interaction may be kept: no secret, not who asked, and only what the user's filters leave."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.redaction import Filter, Redactor
+
+
+def without_secrets(interaction: Interaction, redactor: Redactor) -> Interaction:
+    """The interaction as the redactor leaves it.
+
+    A secret may lie across two chunks of a stream, where it cannot be cut out. So chunks that hold one, or that make up
+    a response that holds one, are left out, and the response is streamed anew.
+    """
+    response, chunks = redactor.json(interaction.response), interaction.chunks
+    if chunks is not None and (response != interaction.response or redactor.json(chunks) != list(chunks)):
+        chunks = None
+    request, error = redactor.json(interaction.request), redactor.json(interaction.error)
+    return replace(interaction, request=request, response=response, error=error, chunks=chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaner:
+    """Decides what is kept of requests and answers."""
+
+    redactor: Redactor
+    filter_request: Filter | None = None
+    filter_response: Filter | None = None
+
+    def asked(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request in the form in which it is kept and compared."""
+        clean = _anonymous(self.redactor.json(request) if self.redactor.concerns(request) else request)
+        if self.filter_request is None:
+            return clean
+        return self.filter_request(clean) or clean
+
+    def kept(self, interaction: Interaction) -> Interaction | None:
+        """What is kept of an interaction; None where a filter wants nothing of it to be kept."""
+        clean = without_secrets(interaction, self.redactor)
+        request: dict[str, Any] | None = _anonymous(clean.request)
+        if self.filter_request is not None and request is not None:
+            request = self.filter_request(request)
+        response, chunks = clean.response, clean.chunks
+        if self.filter_response is not None and response is not None:
+            response = self.filter_response(response)
+            if response is None:
+                return None
+            # Not `clean.response`, which a filter may have changed in place.
+            chunks = chunks if response == interaction.response else None
+        return None if request is None else replace(clean, request=_tidy(request), response=response, chunks=chunks)
+
+
+def _anonymous(request: dict[str, Any]) -> dict[str, Any]:
+    config = request.get("config") or {}
+    if not config.get("user_id"):
+        return request
+    return {**request, "config": {key: value for key, value in config.items() if key != "user_id"}}
+
+
+def _tidy(value: Any) -> Any:
+    """Texts without blanks at line ends, which matching ignores anyway and which YAML cannot write as lines."""
+    if isinstance(value, str):
+        return "\n".join(line.rstrip() for line in value.split("\n")) if "\n" in value else value
+    if isinstance(value, dict):
+        return {key: _tidy(item) for key, item in value.items()}
+    return [_tidy(item) for item in value] if isinstance(value, list) else value
