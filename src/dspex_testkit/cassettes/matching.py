@@ -3,11 +3,12 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 import orjson
 
+from dspex_testkit.cassettes.remembered import remembering_texts
 from dspex_testkit.cassettes.schemas import comparable_schema
 from dspex_testkit.errors import UsageError
 
@@ -121,9 +122,9 @@ class MatchRules:
         return value
 
 
-@lru_cache(maxsize=256)
+@remembering_texts
 def _squeezed(text: str) -> str:
-    """A text with one blank wherever there is white space. Remembered: instructions come with every call."""
+    """A text with one blank wherever there is white space."""
     return " ".join(text.split())
 
 

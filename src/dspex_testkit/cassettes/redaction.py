@@ -4,8 +4,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
+
+from dspex_testkit.cassettes.remembered import remembering_texts
 
 REDACTED = "[redacted]"
 
@@ -44,9 +45,9 @@ def secrets_of_environment(environ: Mapping[str, str] | None = None) -> dict[str
     return {name: value for name, value in environ.items() if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST}
 
 
-@lru_cache(maxsize=256)
+@remembering_texts
 def _may_hold_a_key(text: str) -> bool:
-    """Whether the pattern is worth a try. Remembered, because a program's instructions come with every call."""
+    """Whether the pattern is worth a try."""
     return any(hint in text for hint in _HINTS)
 
 
