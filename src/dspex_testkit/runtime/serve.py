@@ -10,10 +10,8 @@ a process that received its descriptors from another one runs the same loop.
 """
 
 import _thread
-import os
 import time
 
-from dspex_testkit.bridge.ping import ping_result
 from dspex_testkit.errors import FrameTooLargeError, LocalProtocolError, MalformedMessageError, OverloadedError
 from dspex_testkit.protocol import (
     NEED_DATA,
@@ -26,6 +24,7 @@ from dspex_testkit.protocol import (
     encode_response,
     parse_request,
 )
+from dspex_testkit.runtime.early_ping import answer_ping
 from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.log import Log, current_traceback
 from dspex_testkit.runtime.settings import Settings
@@ -170,16 +169,9 @@ class Server:
     def _ping_early(self, request: Request) -> None:
         """Answer a ping before there is a bridge, and begin to make one."""
         self.worker_id = self.worker_id or request.args.get("worker_id")
-        has_key = bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
-        result = ping_result(
-            request.args,
-            mode=self.mode,
-            worker_id=self.worker_id,
-            started=self.started,
-            gemini_available=has_key or self.settings.offline_policy != "live",
-        )
+        pong = answer_ping(request, self.settings, mode=self.mode, worker_id=self.worker_id, started=self.started)
         self._early_commands += 1
-        self._send(Response.ok(request.id, result))
+        self._send(pong)
         self._load()
 
     def _put_aside(self, request: Request) -> "Bridge | None":

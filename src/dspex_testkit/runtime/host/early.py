@@ -1,13 +1,12 @@
 """Answers before there is a worker: pings, and nothing else; all other bytes are kept for the worker as they came."""
 
-import os
 import select
 import time
 
-from dspex_testkit.bridge.ping import ping_result
 from dspex_testkit.errors import MalformedMessageError
-from dspex_testkit.protocol import Response, encode_response, parse_request
+from dspex_testkit.protocol import encode_response, parse_request
 from dspex_testkit.protocol.frames import HEADER_SIZE
+from dspex_testkit.runtime.early_ping import answer_ping
 from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.log import Log
 from dspex_testkit.runtime.stdio import Wire
@@ -93,8 +92,8 @@ class EarlyAnswers:
         return self._ended_at is None and len(self.unread) < _MOST_KEPT
 
     def _has_request(self) -> bool:
-        unread = self.unread
-        return len(unread) >= HEADER_SIZE + int.from_bytes(unread[:HEADER_SIZE], "big") if unread[3:] else False
+        head, body = self.unread[:HEADER_SIZE], self.unread[HEADER_SIZE:]
+        return len(head) == HEADER_SIZE and len(body) >= int.from_bytes(head, "big")
 
     def _answer_pings(self) -> None:
         """Answer the pings among what was read. In a pool's worker nothing overtakes what came before it."""
@@ -120,14 +119,8 @@ class EarlyAnswers:
             return False
         arguments = self._arguments
         arguments.worker_id = arguments.worker_id or request.args.get("worker_id")
-        has_key = bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
-        result = ping_result(
-            request.args,
-            mode=arguments.mode,
-            worker_id=arguments.worker_id,
-            started=self._started,
-            gemini_available=has_key or self._settings.offline_policy != "live",
-        )
+        mode, worker_id = arguments.mode, arguments.worker_id
+        pong = answer_ping(request, self._settings, mode=mode, worker_id=worker_id, started=self._started)
         self.answered += 1
-        self._wire.send(encode_response(Response.ok(request.id, result)))
+        self._wire.send(encode_response(pong))
         return True
