@@ -1,7 +1,9 @@
 """A forked worker is in everything what the launched process would have been."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.protocol import Request, encode_frame, encode_request
-from dspex_testkit.runtime.host import start_worker
+from dspex_testkit.runtime.host import Worker, start_worker
+from dspex_testkit.runtime.host.messages import Lines, say
 from dspex_testkit.runtime.host.place import find_place
 from tests.host.conftest import Start
 from tests.support.bridges import PATIENCE, Process
@@ -234,6 +237,16 @@ def test_a_worker_without_a_launcher_can_be_ended(end_it: str, status: int) -> N
     assert worker.wait(0) == status
     os.close(worker.stdin)
     os.close(worker.stdout)
+
+
+def test_a_worker_is_ended_where_its_host_says_that_it_has_failed() -> None:
+    """Nobody else would, and what it shared with its pool is gone."""
+    ours, theirs = socket.socketpair()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process, theirs:
+        worker = Worker(Lines(ours), process.pid, stdin=-1, stdout=-1)
+        say(theirs, lost="OSError: no room")
+        assert worker.wait(PATIENCE) == 1
+        assert process.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_only_the_command_line_of_a_bridge_makes_a_worker() -> None:

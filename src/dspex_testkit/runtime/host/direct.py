@@ -51,8 +51,11 @@ class Worker:
             message = self._lines.next_within(timeout)
         except TimeoutError:
             return None
-        self._status = int(message["exit"]) if message else 1
-        if message is None:
+        if message is not None and "exit" in message:
+            self._status = int(message["exit"])
+        else:
+            # A host that fails says so and ends; what its workers shared is gone with it.
+            self._status = 1
             self.kill()
         self._close()
         return self._status
