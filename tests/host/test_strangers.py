@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dspex_testkit.runtime.environment import remove_scratch_of
 from dspex_testkit.runtime.host import start_worker
 from dspex_testkit.runtime.host.place import find_place
 from tests.host.test_choice import complaints
@@ -126,3 +127,19 @@ def test_a_bridge_gives_nothing_to_a_strangers_host(folder: Path, tmp_path: Path
     assert complaints(log) == [f"the socket {path} belongs to somebody else"]
     for fd in (listening, told):
         os.close(fd)
+
+
+def test_a_folder_for_scratch_that_may_not_be_listed_ends_no_host(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine may let everybody write there and nobody look; what a killed worker has left then stays."""
+    folder.mkdir()
+    folder.chmod(0o733)
+    monkeypatch.setenv("TMPDIR", str(folder))
+
+    def clear_away() -> bytes:
+        remove_scratch_of(1)
+        return b"lives on"
+
+    with as_nobody(clear_away) as said:
+        assert os.read(said, 100) == b"lives on"

@@ -29,7 +29,11 @@ def remove_scratch_of(pid: int) -> None:
     from shutil import rmtree
 
     parent = _parent_of_scratch()
-    for name in os.listdir(parent) if os.path.isdir(parent) else ():
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return  # gone, or not to be read; a host lives on without it
+    for name in names:
         if name.startswith(f"dspex-testkit-{pid}-"):
             rmtree(os.path.join(parent, name), ignore_errors=True)
 
