@@ -425,13 +425,17 @@ def test_a_failure_shows_the_lines_of_the_test(pytester: pytest.Pytester) -> Non
         """
         def test_it(bridge):
             bridge.configure_lm(7)
+
+        def test_command(bridge):
+            bridge.program("none")(question="?")
         """
     )
 
     run = pytester.runpytest_inprocess("--tb=short")
 
     run.stdout.fnmatch_lines(["    bridge.configure_lm(7)", "E * lm is a model such as *"])
-    run.stdout.no_fnmatch_line("*dspex_testkit/plugin/*")
+    run.stdout.fnmatch_lines(["    bridge.program(?none?)(question=???)", "E *RemoteCommandError: *"])
+    run.stdout.no_fnmatch_line("*dspex_testkit/p*.py:*: in *")
 
 
 @pytest.mark.parametrize(

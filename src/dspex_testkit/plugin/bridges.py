@@ -142,7 +142,7 @@ class BridgeSource:
             client: BridgeProcess | BridgePool = BridgeProcess(launch).start()
         else:
             client = BridgePool(plan.workers, launch=launch, eager=True).start()
-        # A warm host may hold what other pools of this process have left in the state that they share.
+        # Pools that were given one name from outside share their state, and a new one would find what others have left.
         reset(client)
         return client
 

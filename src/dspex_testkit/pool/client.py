@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from dspex_testkit.errors import RemoteCommandError
 from dspex_testkit.protocol import Request, Response
 
+__tracebackhide__ = True  # a test whose command fails shows its own lines
+
 Args = Mapping[str, Any]
 
 
