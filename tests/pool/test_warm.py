@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from dspex_testkit.errors import WorkerExitedError
-from dspex_testkit.pool import V2, BridgePool, BridgeProcess, Ending, WarmStarter, chaos, leftovers
+from dspex_testkit.errors import PoolError, WorkerExitedError
+from dspex_testkit.pool import V2, BridgePool, BridgeProcess, Ending, Launch, WarmStarter, chaos, leftovers
 from tests.pool.conftest import ALONE, MOCKED, patient
 
 WARM = replace(MOCKED, starter=WarmStarter())
@@ -51,6 +52,13 @@ def test_without_a_host_a_process_is_started() -> None:
     """The same starter does both."""
     with BridgeProcess(replace(ALONE, starter=WarmStarter()), dialect=V2) as process:
         assert process.call("ping")["status"] == "ok"
+
+
+@pytest.mark.parametrize("launch", [MOCKED, WARM], ids=["started", "forked"])
+def test_a_working_directory_that_is_not_there_is_named(launch: Launch, tmp_path: Path) -> None:
+    """Whoever starts the process."""
+    with pytest.raises(PoolError, match=f"{tmp_path / 'gone'}.*No such|No such.*{tmp_path / 'gone'}"):
+        BridgeProcess(replace(launch, cwd=tmp_path / "gone"), dialect=V2).start()
 
 
 def test_pools_of_one_process_share_nothing(pool: BridgePool) -> None:

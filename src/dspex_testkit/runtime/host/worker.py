@@ -38,8 +38,12 @@ def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never
     launcher.close()
     if told is None:
         os._exit(0)
-    _adopt(told)
     wire = Wire(*told.descriptors)
+    try:
+        _adopt(told)
+    except OSError as error:
+        wire.complain(f"the working directory {told.cwd} cannot be entered: {error.strerror}")
+        leave(2)
     arguments = Arguments("pool-worker" if told.mode == "pool-worker" else "standalone", told.worker_id, told.flags)
 
     def store(settings: Settings) -> RemoteStore | None:
