@@ -12,6 +12,7 @@ import dspy
 import pytest
 import yaml
 from dspy.lm15 import (
+    LM15Error,
     Message,
     RateLimitError,
     Request,
@@ -272,6 +273,24 @@ def test_an_aborted_stream_is_not_recorded(path: Path) -> None:
     with pytest.raises(NothingRecordedError):
         cassette.commit()
     assert not path.exists()
+
+
+def test_a_stream_that_ends_too_early_is_recorded_as_the_failure_that_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal tells of it too, and the replay fails alike."""
+    live = provider_lm([TextPart("4")])
+    whole = live.engine.stream
+    monkeypatch.setattr(live.engine, "stream", lambda request: (event for event in list(whole(request))[:-1]))
+    request = Request(model="openai/gpt-4o-mini", messages=(Message.user("x"),))
+    with cassettes.record(live, path) as lm, pytest.raises(LM15Error, match="without an end event"):
+        list(lm.engine.stream(request))
+
+    replayed = cassettes.replay(path)
+    with pytest.raises(LM15Error, match="without an end event"):
+        list(replayed.engine.stream(request))
+
+    assert ["without an end event" in str(each.journal[0].error) for each in (lm, replayed)] == [True, True]
 
 
 def test_another_model_may_answer_under_the_name_that_was_asked_for(path: Path) -> None:
