@@ -10,7 +10,7 @@ import pytest
 from dspex_testkit.calls import Journal, prices
 from dspex_testkit.errors import InvalidMockSpecError, UsageError
 from dspex_testkit.mock_lm.clock import VirtualClock
-from dspex_testkit.simulator import ProviderSimulator
+from dspex_testkit.simulator import ProviderSimulator, server
 from tests.support.loops import run
 from tests.support.web import ask
 
@@ -264,6 +264,18 @@ def test_no_request_waits_for_the_price_list() -> None:
 
     with ProviderSimulator():
         assert prices._price_list.cache_info().currsize == 1
+
+
+def test_a_start_that_failed_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of it, neither its port nor the belief that it runs."""
+    simulator = ProviderSimulator({"default": "served"})
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "load_price_list", lambda: (_ for _ in ()).throw(OSError("gone")))
+        with pytest.raises(OSError, match="gone"):
+            simulator.start()
+
+    with simulator:
+        assert said(f"{simulator.url}/v1") == "served"
 
 
 def test_a_model_without_a_provider_says_what_to_write(sim: ProviderSimulator) -> None:

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Self
 
 from dspex_testkit.errors import UsageError, WorkerBusyError
+from dspex_testkit.managed import Managed
 from dspex_testkit.pool.affinity import Affinity, AnyWorker
 from dspex_testkit.pool.bridge_process import BridgeProcess
 from dspex_testkit.pool.callers import Caller, session_in
@@ -16,7 +17,6 @@ from dspex_testkit.pool.health import Monitor, ping_workers
 from dspex_testkit.pool.launch import Launch
 from dspex_testkit.pool.lease import Checkout
 from dspex_testkit.pool.leaving import Ending
-from dspex_testkit.pool.managed import Managed
 from dspex_testkit.pool.rounds import ask_idle
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionStore
 from dspex_testkit.pool.status import PoolStatus

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Self
 
 from dspex_testkit.errors import MalformedMessageError, WorkerExitedError, WorkerStartError, WorkerTimeoutError
+from dspex_testkit.managed import Managed
 from dspex_testkit.pool import leftovers
 from dspex_testkit.pool.channel import Channel
 from dspex_testkit.pool.complaints import condition, exited, quoted_log, timed_out
@@ -16,7 +17,6 @@ from dspex_testkit.pool.errorlog import ErrorLog
 from dspex_testkit.pool.greeting import greet
 from dspex_testkit.pool.launch import Launch
 from dspex_testkit.pool.leaving import Ending, send_away
-from dspex_testkit.pool.managed import Managed
 from dspex_testkit.pool.starting import StartedProcess
 from dspex_testkit.protocol import Request
 

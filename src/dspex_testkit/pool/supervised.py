@@ -5,10 +5,10 @@ import threading
 from typing import Self
 
 from dspex_testkit.errors import DSPexTestkitError, PoolClosedError
+from dspex_testkit.managed import Managed
 from dspex_testkit.pool.bridge_process import BridgeProcess
 from dspex_testkit.pool.client import Args, BridgeClient
 from dspex_testkit.pool.launch import Launch
-from dspex_testkit.pool.managed import Managed
 from dspex_testkit.protocol import Response
 
 

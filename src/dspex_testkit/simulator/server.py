@@ -8,12 +8,12 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.calls.prices import load_price_list
 from dspex_testkit.errors import MissingExtraError, UsageError
+from dspex_testkit.managed import Managed
 from dspex_testkit.mock_lm.clock import Clock, RealClock
 
 try:
@@ -30,11 +30,11 @@ HOST: Final = "127.0.0.1"
 _MAX_BODY: Final = 64 << 20
 
 
-class ProviderSimulator:
+class ProviderSimulator(Managed[None]):
     """A server on this machine that answers as LM providers do, from mock specs and recordings.
 
     Runs in a thread with an event loop of its own, so tests need not be asynchronous; in asynchronous ones use
-    `async with`.
+    `async with`, or `astart` and `astop`.
 
     Args:
         spec: What the default target answers: requests that come with no target's URL, header or key.
@@ -143,33 +143,21 @@ class ProviderSimulator:
             target=self._run, args=(listener, ready), name="dspex-testkit-simulator", daemon=True
         )
         self._thread.start()
-        ready.result()
+        try:
+            ready.result()
+        except BaseException:
+            listener.close()
+            self._thread = self._admin = None
+            raise
         return self
 
     def stop(self) -> None:
-        """Stop listening and end what is still open."""
+        """Stop listening and end what is still open; safe to call again."""
         if self._thread is None or self._loop is None or self._stopping is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._thread = self._admin = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return self.start()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # The thread ends within the bound of an open connection's shutdown; the loop of the caller goes on meanwhile.
-        await asyncio.to_thread(self.stop)
 
     def _run(self, listener: socket.socket, ready: "Future[None]") -> None:
         try:
