@@ -284,6 +284,31 @@ def test_every_worker_of_a_pool_records_on_one_cassette(
     replayed.stdout.fnmatch_lines(["1 cassette: 3 played, 0 recorded"])
 
 
+def test_a_pool_whose_workers_share_nothing_records_with_one_of_them(
+    pytester: pytest.Pytester, simulator: ProviderSimulator, target: Target
+) -> None:
+    """Two would record each what it was asked; replayed, each has the whole recording."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.bridge(mode="pool", workers=2, host="off")
+        @pytest.mark.lm_cassette(ignore=["config.seed"])
+        def test_it(bridge, provider):
+            bridge.configure_lm(provider)
+            for n in (2, 3):
+                qa = bridge.create_program("question -> answer")
+                assert qa(question=f"2+{n}").answer == str(2 + n)
+        """
+    )
+
+    recorded = pytester.runpytest_inprocess("--lm-record-mode=rewrite")
+
+    recorded.assert_outcomes(passed=1)
+    recorded.stdout.fnmatch_lines(["1 cassette: 0 played, 2 recorded"])
+    assert files(pytester) == ["test_it/test_it.yaml"]
+
+
 def test_a_failed_test_takes_back_what_its_bridge_recorded(pytester: pytest.Pytester, target: Target) -> None:
     """Also where a session had been cleaned up, and its recording was written before the verdict."""
     pytester.makepyfile(

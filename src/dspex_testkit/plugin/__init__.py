@@ -9,7 +9,7 @@ of it.
     fixtures       what tests ask for
     case, cases    one test: its bridges, LMs, `case_calls` and network; and the hooks around it
     items, carried what pytest says of a test, and what reports carry
-    bridges        bridges that are made, kept and given back clean
+    bridges        bridges that are made by `bridge_plans`, kept and given back clean
     facade         a bridge as tests like to see it, with its `programs`, their `answers`, and `lm_configs`
     journal        a test's LM calls, with `assertions` over them, a `timeline` where one fails, `introspection` for a
                    plain assert, and `charges`, which are what calls come to

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dspex_testkit.plugin.facade import BridgeFixture
     from dspex_testkit.pool import BridgeClient
 
+__tracebackhide__ = True  # a test whose recording is missing shows its own lines
+
 
 class BridgeCassettes:
     """Sessions of bridges with their cassettes.

@@ -1,21 +1,16 @@
 """Where a test's bridges come from: made in this process, or processes that are kept for the tests that follow."""
 
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dspex_testkit.errors import DSPexTestkitError, PoolError, UsageError
-from dspex_testkit.plugin.options import Mode
+from dspex_testkit.errors import DSPexTestkitError, PoolError
+from dspex_testkit.plugin.bridge_plans import Plan
 from dspex_testkit.pool import BridgeClient, BridgePool, BridgeProcess, InProcessBridge, Launch, WarmStarter
-from dspex_testkit.runtime.setting_table import SETTINGS
 
 __tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
@@ -23,39 +18,6 @@ _RESET_TIMEOUT = 10.0
 """Seconds that a bridge of a former test may take to forget it."""
 _MOST_KEPT = 4
 """Bridges that are kept for later tests; the one that was longest without a test goes first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a bridge is to be."""
-
-    mode: Mode
-    workers: int = 1
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """By the names of the settings file; those not named have their defaults."""
-
-    @property
-    def key(self) -> str:
-        """Equal for plans that the same processes can serve."""
-        return json.dumps([self.mode, self.workers, self.environment], sort_keys=True)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The settings as a process reads them.
-
-        Raises:
-            UsageError: A setting does not exist, or has a value that no other process can be told.
-        """
-        known = {setting.key: setting.env for setting in SETTINGS if setting.key}
-        told = {}
-        for name, value in self.settings.items():
-            if name not in known:
-                near = get_close_matches(name, [*known, "mode", "workers"], n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(sorted(known))}"
-                raise UsageError(f"a bridge has no setting {name!r}; {hint}")
-            if value is not None:
-                told[known[name]] = _as_text(name, value)
-        return told
 
 
 class BridgeSource:
@@ -213,24 +175,4 @@ def _is_whole(client: BridgeProcess | BridgePool) -> bool:
         and not status.waiting
         and not status.starting
         and all(process.alive and not process.unanswered and process.tamper is None for process in processes)
-    )
-
-
-def _as_text(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float | os.PathLike):
-        return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
-    if isinstance(value, tuple | list | set | frozenset):
-        return ",".join(map(str, value))
-    try:
-        return json.dumps(value, default=partial(_refuse, name))
-    except TypeError as error:
-        raise UsageError(str(error)) from None
-
-
-def _refuse(name: str, value: object) -> Any:
-    raise TypeError(
-        f"{name}: {value!r} cannot be told to another process; run this test in process (mode='inproc'), or name the "
-        "function: 'package.module:name' with the setting allow_import"
     )

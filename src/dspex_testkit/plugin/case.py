@@ -1,9 +1,9 @@
 """One test as the plugin sees it: its bridges, its LMs, its calls, and what it may reach."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,10 +137,9 @@ class Case:
             UsageError: The test's clock is frozen, and the bridge would not see that.
             PoolError: It could not be started.
         """
-        from dspex_testkit.plugin.bridges import Plan
+        from dspex_testkit.plugin.bridge_plans import Plan
         from dspex_testkit.plugin.facade import BridgeFixture
         from dspex_testkit.plugin.lm_configs import config_of
-        from dspex_testkit.pool.warm import shares_state
 
         if self.clock is not None and mode != "inproc":
             raise UsageError(f"frozen_lm_clock stops the clock of this process, but the bridge runs {mode}")
@@ -157,13 +156,13 @@ class Case:
         self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
         if mode == "inproc":
             self.use_dspy()
-        count = workers or mark.workers or self.options.workers
         if self.cassettes is not None:
             told["cassettes"] = self.cassettes.plan.folder
-            if self.cassettes.plan.asks and not shares_state(os.environ):
-                # Each worker would record on its own, and a cassette has one recorder.
-                count = 1
-        client = self.source.lend(Plan(mode, count if mode == "pool" else 1, told))
+        plan = Plan(mode, (workers or mark.workers or self.options.workers) if mode == "pool" else 1, told)
+        if plan.workers > 1 and self.cassettes is not None and self.cassettes.plan.asks and not plan.shares_state:
+            # Each worker would record on its own, and a cassette has one recorder.
+            plan = replace(plan, workers=1)
+        client = self.source.lend(plan)
         bridge = BridgeFixture(client, mode, keep_calls=self.calls.keep, cassettes=self.cassettes)
         self.bridges.append(bridge)
         return bridge

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from dspex_testkit.plugin.bridge_cassettes import BridgeCassettes
     from dspex_testkit.plugin.facade import BridgeFixture
 
+__tracebackhide__ = True  # a test whose recording is missing shows its own lines
+
 ASKING = frozenset({"execute_program", "predict", "execute_gemini_program"})
 """The commands of a bridge that ask LMs."""
 
