@@ -146,6 +146,15 @@ def test_prompts_of_the_newest_calls_are_kept() -> None:
     assert (journal.keeps_prompts, Journal().keeps_prompts) == (True, False)
 
 
+def test_calls_without_a_prompt_do_not_keep_older_prompts_alive() -> None:
+    """An embedding between two questions changes nothing about how many prompts are held."""
+    journal = Journal(keep_prompts=True, max_prompts=1)
+    for prompt in (Prompt("mock/m"), None, Prompt("mock/m"), None):
+        journal.record(call(prompt=prompt))
+
+    assert [kept.prompt for kept in journal] == [None] * 4
+
+
 def test_long_texts_of_prompts_and_errors_are_clipped() -> None:
     """As those of inputs and outputs are."""
     journal = Journal(max_chars=5)

@@ -65,8 +65,8 @@ class Journal:
             # mocked call a fiftieth of its time.
             object.__setattr__(kept, "seq", next(self._numbers))
             self._calls.append(kept)
-            if kept.prompt is not None:
-                self._drop_oldest_prompt()
+            # For calls without a prompt too: each place is passed once, or a prompt would be left behind.
+            self._drop_oldest_prompt()
         for follower in self._followers:
             follower.record(kept)
         return kept
