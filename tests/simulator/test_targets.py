@@ -100,6 +100,14 @@ def test_a_kept_prompt_holds_no_key_either() -> None:
         assert "correct-horse" not in str(call.prompt)
 
 
+def test_a_key_that_names_a_value_is_redacted_too(sim: ProviderSimulator) -> None:
+    """Programs hand on objects of any shape."""
+    target = sim.target("openai/m", spec={"default": {"answer": {"sk-abcdefghijklmnop1234": 1}}})
+    dspy.Predict("question -> answer: dict")(question="?", lm=target.lm())
+
+    assert target.calls[0].outputs == {"answer": {"[redacted]": 1}}
+
+
 def test_rate_limits_fill_up_by_the_minute() -> None:
     """Requests and tokens are counted by buckets; the headers tell, and Retry-After says when."""
     clock = VirtualClock()

@@ -43,5 +43,5 @@ def _clean(value: Any, keys: list[str]) -> Any:
             value = value.replace(key, REDACTED)
         return _LOOKS_LIKE_A_KEY.sub(REDACTED, value)
     if isinstance(value, Mapping):
-        return {name: _clean(item, keys) for name, item in value.items()}
+        return {_clean(name, keys): _clean(item, keys) for name, item in value.items()}
     return [_clean(item, keys) for item in value] if isinstance(value, list | tuple) else value
