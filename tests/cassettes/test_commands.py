@@ -215,6 +215,23 @@ def test_prune_names_first_and_takes_out_on_demand(
     assert len(yaml.safe_load(recorded.read_text())["interactions"]) == 1
 
 
+def test_prune_takes_http_traffic_out_too(tmp_path: Path, target: Target, ask: Ask) -> None:
+    """What is left still replays."""
+    raw, report = tmp_path / "cassettes" / "raw.yaml", tmp_path / "report.json"
+    with cassettes.http_cassette(raw, record_mode="once"):
+        ask(target.lm(), "2+2")
+        ask(target.lm(), "2+3")
+    with cassettes.http_cassette(raw) as cassette:
+        ask(target.lm(), "2+3")
+    report.write_text(json.dumps([cassette.report().to_dict()]))
+
+    assert main(["cassettes", "prune", str(raw.parent), "--report", str(report), "--yes"]) == 0
+
+    with cassettes.http_cassette(raw) as cassette:
+        assert ask(target.lm(), "2+3") == "5"
+    assert (cassette.report().interactions, cassette.report().unplayed) == (1, ())
+
+
 def test_read_only_cassettes_are_left_alone(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -151,10 +151,13 @@ def _scrub_traffic(path: Path, record: Any, redactor: Redactor) -> int:
     clean: list[Any] = redactor.json(record["interactions"])
     changed = sum(bool(old != new) for old, new in zip(record["interactions"], clean, strict=True))
     if changed:
-        cut = {**record, "interactions": clean}
-        text = json.dumps(cut, indent=2) if path.suffix == ".json" else yaml_text.dump(cut)
-        save_traffic(path, text, secrets=redactor.secrets)
+        _write_traffic(path, {**record, "interactions": clean}, redactor.secrets)
     return changed
+
+
+def _write_traffic(path: Path, record: Any, secrets: Mapping[str, str]) -> None:
+    text = json.dumps(record, indent=2) if path.suffix == ".json" else yaml_text.dump(record)
+    save_traffic(path, text, secrets=secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +201,14 @@ def prune(plan: Pruning) -> None:
         CassetteError: A file cannot be read, or is read-only.
     """
     for path, positions in plan.unplayed.items():
-        document = read_document(path)
-        kept = tuple(item for i, item in enumerate(document.interactions) if i not in positions)
-        if kept:
-            save(path, Document(kept, document.lms), secrets={})
-        else:
+        record = read_record(path)
+        kept = [item for i, item in enumerate(record["interactions"]) if i not in positions]
+        if not kept:
             _delete(path)
+        elif level_of(record) == "lm":
+            save(path, document_from({**record, "interactions": kept}, path), secrets={})
+        else:
+            _write_traffic(path, {**record, "interactions": kept}, {})
     for path in plan.orphans:
         _delete(path)
 
