@@ -5,6 +5,7 @@ import base64
 import gzip
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from dspex_testkit import cassettes
 from dspex_testkit.cassettes.convert import Conversion, convert
 from dspex_testkit.cassettes.saving import save
+from dspex_testkit.cassettes.traffic import Exchange
 from dspex_testkit.errors import CassetteFormatError
 from dspex_testkit.mock_lm import MockLM
 from dspex_testkit.simulator import ProviderSimulator
@@ -86,6 +88,18 @@ def test_traffic_of_litellm_replays_as_lm_calls(tmp_path: Path, model: str, prog
     conversion = convert(raw)
     assert conversion.skipped == ()
     assert replayed(program, conversion, tmp_path / "lm.yaml") == recorded
+
+
+def test_reading_an_exchange_leaves_its_record_alone() -> None:
+    """It may be what vcrpy is about to play."""
+    request = {"method": "POST", "uri": "https://llm.test/v1/chat/completions", "body": "{}"}
+    response = {"status": {"code": 200, "message": "OK"}, "headers": {}, "body": {"string": "{}"}}
+    record = {"request": request, "response": response}
+    before = deepcopy(record)
+
+    assert Exchange.from_record(record).answered == b"{}"
+
+    assert record == before
 
 
 def test_tokens_prices_and_parameters_come_along(tmp_path: Path) -> None:

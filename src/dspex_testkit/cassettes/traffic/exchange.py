@@ -95,7 +95,8 @@ def _current(response: Mapping[str, Any]) -> dict[str, Any]:
         status, body = {"code": response["status_code"], "message": ""}, response.get("content")
     else:
         status, body = response["status"], response.get("body")
-    return {"status": status, "headers": headers, "body": body if isinstance(body, dict) else {"string": body}}
+    # A copy: the record is somebody else's.
+    return {"status": status, "headers": headers, "body": dict(body) if isinstance(body, dict) else {"string": body}}
 
 
 def _bytes(body: Any) -> bytes:
