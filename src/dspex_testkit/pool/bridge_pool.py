@@ -1,6 +1,5 @@
 """A pool of workers, as DSPex runs one."""
 
-import secrets
 import time
 from itertools import count
 from typing import Self
@@ -21,8 +20,6 @@ from dspex_testkit.pool.rounds import ask_idle
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionStore
 from dspex_testkit.pool.status import PoolStatus
 from dspex_testkit.protocol import Response
-
-_POOL = "DSPEX_TESTKIT_POOL"
 
 HEALTH_TIMEOUT = 5.0
 """Seconds that a monitor's ping may take."""
@@ -73,7 +70,7 @@ class BridgePool(Managed[None], BridgeClient):
         self.sessions = sessions or SessionStore()
         self.endings: list[Ending] = []
         """How the workers ended that were there when the pool was stopped."""
-        self._launch = _named(launch or Launch())
+        self._launch = (launch or Launch()).of_one_pool()
         self._ids = count(1)
         self._opened = time.monotonic()
         self._crew = Crew(
@@ -244,9 +241,3 @@ class BridgePool(Managed[None], BridgeClient):
 
     def _make_worker(self, on_end: OnEnd) -> BridgeProcess:
         return BridgeProcess(self._launch, dialect=self.dialect, ids=self._ids, on_end=on_end)
-
-
-def _named(launch: Launch) -> Launch:
-    """The launch with a name of the pool's own, so that a warm host keeps its state apart from other pools'."""
-    # A name from outside makes several pools share one state on purpose.
-    return launch if _POOL in launch.environment() else launch.with_env(**{_POOL: f"pool-{secrets.token_hex(4)}"})

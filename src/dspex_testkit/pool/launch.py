@@ -1,6 +1,7 @@
 """How the process of a bridge is started: interpreter, launcher, variables, working directory, and by whom."""
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from dspex_testkit.pool.starting import Spawner, StartedProcess, Starter
 
 _MODULE = "dspex_testkit.runtime.main"
 _LOG = "DSPEX_TESTKIT_LOG"
+_POOL = "DSPEX_TESTKIT_POOL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Launch:
     def with_env(self, **variables: str) -> Self:
         """The same launch with more variables."""
         return replace(self, env={**self.env, **variables})
+
+    def of_one_pool(self) -> Self:
+        """The same launch with a name for the pool, so that a warm host keeps its state apart from other pools'."""
+        # A name from outside makes several pools share one state on purpose.
+        return self if _POOL in self.environment() else self.with_env(**{_POOL: f"pool-{secrets.token_hex(4)}"})
 
     def argv(self, dialect: Dialect, worker_id: str | None) -> tuple[str, ...]:
         """The command line, with exactly the arguments that DSPex gives."""

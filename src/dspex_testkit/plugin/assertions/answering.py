@@ -1,8 +1,10 @@
 """Who answered, and in which order."""
 
+from collections.abc import Sequence
 from itertools import groupby
+from typing import NoReturn
 
-from dspex_testkit.calls import Scope
+from dspex_testkit.calls import LMCall, Scope
 from dspex_testkit.plugin.assertions.selecting import ANY, Calls, Narrow, fail, is_lm, select, where
 
 
@@ -32,13 +34,7 @@ def assert_answered_by(
         fail(f"no LM call{where(program, session, worker)}; expected {wanted}", found, 0, {0: wanted})
     for index, call in enumerate(found):
         if not is_lm(call, lm) or (scope is not None and call.scope != Scope(scope)):
-            expected = dict.fromkeys(range(len(found)), wanted)
-            fail(
-                f"call {index + 1}{where(program, session, worker)} was not answered by {wanted}",
-                found,
-                index,
-                expected,
-            )
+            _fail_at(index, found, f"{where(program, session, worker)} was not answered by {wanted}", wanted)
 
 
 def assert_scope(
@@ -52,13 +48,7 @@ def assert_scope(
         fail(f"no LM call{where(program, session, worker)}; expected one by {wanted}", found, 0, {0: wanted})
     for index, call in enumerate(found):
         if call.scope != Scope(scope):
-            expected = dict.fromkeys(range(len(found)), wanted)
-            fail(
-                f"call {index + 1}{where(program, session, worker)} was not decided by {wanted}",
-                found,
-                index,
-                expected,
-            )
+            _fail_at(index, found, f"{where(program, session, worker)} was not decided by {wanted}", wanted)
 
 
 def assert_sequence(
@@ -102,3 +92,9 @@ def assert_switched(
                 position,
                 expected,
             )
+
+
+def _fail_at(index: int, found: Sequence[LMCall], text: str, wanted: str) -> NoReturn:
+    """Fail at one call, where the same was wanted of all."""
+    __tracebackhide__ = True
+    fail(f"call {index + 1}{text}", found, index, dict.fromkeys(range(len(found)), wanted))
