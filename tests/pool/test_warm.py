@@ -1,5 +1,6 @@
 """Workers forked from a warm host are workers like any other."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_without_a_host_a_process_is_started() -> None:
     """The same starter does both."""
     with BridgeProcess(replace(ALONE, starter=WarmStarter()), dialect=V2) as process:
         assert process.call("ping")["status"] == "ok"
+
+
+def test_another_interpreter_is_the_one_that_runs(tmp_path: Path) -> None:
+    """A fork would be of this process's own, whatever the launch says."""
+    other, ran = tmp_path / "python", tmp_path / "ran"
+    other.write_text(f'#!/bin/sh\n: > {ran}\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    other.chmod(0o755)
+    with BridgeProcess(replace(WARM, python=str(other)), dialect=V2) as process:
+        assert process.call("ping")["status"] == "ok"
+    assert ran.exists()
 
 
 @pytest.mark.parametrize("launch", [MOCKED, WARM], ids=["started", "forked"])

@@ -4,6 +4,7 @@ The host is the one part of the runtime that the harness knows, and only once it
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def shares_state(env: Mapping[str, str]) -> bool:
 class WarmStarter:
     """Has processes forked from this process's warm host, which has DSPy loaded, instead of starting them.
 
-    There is no launcher between the harness and the bridge. Where there can be no host, or ``DSPEX_TESTKIT_HOST`` is
-    ``off`` in the process's variables, a process is started as usual.
+    There is no launcher between the harness and the bridge. Where there can be no host, ``DSPEX_TESTKIT_HOST`` is
+    ``off`` in the process's variables, or another interpreter than this process's is wanted, a process is started as
+    usual.
     """
 
     def __init__(self) -> None:
@@ -43,7 +45,7 @@ class WarmStarter:
         from dspex_testkit.runtime.host.direct import start_worker
         from dspex_testkit.runtime.host.place import Unavailable
 
-        if env.get("DSPEX_TESTKIT_HOST") != "off":
+        if env.get("DSPEX_TESTKIT_HOST") != "off" and argv[0] == sys.executable:
             try:
                 return start_worker(argv, env=env, cwd=cwd, stderr=stderr)
             except Unavailable:
