@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from dspex_testkit.cassettes.api import cassette_options, open_cassette, record, replay
     from dspex_testkit.cassettes.deck import CassetteDeck, DeckSettings
     from dspex_testkit.cassettes.drift import Drift, Severity
-    from dspex_testkit.cassettes.http import HTTPCassette, http_cassette
+    from dspex_testkit.cassettes.http import http_cassette
+    from dspex_testkit.cassettes.http_playing import HTTPCassette
     from dspex_testkit.cassettes.interaction import Interaction
     from dspex_testkit.cassettes.library import CassetteLibrary
     from dspex_testkit.cassettes.lm import CassetteLM
@@ -32,7 +33,7 @@ _HOME = {
     "CassetteReport": "report",
     "DeckSettings": "deck",
     "Drift": "drift",
-    "HTTPCassette": "http",
+    "HTTPCassette": "http_playing",
     "Interaction": "interaction",
     "MatchRules": "matching",
     "OpenCassette": "opened",
