@@ -1,7 +1,7 @@
 """`CassetteCall`: one request on its way through a cassette and into the journal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC
@@ -17,10 +17,10 @@ from dspex_testkit.cassettes.dspy_wire import (
     event_record,
     request_to_dict,
     response_record,
-    stream_event_from_dict,
 )
 from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.playing import paced, readable
 from dspex_testkit.errors import CassetteError, CassetteFormatError
 from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.capture import current_call
@@ -89,10 +89,11 @@ class CassetteCall:
         found, answered = self._recorded()
         count = 0
         if found.chunks is None:
-            paced: Iterator[tuple[float, Any]] = ((0.0, event) for event in stream_events(answered.response))
+            events: Iterable[tuple[float, Any]] = ((0.0, event) for event in stream_events(answered.response))
         else:
-            paced = self._paced(found.chunks)
-        for pause, event in paced:
+            with self._readable():
+                events = paced(found.chunks, realtime=self.cassette.realtime)
+        for pause, event in events:
             count += event.type == "delta"
             yield pause, event
         self._journal(found=found, answered=answered, chunks=count)
@@ -185,27 +186,12 @@ class CassetteCall:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Say that a recording was edited into nonsense, where DSPy cannot make anything of it."""
         try:
-            yield
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            unread = CassetteFormatError(
-                f"{self.cassette.path} has a recording that answers this request and cannot be read: {error}; "
-                "bring it back from version control, or record it again",
-                details={"path": str(self.cassette.path)},
-            )
+            with readable(self.cassette.path):
+                yield
+        except CassetteFormatError as unread:
             self._journal(error=unread.message)
-            raise as_lm_error(unread, model=self._request.model) from error
-
-    def _paced(self, chunks: tuple[dict[str, Any], ...]) -> Iterator[tuple[float, Any]]:
-        before = 0.0
-        for chunk in chunks:
-            at = float(chunk.get("at_ms") or 0.0)
-            pause = max(0.0, at - before) / 1000 if self.cassette.realtime else 0.0
-            before = at
-            with self._readable():
-                event = stream_event_from_dict(chunk["event"])
-            yield pause, event
+            raise as_lm_error(unread, model=self._request.model) from unread.__cause__
 
     def _journal(
         self,

@@ -17,8 +17,9 @@ from dspy.lm15 import DataPart, LM15Error, Response, TextPart, TransportError
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
-from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict, stream_event_from_dict
+from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict
 from dspex_testkit.cassettes.errors_wire import error_from_dict
+from dspex_testkit.cassettes.playing import paced, readable
 from dspex_testkit.errors import CassetteFormatError, UsageError
 from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, usage_of
@@ -100,14 +101,10 @@ class RecordedAnswers:
             failed = error_from_dict(found.error)
             raise Unanswered(_refusal(failed), replace(call, error=f"{type(failed).__name__}: {failed.message}"))
         try:
-            return _spoken(found, ask, call, realtime=self._options.realtime)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            unread = CassetteFormatError(
-                f"{self.path} has a recording that answers this request and cannot be read: {error}; "
-                "bring it back from version control, or record it again",
-                details={"path": str(self.path)},
-            )
-            raise Unanswered(unread, replace(call, error=unread.message)) from error
+            with readable(self.path):
+                return _spoken(found, ask, call, realtime=self._options.realtime)
+        except CassetteFormatError as unread:
+            raise Unanswered(unread, replace(call, error=unread.message)) from unread
 
     def _call(self, ask: Ask, provider: str) -> LMCall:
         capture = ask.capture
@@ -172,9 +169,7 @@ def _in_text(response: Response) -> Response:
 
 def _heard(chunks: tuple[dict[str, Any], ...], *, realtime: bool) -> Hearing:
     """The recorded stream, at the pace at which it came or at once."""
-    hearing, before = Hearing(), 0.0
-    for chunk in chunks:
-        at = float(chunk.get("at_ms") or 0.0)
-        hearing.hear(stream_event_from_dict(chunk["event"]), max(0.0, at - before) / 1000 if realtime else 0.0)
-        before = at
+    hearing = Hearing()
+    for pause, event in paced(chunks, realtime=realtime):
+        hearing.hear(event, pause)
     return hearing
