@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,8 @@ class Worker:
         self.stdout = stdout
         self._lines = connection
         self._status: int | None = None
+        # Another thread may send a signal while this one hears of the end, and a closed descriptor is soon another's.
+        self._open = threading.Lock()
         try:
             self._process: int | None = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -69,15 +72,17 @@ class Worker:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._process, number)
+        with self._open:
+            if self._process is not None:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._process, number)
 
     def _close(self) -> None:
         self._lines.connection.close()
-        if self._process is not None:
-            os.close(self._process)
-            self._process = None
+        with self._open:
+            if self._process is not None:
+                os.close(self._process)
+                self._process = None
 
 
 def start_worker(
