@@ -37,6 +37,19 @@ def test_words_parameters_and_model_count(other: dict[str, Any]) -> None:
     assert MatchRules().key(request()) != MatchRules().key(other)
 
 
+def test_a_schema_is_the_same_with_references_and_without() -> None:
+    """Clients write it in either way; a definition that is only `true` stays where it is."""
+    size = {"enum": ["s", "l"]}
+    referring = {"properties": {"size": {"$ref": "#/$defs/Size"}}, "$defs": {"Size": size}}
+    anything = {"properties": {"size": {"$ref": "#/$defs/Any"}}, "$defs": {"Any": True}}
+
+    def key(schema: dict[str, Any]) -> bytes:
+        return MatchRules().key(request(response_format={"type": "json_schema", "schema": schema}))
+
+    assert key(referring) == key({"properties": {"size": size}})
+    assert key(anything) == key(anything) != key(referring)
+
+
 def test_only_the_chosen_parameters_count() -> None:
     """A cassette may match on some parameters, or on none."""
     chosen = MatchRules(params=("temperature",))

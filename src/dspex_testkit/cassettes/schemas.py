@@ -13,7 +13,8 @@ def comparable_schema(schema: Any) -> Any:
         for key in ("$defs", "definitions"):
             found = schema.get(key)
             if isinstance(found, dict):
-                definitions |= {f"#/{key}/{name}": each for name, each in found.items()}
+                # Not those that are only `true` or `false`, for nothing can be put in the place of a reference to them.
+                definitions |= {f"#/{key}/{name}": each for name, each in found.items() if isinstance(each, dict)}
     return _resolved(schema, definitions, ())
 
 
