@@ -17,6 +17,17 @@ from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 
 
+def provider_lm(config: LMConfig, key: str | None) -> Any:
+    """The `dspy.LM` that asks the provider of a config. How many answers are wanted, each request says."""
+    connection = {"api_key": key, "api_base": config.api_base}
+    return dspy.LM(
+        config.dspy_model,
+        cache=False,
+        **{name: value for name, value in config.params.items() if name != "n"},
+        **{name: value for name, value in connection.items() if value is not None},
+    )
+
+
 class LivePart:
     """Asks a provider.
 
@@ -28,13 +39,7 @@ class LivePart:
     """
 
     def __init__(self, config: LMConfig) -> None:
-        connection = {"api_key": find_key(config), "api_base": config.api_base}
-        lm = dspy.LM(
-            config.dspy_model,
-            cache=False,
-            **{name: value for name, value in config.params.items() if name != "n"},
-            **{name: value for name, value in connection.items() if value is not None},
-        )
+        lm = provider_lm(config, find_key(config))
         self.identity = LMCall(provider=config.provider, model=config.model, mocked=False, engine="live")
         self.journal = Journal()
         self._asked = AskedLM(lm, config.params, self.identity)

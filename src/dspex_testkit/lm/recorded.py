@@ -1,9 +1,6 @@
 """LMs of real providers that answer from cassettes, or are recorded on them."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import dspy
 
 from dspex_testkit.calls import LMCall
 from dspex_testkit.cassettes.document import RecordedLM
@@ -12,6 +9,7 @@ from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.lm.capabilities import capabilities_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.keys import find_key
+from dspex_testkit.lm.live import provider_lm
 from dspex_testkit.lm.parts import CONNECTION_PARAMS
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.mock_lm.answering import caller_now
@@ -35,7 +33,7 @@ class RecordedProviderLM(CassetteLM):
             if key is not None:
                 # A provider's error may quote it.
                 deck.learn({f"the key of {config.dspy_model}": key})
-            behind = _provider_lm(answering, key)
+            behind = provider_lm(answering, key)
         super().__init__(
             lambda: deck.current(caller_now().session_id),
             behind,
@@ -76,14 +74,4 @@ def aliased(config: LMConfig, aliases: Mapping[str, str]) -> LMConfig:
             "api_key": config.api_key if same else None,
             "api_base": config.api_base if same else None,
         }
-    )
-
-
-def _provider_lm(config: LMConfig, key: str | None) -> Any:
-    connection = {"api_key": key, "api_base": config.api_base}
-    return dspy.LM(
-        config.dspy_model,
-        cache=False,
-        **{name: value for name, value in config.params.items() if name != "n"},
-        **{name: value for name, value in connection.items() if value is not None},
     )
