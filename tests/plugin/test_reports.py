@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dspex_testkit.calls import LMCall
 from dspex_testkit.errors import UsageError
-from dspex_testkit.plugin.journal_files import read_journal
+from dspex_testkit.plugin.journal_files import RunJournal, TestCalls, read_journal
 
 pytest_plugins = ["pytester"]
 
@@ -129,6 +130,15 @@ def test_the_journal_file_has_a_line_per_call_and_change(pytester: pytest.Pytest
     assert [len(test.calls) for test in journal.tests] == [2, 13]
     assert journal.tests[0].calls[1].session_id == "alice"
     assert isinstance(journal.tests[0].calls[0].cost, Decimal)
+
+
+def test_a_journal_is_read_back_whatever_its_texts_hold(tmp_path: Path) -> None:
+    """What Unicode takes for the end of a line is none in a file of lines."""
+    path = tmp_path / "calls.jsonl"
+    call = LMCall(provider="openai", model="a", completion="one\u2028two\x85three\nfour")
+    RunJournal([TestCalls("test_it", calls=[call])]).write(path)
+
+    assert read_journal(path).calls == [call]
 
 
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:

@@ -81,13 +81,13 @@ def read_journal(path: Path) -> RunJournal:
     """
     tests: dict[tuple[str, str | None], TestCalls] = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            key = record["test"], record["process"]
-            test = tests.setdefault(
-                key, TestCalls(record["test"], outcome=record["outcome"], process=record["process"])
-            )
-            _add(test, record)
+        # Unlike `str.splitlines`, a file takes nothing within a text for the end of a line.
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                record = json.loads(line)
+                name, process = record["test"], record["process"]
+                test = TestCalls(name, outcome=record["outcome"], process=process)
+                _add(tests.setdefault((name, process), test), record)
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{path} is no journal of LM calls; one is written by pytest --lm-journal=FILE") from None
     return RunJournal(list(tests.values()))
@@ -113,6 +113,7 @@ def call_from_dict(record: Mapping[str, Any]) -> LMCall:
             "prompt": None if known.get("prompt") is None else Prompt.from_dict(known["prompt"]),
             "usage": Usage(**{name: value for name, value in usage.items() if name in _USAGE_FIELDS}),
             "cost": None if known.get("cost") is None else Decimal(known["cost"]),
+            "parts": tuple(known.get("parts") or ()),
         }
     )
 
