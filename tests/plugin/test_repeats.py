@@ -191,6 +191,22 @@ def test_the_run_ends_when_its_budget_is_spent(pytester: pytest.Pytester, asked:
     enough.stdout.fnmatch_lines(["$0.0* spent, $0 avoided"])
 
 
+def test_mocks_go_on_where_nothing_may_be_spent(pytester: pytest.Pytester) -> None:
+    """A budget of nothing is reached by the first real call, not by the first call."""
+    pytester.makepyfile(
+        """
+        import dspy
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(dspy_lm, number):
+            dspy.Predict("question -> answer")(question="?")
+        """
+    )
+
+    pytester.runpytest_inprocess("--lm-budget=0").assert_outcomes(passed=2)
+
+
 def test_a_budget_counts_the_members_of_an_ensemble_once(pytester: pytest.Pytester) -> None:
     """Its own call tells their sum, which is not paid beside them."""
     pytester.makepyfile(test_it=LIVE)

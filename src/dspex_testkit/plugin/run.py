@@ -126,7 +126,8 @@ class RunHooks:
 
         self._spent += cost_of(_real(read_test(text).calls))
         budget = self._options.budget
-        if budget is None or self._spent < budget:
+        # Mocks may go on where nothing may be spent at all.
+        if budget is None or not self._spent or self._spent < budget:
             return
         reason = f"--lm-budget: {self._spent} of {budget} US dollars are spent"
         # Under pytest-xdist it is the distributing session that stops, and with it every process.
