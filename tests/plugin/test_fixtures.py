@@ -419,6 +419,28 @@ def test_classes_of_unittest_may_use_the_fixtures(pytester: pytest.Pytester) -> 
         pytester.runpytest_inprocess(f"--bridge-mode={mode}").assert_outcomes(passed=3)
 
 
+def test_a_bridge_that_lies_is_its_own_tests_business(pytester: pytest.Pytester) -> None:
+    """What it says instead of its journal is no call, and the next test has another bridge."""
+    pytester.makepyfile(
+        """
+        import json
+
+        def lie(payload):
+            return [json.dumps({**json.loads(payload), "result": {"calls": [{"odd": 1}]}}).encode()]
+
+        def test_liar(bridge, lm_journal):
+            bridge.client.tamper = lie
+            assert bridge.call("ping") == {"calls": [{"odd": 1}]}
+            assert not lm_journal
+
+        def test_next(bridge):
+            assert bridge.call("ping")["status"] == "ok"
+        """
+    )
+
+    pytester.runpytest_inprocess("--bridge-mode=standalone").assert_outcomes(passed=2)
+
+
 def test_a_failure_shows_the_lines_of_the_test(pytester: pytest.Pytester) -> None:
     """How the plugin came upon what is wrong is nobody's business."""
     pytester.makepyfile(

@@ -175,8 +175,8 @@ class Case:
 
     def finish(self, *, passed: bool, keep_bridges: bool) -> None:
         """Give everything back."""
-        self.calls.keep()
         try:
+            self.calls.keep()
             if self.cassettes is not None:
                 self.cassettes.finish(passed=passed)
         finally:
