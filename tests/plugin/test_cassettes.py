@@ -1,6 +1,7 @@
 """Recordings in a test run: who is recorded, when it is kept, and what is said of it afterwards."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -370,8 +371,32 @@ def test_a_miss_is_shown_again_at_teardown(pytester: pytest.Pytester, target: Ta
     text = run.stdout.str()
     for name in ("test_swallowed", "test_failed", "test_bridge"):
         assert f"{name}.yaml has no recording that answers openai/gpt-4o-mini" in text
-        assert f"pytest 'test_it.py::{name}' --lm-record-mode=rewrite" in text
+        assert f"pytest test_it.py::{name} --lm-record-mode=rewrite" in text
     run.stdout.fnmatch_lines(["*Nearest is interaction 1*", "*2+3*3+3*"])
+
+
+def test_a_miss_is_mended_by_a_command_that_works_here(
+    pytester: pytest.Pytester, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test is named from where pytest was started, and as a shell reads it."""
+    suite = """
+        import pytest
+
+        @pytest.mark.lm_cassette
+        @pytest.mark.parametrize("word", ["it's"])
+        def test_it(ask, word):
+            ask({question!r})
+    """
+    (pytester.path / "inner").mkdir()
+    monkeypatch.chdir(pytester.path / "inner")
+    pytester.makepyfile(**{"inner/test_it": suite.format(question="2+2")})
+    pytester.runpytest_inprocess("--rootdir=..", "--lm-record-mode=once").assert_outcomes(passed=1)
+    pytester.makepyfile(**{"inner/test_it": suite.format(question="3+3")})
+
+    run = pytester.runpytest_inprocess("--rootdir=..")
+
+    command = shlex.join(["pytest", "test_it.py::test_it[it's]", "--lm-record-mode=rewrite"])
+    assert command in run.stdout.str()
 
 
 def test_recording_nothing_where_recording_was_asked_fails(pytester: pytest.Pytester, target: Target) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin.cassette_settings import RECORD_MODES, CassetteSettings
+from dspex_testkit.plugin.items import name_from_here
 from dspex_testkit.plugin.options import Policy
 
 Level = Literal["lm", "http"]
@@ -93,7 +95,7 @@ def plan_of(item: pytest.Item, settings: CassetteSettings, policy: Policy | None
     if mode is None:
         mode = "none" if policy == "replay" else settings.mode or ("once" if policy == "record" else "none")
     path = given.pop("path", None)
-    rerecord = f"pytest '{item.nodeid}' --lm-record-mode=rewrite"
+    rerecord = shlex.join(["pytest", name_from_here(item), "--lm-record-mode=rewrite"])
     defaults: dict[str, Any] = {} if settings.max_age is None else {"max_age": settings.max_age}
     plan = CassettePlan(
         folder=item.path.parent / FOLDER,
