@@ -2,7 +2,6 @@
 
 import threading
 import warnings
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,10 +18,11 @@ from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.nearest import no_match
+from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.redaction import Filter, Redactor
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
-from dspex_testkit.errors import CassetteError, CassetteFormatError, NothingRecordedError
+from dspex_testkit.errors import CassetteError, NothingRecordedError
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,7 @@ class OpenCassette:
     def _open(self) -> None:
         needed = self.existed or self.mode in (RecordMode.NONE, RecordMode.VERIFY)
         self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
-        self._at: dict[bytes, list[int]] = defaultdict(list)
-        for position, interaction in enumerate(self.document.interactions):
-            self._at[self._key_of(position, interaction)].append(position)
-        self._cursor: dict[bytes, int] = defaultdict(int)
-        self._played: set[int] = set()
+        self._playback = Playback(self.document.interactions, self.options.rules, path=self.path)
         self._plays = 0
         self._recorded: list[tuple[bytes, Interaction]] = []
         self._lms: list[RecordedLM] = list(self.document.lms)
@@ -166,10 +162,9 @@ class OpenCassette:
         """The next recording that answers a request; None where there is none. Quick, however many there are."""
         key = self.options.rules.key(self._cleaner.asked(request))
         with self._lock:
-            position = self._take(key)
+            position = self._playback.take(key)
             if position is None:
                 return None
-            self._played.add(position)
             self._plays += 1
             return self.document.interactions[position]
 
@@ -184,7 +179,7 @@ class OpenCassette:
             self.document.interactions,
             self.options.rules,
             path=self.path,
-            times_played=len(self._at.get(self.options.rules.key(asked), ())),
+            times_played=self._playback.recordings_of(self.options.rules.key(asked)),
             rerecord=self.options.rerecord or "open it with record_mode='new_episodes' (pytest: --lm-record-mode)",
         )
         with self._lock:
@@ -223,14 +218,13 @@ class OpenCassette:
     def report(self) -> CassetteReport:
         """What came of it so far."""
         with self._lock:
-            unplayed = set(range(len(self.document.interactions))) - self._played
             return CassetteReport(
                 path=self.path,
                 mode=self.mode,
                 interactions=len(self.document.interactions),
                 played=self._plays,
                 recorded=len(self._recorded),
-                unplayed=tuple(sorted(unplayed)),
+                unplayed=self._playback.unplayed,
                 misses=tuple(self._misses),
                 drifts=tuple(self._drifts),
                 stale=self._stale,
@@ -272,7 +266,9 @@ class OpenCassette:
         if self._misses:
             raise self._misses[0]
         if self.mode is RecordMode.VERIFY:
-            drifting.refuse_drift(self._drifts, least=self.options.fail_on, path=self.path, asked=bool(self._played))
+            drifting.refuse_drift(
+                self._drifts, least=self.options.fail_on, path=self.path, asked=bool(self._playback.played)
+            )
             return
         if not self.records:
             return
@@ -306,29 +302,6 @@ class OpenCassette:
         ]
         return (*old, *recorded)
 
-    def _key_of(self, position: int, interaction: Interaction) -> bytes:
-        try:
-            return self.options.rules.key(interaction.request)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CassetteFormatError(
-                f"{self.path}: interactions[{position}].request cannot be read: {error!r}; "
-                "bring it back from version control, or record it again",
-                details={"path": str(self.path)},
-            ) from error
-
-    def _take(self, key: bytes) -> int | None:
-        positions = self._at.get(key)
-        if not positions:
-            return None
-        count = self._cursor[key]
-        policy = self.options.rules.exhausted
-        if count >= len(positions):
-            if policy == "error":
-                return None
-            count = count % len(positions) if policy == "cycle" else len(positions) - 1
-        self._cursor[key] += 1
-        return positions[count]
-
     def _refuse_secrets_of(self, interaction: Interaction) -> None:
         # Now, and not only when the file is written: whoever recorded should stop paying at once.
         record = interaction.to_record()
@@ -336,11 +309,10 @@ class OpenCassette:
 
     def _compare(self, key: bytes, live: Interaction) -> None:
         with self._lock:
-            position = self._take(key)
+            position = self._playback.take(key)
             if position is None:
                 self._drifts.append(drifting.unrecorded(live))
                 return
-            self._played.add(position)
             found = drifting.compare(
                 self.document.interactions[position], live, position=position, comparator=self.options.comparator
             )
