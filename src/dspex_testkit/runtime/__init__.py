@@ -3,7 +3,7 @@
     main        the command line of `dspex-bridge` and of the launcher
     settings    flags, environment and ``dspex_testkit.toml``, from one table
     stdio       descriptors 0 and 1 belong to frames alone
-    serve       requests in, responses out, pings first
+    serve       requests in, responses out, pings first (`early_ping`, as long as there is no bridge)
     watchdog    notices a departed client while the main thread is busy
     leaving     the only way out: no thread, child or scratch folder stays behind
     processes   which processes are below this one
