@@ -360,3 +360,23 @@ def test_nonsense_in_any_place_is_a_bad_request(sim: ProviderSimulator, path: st
 
     assert {case: status for case, status in statuses.items() if status not in (200, 400)} == {}
     assert 400 in statuses.values()
+
+
+@pytest.mark.parametrize("schema", ['{"type": "obj', '{"$ref": 3}', '{"$defs": 3, "$ref": "#/$defs/A"}', "true"])
+@pytest.mark.parametrize("field", ["`a` (Thing)", "`_a` (str)", "`model_config` (str)"])
+def test_a_prompt_that_only_looks_like_a_signature_is_answered_like_any_other(
+    sim: ProviderSimulator, schema: str, field: str
+) -> None:
+    """One that was cut off, or written by hand; a failure of the server would be tried again and again."""
+    target = sim.target("openai/m")
+    system = (
+        f"Your input fields are:\n1. `q` (str):\nYour output fields are:\n1. {field}:\n"
+        "All interactions will be structured in the following way, with the appropriate values filled in.\n\n"
+        "[[ ## a ## ]]\n{a}        # note: the value you produce must adhere to the JSON schema: "
+        f"{schema}\n\nIn adhering to this structure, your objective is: x"
+    )
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "[[ ## q ## ]]\nhi"}]
+
+    reply = ask(f"{target.api_base}/chat/completions", {"model": "m", "messages": messages})
+
+    assert (reply.status, bool(reply.json["choices"][0]["message"]["content"])) == (200, True)

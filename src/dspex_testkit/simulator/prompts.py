@@ -16,10 +16,11 @@ from typing import Any, Literal, Optional, Union
 import dspy
 from dspy.adapters.types.tool import Tool
 from dspy.lm15 import FunctionTool, Request
-from pydantic_core import core_schema
+from pydantic.errors import PydanticUserError
 
 from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.direct import next_tool
+from dspex_testkit.simulator.shaped import shaped
 
 _INPUTS = "Your input fields are:\n"
 _OUTPUTS = "Your output fields are:\n"
@@ -42,8 +43,6 @@ _CONTAINERS: Mapping[str, Any] = {
     "Union": Union,
 }
 _SCALARS: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
-
-_MAX_DEPTH = 4
 
 # What a signature written as a string is called; the prompt does not tell, and most are written so.
 _NAME = "StringSignature"
@@ -95,6 +94,14 @@ def _described(request: Request) -> tuple[str | None, str]:
 
 @lru_cache(maxsize=256)
 def _read_system(system: str) -> Prompted | None:
+    try:
+        return _prompted(system)
+    except (AttributeError, TypeError, ValueError, PydanticUserError):
+        # Cut off or written by hand, with a schema or a name that is none: a prompt like any other.
+        return None
+
+
+def _prompted(system: str) -> Prompted | None:
     _, _, rest = system.partition(_INPUTS)
     described_inputs, found, rest = rest.partition(_OUTPUTS)
     described_outputs, structured, rest = rest.partition(_STRUCTURE)
@@ -167,38 +174,6 @@ def _spelled(node: ast.expr) -> Any:
         if node.value.id in _CONTAINERS:
             return _CONTAINERS[node.value.id][tuple(map(_spelled, parts))]
     raise ValueError(ast.dump(node))
-
-
-@lru_cache(maxsize=256)
-def shaped(schema: str) -> Any:
-    """A type whose values are whatever a JSON Schema, given as text, describes."""
-    described = _inlined(json.loads(schema), {})
-
-    def core(cls: Any, source: Any, handler: Any) -> Any:
-        return core_schema.any_schema()
-
-    def json_schema(cls: Any, core: Any, handler: Any) -> Any:
-        return described
-
-    methods = {
-        "__get_pydantic_core_schema__": classmethod(core),
-        "__get_pydantic_json_schema__": classmethod(json_schema),
-    }
-    return type("Shaped", (), methods)
-
-
-def _inlined(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
-    """The schema without references, which pydantic would look for among definitions of its own."""
-    if isinstance(schema, list):
-        return [_inlined(item, definitions, depth) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    definitions = schema.get("$defs", definitions)
-    if "$ref" in schema:
-        # A model that contains itself comes to an end somewhere.
-        found = definitions.get(schema["$ref"].rpartition("/")[2], {}) if depth < _MAX_DEPTH else {"type": "null"}
-        return _inlined(found, definitions, depth + 1)
-    return {key: _inlined(value, definitions, depth) for key, value in schema.items() if key != "$defs"}
 
 
 def _read_inputs(prompted: Prompted, text: str) -> dict[str, Any]:
