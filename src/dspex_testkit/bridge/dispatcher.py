@@ -6,7 +6,6 @@ run it on another thread without changing who answers.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +23,6 @@ from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.errors import DSPexTestkitError, UnknownCommandError
 from dspex_testkit.lm.params import nearest
-from dspex_testkit.lm.policy import OfflinePolicy
 from dspex_testkit.protocol import Request, Response
 
 logger = logging.getLogger(__name__)
@@ -96,13 +94,6 @@ class Bridge:
         self.error_count = 0
         self._counting = threading.Lock()
         self.shutting_down = False
-
-    @property
-    def gemini_available(self) -> bool:
-        """Whether a Gemini model would be answered."""
-        if self.settings.offline_policy is OfflinePolicy.LIVE:
-            return bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
-        return True
 
     def dispatch(self, request: Request) -> Response | Execution:
         """Answer a request, or decide an execution that is still to run. Never raises."""

@@ -1,5 +1,6 @@
 """The answer to `ping`, from a module that imports nothing: it is a new process's first answer."""
 
+import os
 import time
 
 TYPE_CHECKING = False
@@ -8,8 +9,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def answers_gemini(offline_policy: str) -> bool:
+    """Whether a Gemini model would be answered: under the policy `live` where there is a key, else always."""
+    return offline_policy != "live" or bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
+
+
 def ping_result(
-    args: "Mapping[str, Any]", *, mode: str, worker_id: "str | None", started: float, gemini_available: bool = True
+    args: "Mapping[str, Any]", *, mode: str, worker_id: "str | None", started: float, offline_policy: str
 ) -> "dict[str, Any]":
     """What `ping` answers.
 
@@ -18,14 +24,14 @@ def ping_result(
         mode: ``standalone`` or ``pool-worker``.
         worker_id: As given on the command line.
         started: `time.monotonic` when the bridge started.
-        gemini_available: Whether a Gemini model would be answered: always under the policy `mock`, else with a key.
+        offline_policy: Who answers in place of real providers.
     """
     result = {
         "status": "ok",
         "timestamp": time.time(),
         # The kit depends on dspy; an import that fails later is reported by the command that needed it.
         "dspy_available": True,
-        "gemini_available": gemini_available,
+        "gemini_available": answers_gemini(offline_policy),
         "uptime": time.monotonic() - started,
         "mode": mode,
     }

@@ -1,7 +1,5 @@
 """What a process answers to a ping while it has no bridge; one that has leaves that to the bridge."""
 
-import os
-
 from dspex_testkit.bridge.ping import ping_result
 from dspex_testkit.protocol import Request, Response
 
@@ -22,12 +20,11 @@ def answer_ping(
         worker_id: As given on the command line, or learned from an earlier ping.
         started: `time.monotonic` when the process started.
     """
-    has_key = bool(os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY"))
     result = ping_result(
         request.args,
         mode=mode,
         worker_id=worker_id,
         started=started,
-        gemini_available=has_key or settings.offline_policy != "live",
+        offline_policy=settings.offline_policy,
     )
     return Response.ok(request.id, result)

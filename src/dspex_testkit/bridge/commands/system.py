@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.ping import ping_result
+from dspex_testkit.bridge.ping import answers_gemini, ping_result
 from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.errors import UnknownCommandError
 
@@ -21,7 +21,7 @@ def ping(bridge: "Bridge", args: Args) -> dict[str, Any]:
         mode=bridge.mode,
         worker_id=bridge.worker_id,
         started=bridge.started,
-        gemini_available=bridge.gemini_available,
+        offline_policy=bridge.settings.offline_policy,
     )
 
 
@@ -40,7 +40,7 @@ def get_stats(bridge: "Bridge", args: Args) -> dict[str, Any]:
         "uptime": time.monotonic() - bridge.started,
         "memory_usage": memory_usage(),
         "dspy_available": True,
-        "gemini_available": bridge.gemini_available,
+        "gemini_available": answers_gemini(bridge.settings.offline_policy),
         "offline_policy": str(bridge.settings.offline_policy),
         "mode": bridge.mode,
         **({"worker_id": bridge.worker_id} if bridge.worker_id else {}),
