@@ -11,7 +11,7 @@ from dspex_testkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
-    from dspex_testkit.cassettes.api import cassette_options, open_cassette, record, replay
+    from dspex_testkit.cassettes.api import SENDABLE_OPTIONS, cassette_options, open_cassette, record, replay
     from dspex_testkit.cassettes.deck import CassetteDeck, DeckSettings
     from dspex_testkit.cassettes.drift import Drift, Severity
     from dspex_testkit.cassettes.http import http_cassette
@@ -38,6 +38,7 @@ _HOME = {
     "MatchRules": "matching",
     "OpenCassette": "opened",
     "RecordMode": "modes",
+    "SENDABLE_OPTIONS": "api",
     "Severity": "drift",
     "StaleCassetteWarning": "age",
     "cassette_options": "api",
@@ -48,6 +49,7 @@ _HOME = {
 }
 
 __all__ = [
+    "SENDABLE_OPTIONS",
     "CassetteDeck",
     "CassetteLM",
     "CassetteLibrary",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
+from dspex_testkit.cassettes.redaction import compile_patterns
 from dspex_testkit.cassettes.remembered import remembering_texts
 from dspex_testkit.cassettes.schemas import comparable_schema
 from dspex_testkit.errors import UsageError
@@ -54,6 +55,7 @@ class MatchRules:
         for path in self.ignore:
             if not _PATH.fullmatch(path):
                 raise UsageError(f"{path!r} is no path; write one like 'config.seed' or 'messages[*].parts[*].id'")
+        compile_patterns(self.ignore_patterns)
 
     @cached_property
     def _cuts(self) -> list[re.Pattern[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dspex_testkit.cassettes.remembered import remembering_texts
+from dspex_testkit.errors import UsageError
 
 REDACTED = "[redacted]"
 
@@ -116,5 +117,16 @@ def without_private_fields(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def compile_patterns(patterns: Iterable[str | re.Pattern[str]]) -> tuple[re.Pattern[str], ...]:
-    """The user's patterns, compiled."""
-    return tuple(re.compile(pattern) for pattern in patterns)
+    """The user's patterns, compiled.
+
+    Raises:
+        UsageError: One is no regular expression.
+    """
+    return tuple(_compiled(pattern) for pattern in patterns)
+
+
+def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"{pattern!r} is no regular expression: {error}") from None

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -17,15 +18,18 @@ from dspex_testkit.mock_lm.values import to_json_mapping
 
 def text_of(response: Response) -> str:
     """The answer's text, as adapters get it; what DSPy's client reads as data, because it answers a schema, is JSON."""
+    return with_data_as_text(response).message.text or ""
+
+
+def with_data_as_text(response: Response) -> Response:
+    """The response with data as the text that it was when it came."""
     parts = response.message.parts
     if not any(isinstance(part, DataPart) for part in parts):
-        return response.message.text or ""
-    texts = (
-        json.dumps(part.value, ensure_ascii=False) if isinstance(part, DataPart) else part.text
-        for part in parts
-        if isinstance(part, DataPart | TextPart)
+        return response
+    texts = tuple(
+        TextPart(json.dumps(part.value, ensure_ascii=False)) if isinstance(part, DataPart) else part for part in parts
     )
-    return "".join(texts)
+    return replace(response, message=replace(response.message, parts=texts))
 
 
 def read_outputs(capture: Capture | None, response: Response) -> dict[str, Any] | None:

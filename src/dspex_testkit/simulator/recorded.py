@@ -5,43 +5,28 @@ an error, which names the nearest recordings.
 """
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from dspy.lm15 import DataPart, LM15Error, Response, TextPart, TransportError
+from dspy.lm15 import LM15Error, TransportError
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
+from dspex_testkit.cassettes.api import REPLAY_OPTIONS
 from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict
 from dspex_testkit.cassettes.errors_wire import error_from_dict
 from dspex_testkit.cassettes.playing import paced, readable
 from dspex_testkit.errors import CassetteFormatError, UsageError
 from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, usage_of
+from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text
 from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
 from dspex_testkit.simulator.failures import Refused, failure_of
 from dspex_testkit.simulator.sent_form import PARAMS, SentRules
 from dspex_testkit.simulator.speech import Hearing, choice_of_response
-
-OPTIONS: Final = frozenset(
-    {
-        "match_on",
-        "params",
-        "ignore",
-        "ignore_patterns",
-        "on_exhausted",
-        "allow_playback_repeats",
-        "realtime",
-        "max_age",
-        "on_stale",
-    }
-)
-"""Which of `cassettes.cassette_options` concern a replay over HTTP."""
 
 
 class RecordedAnswers:
@@ -49,7 +34,7 @@ class RecordedAnswers:
 
     Args:
         path: The cassette.
-        options: Some of `OPTIONS`.
+        options: Some of `REPLAY_OPTIONS`.
         lm_id: What the calls carry as `lm_id`.
         journal: Where the calls will go.
 
@@ -121,9 +106,9 @@ class RecordedAnswers:
 
 
 def _read_options(given: Mapping[str, Any]) -> CassetteOptions:
-    unknown = sorted(given.keys() - OPTIONS)
+    unknown = sorted(given.keys() - REPLAY_OPTIONS)
     if unknown:
-        raise UsageError(f"Unknown cassette option {unknown[0]!r}; known are {', '.join(sorted(OPTIONS))}.")
+        raise UsageError(f"Unknown cassette option {unknown[0]!r}; known are {', '.join(sorted(REPLAY_OPTIONS))}.")
     try:
         options = cassette_options(**{"params": PARAMS, **given})
     except (TypeError, ValueError) as error:
@@ -141,7 +126,7 @@ def _refusal(failed: LM15Error) -> LM15Error | Refused:
 
 
 def _spoken(found: Interaction, ask: Ask, call: LMCall, *, realtime: bool) -> Spoken:
-    response = _in_text(response_from_dict(found.response or {}))
+    response = with_data_as_text(response_from_dict(found.response or {}))
     choice = choice_of_response(response)
     if ask.stream and found.chunks is not None:
         choice = _heard(found.chunks, realtime=realtime).whole(response)
@@ -156,15 +141,6 @@ def _spoken(found: Interaction, ask: Ask, call: LMCall, *, realtime: bool) -> Sp
         usage=usage,
     )
     return Spoken(choice, usage, told)
-
-
-def _in_text(response: Response) -> Response:
-    """The response with data, which DSPy's client reads where a schema was asked for, as the text that it was."""
-    parts = tuple(
-        TextPart(json.dumps(part.value, ensure_ascii=False)) if isinstance(part, DataPart) else part
-        for part in response.message.parts
-    )
-    return replace(response, message=replace(response.message, parts=parts))
 
 
 def _heard(chunks: tuple[dict[str, Any], ...], *, realtime: bool) -> Hearing:

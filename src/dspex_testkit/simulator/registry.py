@@ -31,7 +31,7 @@ class TargetSettings(TypedDict, total=False):
     cassette: str | os.PathLike[str] | None
     """An LM cassette from which it answers, in place of a spec."""
     cassette_options: Mapping[str, Any] | None
-    """How that is played: some of `recorded.OPTIONS`, each as of `cassettes.cassette_options`."""
+    """How that is played: some of `cassettes.api.REPLAY_OPTIONS`, each as of `cassettes.cassette_options`."""
     faults: Any
     """What goes wrong on the way; one fault, or several."""
     limits: Mapping[str, Any] | None

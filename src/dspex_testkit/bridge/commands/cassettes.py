@@ -8,26 +8,6 @@ from dspex_testkit.errors import InvalidArgsError
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
 
-_OPTIONS = frozenset(
-    {
-        "match_on",
-        "params",
-        "ignore",
-        "ignore_patterns",
-        "on_exhausted",
-        "allow_playback_repeats",
-        "record_errors",
-        "max_age",
-        "on_stale",
-        "fail_on",
-        "secrets",
-        "redact",
-        "rerecord",
-        "realtime",
-    }
-)
-"""The options of cassettes that can be said in JSON."""
-
 
 def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
     """Have a session play, or record, a cassette; `name` is relative to the folder of cassettes."""
@@ -42,12 +22,12 @@ def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
 def _options(args: Args) -> dict[str, Any]:
     """The options, tried here: where the cassette is opened, nobody can tell whose mistake it was."""
     given = dict(args.mapping("options") or {})
-    from dspex_testkit.cassettes import cassette_options
+    from dspex_testkit.cassettes import SENDABLE_OPTIONS, cassette_options
 
-    unknown = sorted(given.keys() - _OPTIONS)
+    unknown = sorted(given.keys() - SENDABLE_OPTIONS)
     if unknown:
         raise InvalidArgsError(
-            f"use_cassette knows no option {unknown[0]!r}; the options are {', '.join(sorted(_OPTIONS))}"
+            f"use_cassette knows no option {unknown[0]!r}; the options are {', '.join(sorted(SENDABLE_OPTIONS))}"
         )
     try:
         cassette_options(**given)
