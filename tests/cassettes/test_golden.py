@@ -1,10 +1,12 @@
-"""A cassette that stays in the repository: what was recorded once has to replay with every later version."""
+"""Cassettes that stay in the repository: what was recorded once has to replay with every later version."""
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dspy
+import httpx
 import pytest
 
 from dspex_testkit import cassettes
@@ -30,3 +32,54 @@ def test_a_recording_of_the_first_format_replays(lm: Any, ask: Callable[..., str
     assert [call.error is None for call in lm.journal] == [True, True, False]
     assert lm.kwargs["temperature"] == 0.5
     assert lm.supports_function_calling
+
+
+REPEATED = GOLDEN.with_name("format-1-lm.yaml")
+TRAFFIC = GOLDEN.with_name("format-1-http.yaml")
+
+
+class Weather(dspy.Signature):  # type: ignore[misc]
+    """Given the fields `question`, `picture`, `tools`, produce the fields `calls`."""
+
+    question: str = dspy.InputField()
+    picture: dspy.Image = dspy.InputField()
+    tools: list[dspy.Tool] = dspy.InputField()
+    calls: dspy.ToolCalls = dspy.OutputField()
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    raise NotImplementedError(city)
+
+
+def test_repeats_tools_pictures_and_cut_texts_of_the_first_format_replay(ask: Callable[..., str]) -> None:
+    """What the first version kept is found by its own rules: also words that it took for a key."""
+    cassette = cassettes.open_cassette(REPEATED)
+    lm = cassette.lm_for()
+    assert [ask(lm, "again"), ask(lm, "again")] == ["a", "b"]
+    assert ask(lm, "What are the bearer responsibilities of a flag?") == "To answer."
+    picture = dspy.Image(url="data:image/png;base64," + base64.b64encode(bytes(range(256)) * 2).decode())
+    with dspy.context(lm=lm):
+        said = dspy.Predict(Weather)(question="And the weather?", picture=picture, tools=[dspy.Tool(weather)])
+    assert [(call.name, call.args) for call in said.calls.tool_calls] == [("weather", {"city": "Paris"})]
+    assert cassette.report().unplayed == ()
+
+
+def test_traffic_of_the_first_format_replays() -> None:
+    """An answer, a stream, cut words, a failure, an embedding, and pages that were told apart by their order alone."""
+    lm = dspy.LM("openai/gpt-4o-mini", api_base="http://127.0.0.1:9/v1", api_key="none", cache=False, num_retries=0)
+    qa = dspy.Predict("question -> answer")
+    with cassettes.http_cassette(TRAFFIC) as cassette, dspy.context(lm=lm):
+        assert qa(question="What is 2+2?").answer == "4"
+        streamed = dspy.streamify(qa, async_streaming=False)(question="Count to four.")
+        assert list(streamed)[-1].answer == "one two three four"
+        assert qa(question="What are the bearer responsibilities of a flag?").answer == "To answer."
+        with pytest.raises(dspy.LMRateLimitError):
+            qa(question="Too fast?")
+        connection = {"api_base": "http://127.0.0.1:9/v1", "api_key": "none", "caching": False}
+        assert len(dspy.Embedder("openai/text-embedding-3-small", **connection)(["some text"])[0]) > 1
+        with httpx.Client() as client:
+            pages = [client.get(f"http://127.0.0.1:9/v1/files?after={after}").json()["page"][0] for after in "cab"]
+            assert client.post("http://127.0.0.1:9/v1/files").status_code == 501
+    assert pages == ["a", "b", "c"]
+    assert cassette.report().unplayed == ()
