@@ -24,6 +24,7 @@
       PoolError                        a bridge's process, or a pool of them, did not do what it should
         WorkerStartError, WorkerExitedError, WorkerTimeoutError, WorkerBusyError, ResponseMismatchError,
         PoolExhaustedError, PoolClosedError, ProcessesLeftError
+      CacheUnavailableError            remembered answers cannot be read or written
       NetworkBlockedError              another machine would have been asked
       JournalFileError                 a file of LM calls cannot be read
       ReportWriteError                 the report cannot be written where it is wanted
@@ -406,6 +407,12 @@ class ProcessesLeftError(PoolError):
     """Processes that should have ended are still there."""
 
     code = "processes_left"
+
+
+class CacheUnavailableError(DSPexTestkitError):
+    """Remembered answers cannot be read or written where they are kept."""
+
+    code = "cache_unavailable"
 
 
 class NetworkBlockedError(DSPexTestkitError):

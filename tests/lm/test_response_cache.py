@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,15 @@ def cache(tmp_path: Path) -> Iterator[ResponseCache]:
     made.close()
 
 
-def key(cache: ResponseCache, where: Where, **changed: Any) -> str:
+def get(cache: ResponseCache, where: Where, key: str) -> Any:
+    """The entry as it was put."""
+    return cache.get(where, key, lambda entry: entry)
+
+
+def key(cache: ResponseCache, **changed: Any) -> str:
     """The key of one answer, some of what decides it changed."""
     parts = {"config": CONFIG, "engine": "live", "request": REQUEST, "rollout": None, **changed}
-    return cache.key(where, parts["config"], parts["engine"], parts["request"], parts["rollout"])
+    return cache.key(parts["config"], parts["engine"], parts["request"], parts["rollout"])
 
 
 @pytest.mark.parametrize(
@@ -57,26 +63,24 @@ def key(cache: ResponseCache, where: Where, **changed: Any) -> str:
     ],
     ids=["provider", "model", "parameters", "key", "address", "mock", "engine", "request", "rollout"],
 )
-def test_whatever_decides_an_answer_is_part_of_its_key(
-    cache: ResponseCache, where: Where, changed: dict[str, Any]
-) -> None:
+def test_whatever_decides_an_answer_is_part_of_its_key(cache: ResponseCache, changed: dict[str, Any]) -> None:
     """Two LMs that could answer differently never share an answer."""
-    assert key(cache, where, **changed) != key(cache, where)
+    assert key(cache, **changed) != key(cache)
 
 
 def test_how_an_answer_is_remembered_is_not_part_of_its_key(cache: ResponseCache, where: Where) -> None:
     """A scope that names another time to live finds the same answer."""
     from dspex_testkit.lm.config import CacheOptions
 
-    assert key(cache, where, config=CONFIG.with_fields(cache=CacheOptions(mode=where, ttl_s=5))) == key(cache, where)
+    assert key(cache, config=CONFIG.with_fields(cache=CacheOptions(mode=where, ttl_s=5))) == key(cache)
 
 
 def test_an_answer_is_found_again(cache: ResponseCache, where: Where) -> None:
     """As it was put, and counted."""
-    assert cache.get(where, "k") is None
+    assert get(cache, where, "k") is None
     cache.put(where, "k", {"a": [1, None, "é"]}, None)
 
-    assert cache.get(where, "k") == {"a": [1, None, "é"]}
+    assert get(cache, where, "k") == {"a": [1, None, "é"]}
     told = cache.stats()[where]
     assert (told["hits"], told["misses"], told["entries"]) == (1, 1, 1)
     assert told["bytes"] > 0
@@ -90,7 +94,7 @@ def test_an_answer_in_memory_is_forgotten_after_its_time() -> None:
     cache.put("memory", "long", {}, None)
     now[0] = 10.5
 
-    assert (cache.get("memory", "short"), cache.get("memory", "long")) == (None, {})
+    assert (get(cache, "memory", "short"), get(cache, "memory", "long")) == (None, {})
     assert cache.stats()["memory"]["entries"] == 1
 
 
@@ -99,31 +103,48 @@ def test_memory_is_bounded() -> None:
     cache = ResponseCache(CacheSettings(max_bytes=3000))
     for number in range(10):
         cache.put("memory", str(number), {"text": "x" * 500}, None)
-        cache.get("memory", "0")
+        get(cache, "memory", "0")
     cache.put("memory", "huge", {"text": "x" * 5000}, None)
 
     assert cache.stats()["memory"]["bytes"] <= 3000
-    assert cache.get("memory", "0") is not None
-    assert cache.get("memory", "9") is not None
-    assert cache.get("memory", "1") is None
-    assert cache.get("memory", "huge") is None
+    assert get(cache, "memory", "0") is not None
+    assert get(cache, "memory", "9") is not None
+    assert get(cache, "memory", "1") is None
+    assert get(cache, "memory", "huge") is None
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_memory_is_bounded_in_what_it_takes(size: int) -> None:
+    """Many small entries weigh as much as they say, with all that goes with them."""
+    bound = 1_000_000
+    cache = ResponseCache(CacheSettings(max_bytes=bound))
+    get(cache, "memory", "opened")
+    tracemalloc.start()
+    try:
+        for number in range(3 * bound // (300 + size)):
+            cache.put("memory", key(cache, rollout=number), {"text": "x" * size}, 1000)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert cache.stats()["memory"]["bytes"] > bound * 0.9
+    assert taken <= bound
 
 
 def test_disk_is_for_other_processes_too(tmp_path: Path) -> None:
     """Another cache on the same folder makes the same keys and finds the same entries."""
     settings = CacheSettings(folder=str(tmp_path))
     first, second = ResponseCache(settings), ResponseCache(settings)
-    first.put("disk", key(first, "disk"), {"a": 1}, None)
+    first.put("disk", key(first), {"a": 1}, None)
 
-    assert second.get("disk", key(second, "disk")) == {"a": 1}
-    assert key(ResponseCache(settings), "memory") != key(first, "memory")
+    assert get(second, "disk", key(second)) == {"a": 1}
     first.close()
     second.close()
 
 
 def test_a_key_cannot_be_read_back_from_disk(cache: ResponseCache, tmp_path: Path) -> None:
     """Neither an LM's key nor the request stands in the file; the folder is the user's alone."""
-    cache.put("disk", key(cache, "disk"), {"a": 1}, None)
+    cache.put("disk", key(cache), {"a": 1}, None)
     cache.close()
 
     content = b"".join(file.read_bytes() for file in (tmp_path / "answers").iterdir())
@@ -151,7 +172,7 @@ def test_clearing_forgets_and_counts(cache: ResponseCache, where: Where) -> None
         cache.put(where, name, {}, None)
 
     assert cache.clear() == 2
-    assert cache.get(where, "a") is None
+    assert get(cache, where, "a") is None
     assert cache.clear(where) == 0
 
 

@@ -59,7 +59,7 @@ class CachedPart:
 
     def _key(self, request: Request) -> str:
         rollout = current_call().params.get("rollout_id")
-        return self._cache.key(self._where, self._config, self.identity.engine, request_to_dict(request), rollout)
+        return self._cache.key(self._config, self.identity.engine, request_to_dict(request), rollout)
 
     def _keep(self, key: str, response: Response) -> Response:
         usage = usage_of(self.identity.provider, self.identity.model, response)
@@ -70,11 +70,11 @@ class CachedPart:
 
     def _recall(self, key: str, request: Request) -> Response | None:
         started = time.perf_counter()
-        entry = self._cache.get(self._where, key)
-        if entry is None:
+        known = self._cache.get(self._where, key, _read)
+        if known is None:
             return None
-        response: Response = response_from_dict(entry["response"])
-        self._record(request, response, Usage(**entry["usage"]), started)
+        response, usage = known
+        self._record(request, response, usage, started)
         return response
 
     def _record(self, request: Request, response: Response, usage: Usage, started: float) -> None:
@@ -97,3 +97,7 @@ class CachedPart:
                 time=time.time(),
             )
         )
+
+
+def _read(entry: Any) -> tuple[Response, Usage]:
+    return response_from_dict(entry["response"]), Usage(**entry["usage"])

@@ -7,29 +7,40 @@ can be read back from it. DSPy's own cache, whose key knows neither engine nor a
 
 import hashlib
 import json
+import logging
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import cachetools
 import diskcache
 
+from dspex_testkit.errors import CacheUnavailableError
 from dspex_testkit.lm.cache_settings import CacheSettings
 from dspex_testkit.lm.config import LMConfig
 
+logger = logging.getLogger(__name__)
+
 Where = Literal["memory", "disk"]
 
-_ENTRY_OVERHEAD = 200
+_ENTRY_OVERHEAD = 750
+"""Bytes that an entry in memory takes beside its text, as measured: key, times, links and the heap's leftovers."""
 _SALT_KEY = "salt"
+_LOCK_PATIENCE = 5.0
+"""Seconds that an answer may wait for another process which writes to the disk's entries."""
+_UNBOUNDED = 1 << 62
+Entry = TypeVar("Entry")
+_PLACE_FAULTS = (OSError, sqlite3.Error, diskcache.Timeout)
+"""What a full, read-only, locked or damaged disk raises."""
 
 
 class _Shelf(Protocol):
     """One place for entries."""
 
-    def salt(self) -> bytes: ...
     def get(self, key: str) -> str | None: ...
     def put(self, key: str, entry: str, ttl_s: float | None) -> None: ...
     def clear(self) -> int: ...
@@ -39,6 +50,9 @@ class _Shelf(Protocol):
 
 class ResponseCache:
     """Answers by what was asked of whom; thread-safe.
+
+    A place that cannot be read or written remembers nothing, and says so in the log and in `stats`: an answer that was
+    had is worth more than its copy.
 
     Args:
         settings: Bounds and folder.
@@ -51,13 +65,14 @@ class ResponseCache:
         self._shelves: dict[Where, _Shelf] = {}
         self._hits: dict[Where, int] = {"memory": 0, "disk": 0}
         self._misses: dict[Where, int] = {"memory": 0, "disk": 0}
+        self._faults: dict[Where, int] = {"memory": 0, "disk": 0}
+        self._last_fault: dict[Where, str] = {}
         self._lock = threading.RLock()
 
-    def key(self, where: Where, config: LMConfig, engine: str, request: Mapping[str, Any], rollout: object) -> str:
-        """The key of an answer.
+    def key(self, config: LMConfig, engine: str, request: Mapping[str, Any], rollout: object) -> str:
+        """The key of an answer, to which each place adds a salt of its own.
 
         Args:
-            where: Each place has a salt of its own.
             config: Who is asked, key included.
             engine: The kind of engine that answers for it: a mock in place of a model is not that model.
             request: The canonical request as JSON.
@@ -65,48 +80,106 @@ class ResponseCache:
         """
         who = config.with_fields(cache=None).dump_with_key()
         whole = json.dumps([engine, who, request, rollout], sort_keys=True, separators=(",", ":"), default=repr)
-        return hashlib.blake2b(whole.encode(), key=self._shelf(where).salt(), digest_size=32).hexdigest()
+        return hashlib.blake2b(whole.encode(), digest_size=32).hexdigest()
 
-    def get(self, where: Where, key: str) -> dict[str, Any] | None:
-        """The entry, if it is still there."""
-        found = self._shelf(where).get(key)
+    def get(self, where: Where, key: str, read: Callable[[Any], Entry]) -> Entry | None:
+        """The entry, if it is still there and can be read.
+
+        Args:
+            where: In which place.
+            key: As of `key`.
+            read: Makes the entry of its JSON values; one that it cannot read counts as not there.
+        """
+        entry: Entry | None = None
+        try:
+            found = self._shelf(where).get(key)
+            if found is not None:
+                entry = read(json.loads(found))
+        except Exception as error:
+            # Beside the place's own faults: an entry that is damaged, or that another version wrote. It is asked for
+            # again, and written anew.
+            self._note_fault(where, error)
         with self._lock:
-            counted = self._misses if found is None else self._hits
+            counted = self._misses if entry is None else self._hits
             counted[where] += 1
-        return None if found is None else json.loads(found)
+        return entry
 
     def put(self, where: Where, key: str, entry: Mapping[str, Any], ttl_s: float | None) -> None:
-        """Remember an entry, which is JSON."""
-        self._shelf(where).put(key, json.dumps(entry), ttl_s)
+        """Remember an entry, which is JSON, if the place can be written."""
+        text = json.dumps(entry)
+        try:
+            self._shelf(where).put(key, text, ttl_s)
+        except _PLACE_FAULTS as error:
+            self._note_fault(where, error)
 
     def stats(self) -> dict[str, Any]:
-        """Hits, misses, entries and bytes of each place that was used, as JSON values."""
-        with self._lock:
-            shelves = dict(self._shelves)
-        places: dict[str, Any] = {
-            str(where): {
-                "hits": self._hits[where],
-                "misses": self._misses[where],
-                **shelf.describe(),
-                "max_bytes": self.settings.max_bytes,
-            }
-            for where, shelf in shelves.items()
-        }
+        """Hits, misses, entries and bytes of each place that was used, as JSON values; and what went wrong there."""
+        places = {str(where): self._describe(where) for where in self._places() if self._was_used(where)}
         return {"default": self.settings.mode, "ttl_s": self.settings.ttl_s, **places}
 
     def clear(self, where: Where | None = None) -> int:
-        """Forget entries, all or those of one place, and return how many."""
-        places: tuple[Where, ...] = ("memory", "disk") if where is None else (where,)
+        """Forget entries, all or those of one place, and return how many.
+
+        Raises:
+            CacheUnavailableError: A place cannot be read or written; others are cleared all the same.
+        """
         # What another process left on disk is forgotten too, where that was asked for by name or is in use.
-        wanted = [place for place in places if place in self._shelves or place == where]
-        return sum(self._shelf(place).clear() for place in wanted)
+        wanted = [place for place in self._places() if place == where or (where is None and self._was_used(place))]
+        cleared = 0
+        failed: CacheUnavailableError | None = None
+        for place in wanted:
+            try:
+                cleared += self._shelf(place).clear()
+            except _PLACE_FAULTS as error:
+                failed = self._unavailable(error)
+        if failed is not None:
+            raise failed
+        return cleared
 
     def close(self) -> None:
         """Close what is open on disk."""
         with self._lock:
             shelves, self._shelves = self._shelves, {}
-        for shelf in shelves.values():
-            shelf.close()
+        for where, shelf in shelves.items():
+            try:
+                shelf.close()
+            except _PLACE_FAULTS as error:
+                self._note_fault(where, error)
+
+    @staticmethod
+    def _places() -> tuple[Where, ...]:
+        return ("memory", "disk")
+
+    def _was_used(self, where: Where) -> bool:
+        return where in self._shelves or self._faults[where] > 0
+
+    def _describe(self, where: Where) -> dict[str, Any]:
+        described: dict[str, Any] = {"hits": self._hits[where], "misses": self._misses[where]}
+        try:
+            described |= self._shelf(where).describe()
+        except _PLACE_FAULTS as error:
+            self._note_fault(where, error)
+        described["max_bytes"] = self.settings.max_bytes
+        if faults := self._faults[where]:
+            described |= {"faults": faults, "last_fault": self._last_fault[where]}
+        return described
+
+    def _note_fault(self, where: Where, error: Exception) -> None:
+        reason = _reason(error)
+        with self._lock:
+            known = self._last_fault.get(where) == reason
+            self._faults[where] += 1
+            self._last_fault[where] = reason
+        if not known:
+            logger.warning("An answer is not remembered (%s): %s", where, self._unavailable(error).message)
+
+    def _unavailable(self, error: Exception) -> CacheUnavailableError:
+        folder = Path(self.settings.folder).expanduser()
+        return CacheUnavailableError(
+            f"The remembered answers in {folder} cannot be used: {_reason(error)}. Make room or make the folder "
+            "writable, delete it if it is damaged, or name another one in DSPEX_TESTKIT_CACHE_DIR",
+            details={"path": str(folder), "reason": _reason(error)},
+        )
 
     def _shelf(self, where: Where) -> _Shelf:
         with self._lock:
@@ -118,6 +191,15 @@ class ResponseCache:
                     else _DiskShelf(Path(self.settings.folder).expanduser(), max_bytes)
                 )
             return self._shelves[where]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, diskcache.Timeout):
+        # diskcache says so of whatever keeps it from writing, and hides what that was.
+        error = error.__context__ if isinstance(error.__context__, Exception) else error
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 class _MemoryShelf:
@@ -134,19 +216,16 @@ class _MemoryShelf:
             getsizeof=lambda value: _ENTRY_OVERHEAD + len(value[0]),
         )
 
-    def salt(self) -> bytes:
-        return self._salt
-
     def get(self, key: str) -> str | None:
         with self._lock:
-            found = self._entries.get(key)
+            found = self._entries.get(_salted(key, self._salt))
         return None if found is None else found[0]
 
     def put(self, key: str, entry: str, ttl_s: float | None) -> None:
         if _ENTRY_OVERHEAD + len(entry) > self._max_bytes:
             return
         with self._lock:
-            self._entries[key] = (entry, float("inf") if ttl_s is None else ttl_s)
+            self._entries[_salted(key, self._salt)] = (entry, float("inf") if ttl_s is None else ttl_s)
 
     def clear(self) -> int:
         with self._lock:
@@ -170,21 +249,20 @@ class _DiskShelf:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._cache = diskcache.Cache(
             str(folder),
-            disk=diskcache.JSONDisk,
+            timeout=_LOCK_PATIENCE,
+            disk=_PlainDisk,
             size_limit=max_bytes,
             eviction_policy="least-recently-used",
+            # No entry is a file of its own: a disk that is full in the middle of one would keep the half for ever.
+            disk_min_file_size=_UNBOUNDED,
         )
 
-    def salt(self) -> bytes:
-        self._cache.add(_SALT_KEY, secrets.token_hex(32))
-        return bytes.fromhex(self._cache[_SALT_KEY])
-
     def get(self, key: str) -> str | None:
-        found: str | None = self._cache.get(key)
+        found: str | None = self._cache.get(_salted(key, self._salt()))
         return found
 
     def put(self, key: str, entry: str, ttl_s: float | None) -> None:
-        self._cache.set(key, entry, expire=ttl_s)
+        self._cache.set(_salted(key, self._salt()), entry, expire=ttl_s)
 
     def clear(self) -> int:
         count = self._count()
@@ -198,5 +276,27 @@ class _DiskShelf:
     def close(self) -> None:
         self._cache.close()
 
+    def _salt(self) -> bytes:
+        # Looked up each time: another process may have cleared the folder.
+        salt = self._cache.get(_SALT_KEY)
+        if salt is None:
+            self._cache.add(_SALT_KEY, secrets.token_hex(32))
+            salt = self._cache[_SALT_KEY]
+        return bytes.fromhex(salt)
+
     def _count(self) -> int:
         return len(self._cache) - (_SALT_KEY in self._cache)
+
+
+class _PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no types
+    """JSON in the database; what somebody has pickled is never loaded."""
+
+    def fetch(self, mode: int, filename: str, value: Any, read: bool) -> Any:
+        """One value of a row."""
+        if mode == diskcache.core.MODE_PICKLE:
+            raise ValueError("an entry that is no JSON")
+        return super().fetch(mode, filename, value, read)
+
+
+def _salted(key: str, salt: bytes) -> str:
+    return hashlib.blake2b(key.encode(), key=salt, digest_size=32).hexdigest()
