@@ -1,0 +1,136 @@
+"""A disk that is full, read-only or damaged costs what would have been written there, and nothing else."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspex_testkit.bridge import BridgeSettings
+from tests.interaction.conftest import Connect
+from tests.support.bridges import Client, InProcess
+from tests.support.disks import SmallDisk, read_only, small_disk
+
+CACHED = {"provider": "mock", "model": "scripted", "script": [f"answer {n}" for n in range(100)], "cache": "disk"}
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    """A disk that has room."""
+    with small_disk() as disk:
+        yield disk
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder that every user may look into."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def prepare(bridge: Client) -> None:
+    """A program whose LM gives another answer each time, and is to be remembered on disk."""
+    bridge.call("configure_lm", CACHED)
+    bridge.call("create_program", {"id": "p", "signature": "question -> answer"})
+
+
+def answer(bridge: Client, question: str = "?") -> str:
+    """What the program answers."""
+    result = bridge.call("execute_program", {"program_id": "p", "inputs": {"question": question}})
+    heard: str = result["outputs"]["answer"]
+    return heard
+
+
+def assert_told(bridge: Client, folder: Path) -> None:
+    """Nothing is remembered, whoever looks sees why, and whoever clears is told what to do."""
+    told = bridge.call("get_cache_stats")["disk"]
+    assert told["faults"] > 0
+    assert told["last_fault"]
+    refused = bridge.ask("clear_cache", {"mode": "disk"})
+    assert refused.code == "cache_unavailable", refused
+    assert str(folder) in (refused.message or "")
+    assert "DSPEX_TESTKIT_CACHE_DIR" in (refused.message or "")
+
+
+def test_a_full_disk_remembers_nothing_and_fails_no_execution(connect: Connect, disk: SmallDisk) -> None:
+    """With room again, answers are remembered again, by the same bridge."""
+    folder = disk.folder / "answers"
+    bridge = connect(BridgeSettings(cache_dir=str(folder)))
+    prepare(bridge)
+    disk.fill()
+    assert [answer(bridge), answer(bridge)] == ["answer 0", "answer 1"]
+    assert_told(bridge, folder)
+    disk.free()
+    assert [answer(bridge), answer(bridge)] == ["answer 2", "answer 2"]
+    assert bridge.call("clear_cache", {"mode": "disk"})["entries_cleared"] == 1
+
+
+def test_a_disk_that_becomes_full_forgets_nothing(connect: Connect, disk: SmallDisk) -> None:
+    """What is there is found as long as it can be read; only new answers are lost."""
+    bridge = connect(BridgeSettings(cache_dir=str(disk.folder / "answers")))
+    prepare(bridge)
+    assert answer(bridge, "before") == "answer 0"
+    disk.fill()
+    asked = [answer(bridge, "x" * 5000 + str(n)) for n in range(40)]
+    assert len(set(asked)) == 40
+    disk.free()
+    assert answer(bridge, "before") == "answer 0"
+    assert answer(bridge, "after") == answer(bridge, "after")
+
+
+@pytest.mark.parametrize("damage", ["nonsense", "half"])
+def test_a_damaged_database_remembers_nothing_and_fails_no_execution(
+    connect: Connect, folder: Path, damage: str
+) -> None:
+    """Whether it never was one, or was cut off."""
+    if damage == "nonsense":
+        (folder / "cache.db").write_bytes(b"this is no database" * 1000)
+    else:
+        other = InProcess(BridgeSettings(cache_dir=str(folder)))
+        prepare(other)
+        answer(other)
+        other.bridge.close()  # type: ignore[attr-defined]
+        content = (folder / "cache.db").read_bytes()
+        (folder / "cache.db").write_bytes(content[: len(content) // 3] + b"\1" * 4096)
+        for journal in folder.glob("cache.db-*"):
+            journal.unlink()
+    bridge = connect(BridgeSettings(cache_dir=str(folder)))
+    prepare(bridge)
+    assert [answer(bridge), answer(bridge)] == ["answer 0", "answer 1"]
+    assert_told(bridge, folder)
+
+
+def test_a_read_only_folder_remembers_nothing_and_fails_no_execution(folder: Path) -> None:
+    """As a user whom the folder's mode keeps out."""
+    bridge: Any = InProcess(BridgeSettings(cache_dir=str(folder)))
+    prepare(bridge)
+    answer(bridge)
+    bridge.call("clear_cache", {"mode": "disk"})
+    bridge.bridge.close()
+    with read_only(folder):
+        closed: Any = InProcess(BridgeSettings(cache_dir=str(folder / "deeper")))
+        prepare(closed)
+        assert [answer(closed), answer(closed)] == ["answer 0", "answer 1"]
+        assert_told(closed, folder / "deeper")
+
+
+def test_an_entry_that_cannot_be_read_is_asked_for_again(folder: Path) -> None:
+    """Written by another version, or by nobody who knows how; it is written anew."""
+    bridge: Any = InProcess(BridgeSettings(cache_dir=str(folder)))
+    prepare(bridge)
+    assert answer(bridge) == "answer 0"
+    cache = bridge.bridge.lms.factory.cache
+    read = cache.get
+    spoilt: list[str] = []
+
+    def spoil(where: Any, key: str, decode: Any) -> Any:
+        if not spoilt:
+            spoilt.append(key)
+            cache.put(where, key, {"response": {"of": "another version"}}, None)
+        return read(where, key, decode)
+
+    cache.get = spoil
+    assert [answer(bridge), answer(bridge)] == ["answer 1", "answer 1"]
+    assert bridge.call("get_cache_stats")["disk"]["faults"] == 1
