@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test wheelhouse clean
+.PHONY: help demo test wheelhouse lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(VENV)/.tox-ready ## Run every check: lint, types, the built wheel, Elixi
 wheelhouse: $(VENV)/.made ## Fetch what the tests install into ./wheelhouse, to run them without an index
 	@$(BIN)/python .ci/wheelhouse.py wheelhouse
 
+lock: $(VENV)/.tox-ready ## Move the locks to the newest of everything, and say what moved
+	@$(BIN)/python .ci/lock.py $(LOCK_ARGS)
+
 clean: ## Remove what the other targets made, but not the wheelhouse
 	rm -rf $(VENV) .tox build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -33,7 +36,7 @@ $(VENV)/.demo-ready: pyproject.toml $(VENV)/.made
 	@touch $@
 
 $(VENV)/.tox-ready: pyproject.toml $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'tox>=4.31'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'tox>=4.31' 'tox-uv>=1.25'
 	@touch $@
 
 $(VENV)/.made:
