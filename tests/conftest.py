@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything imports dspy, which reads these at import.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -21,6 +22,12 @@ os.environ["DSPY_CACHEDIR"] = str(_CACHES / "dspy")
 # Settings of the person who runs the tests are not the tests' settings.
 for name in [name for name in os.environ if name.startswith(("DSPEX_TESTKIT_", "DSPEX_DYNAMIC"))]:
     del os.environ[name]
+
+# A property says nothing about how fast the machine is that tries it.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("any machine")
 
 
 def pytest_unconfigure() -> None:

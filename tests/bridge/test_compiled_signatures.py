@@ -157,7 +157,7 @@ OBJECTS = st.builds(
 SIDES = NAMES.flatmap(lambda names: st.fixed_dictionaries({name: st.one_of(TYPES, OBJECTS) for name in names}))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SIDES, SIDES, st.text(max_size=8), st.text(max_size=8))
 def test_every_signature_that_parses_compiles_and_can_be_shown_to_an_lm(
     inputs: dict[str, Any], outputs: dict[str, Any], name: str, instructions: str

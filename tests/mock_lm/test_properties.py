@@ -40,7 +40,7 @@ def _shape_of_text(text: str) -> str:
 
 
 @every_adapter
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=st.text() | st.text(alphabet="[]#{}<>&\"'\\ \n\r\tab:," + "\u2028\x00\x0b"))
 def test_a_text_arrives_or_is_refused(adapter: str, text: str) -> None:
     """Nothing is changed on the way but line ends and the space around lines, which adapters trim."""
@@ -53,7 +53,7 @@ def test_a_text_arrives_or_is_refused(adapter: str, text: str) -> None:
 
 
 @every_adapter
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=st.integers())
 def test_an_integer_of_any_size_arrives(adapter: str, value: int) -> None:
     """None is refused, none is rounded."""
@@ -61,7 +61,7 @@ def test_an_integer_of_any_size_arrives(adapter: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("adapter", ["chat", "json", "baml"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(value=st.dictionaries(st.text(max_size=8), json_values, max_size=4))
 def test_json_arrives_or_is_refused(adapter: str, value: dict[str, Any]) -> None:
     """Objects keep their types, however they are nested."""

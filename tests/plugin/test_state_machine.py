@@ -137,7 +137,5 @@ def test_the_narrowest_scope_answers_whatever_happens(source: BridgeSource, mode
 
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck)),
     )

@@ -7,6 +7,7 @@ import pytest
 
 from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.support.loops import run
+from tests.support.versions import since
 
 # litellm describes Cohere's answers by a type that pydantic has a remark about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning")
@@ -124,13 +125,16 @@ def test_the_native_client_comes_again_when_it_was_told_to(
     assert [call.fault for call in target.calls] == ["rate_limit", None]
 
 
-def test_litellm_does_not_heed_retry_after(sim: ProviderSimulator, slept: list[float]) -> None:
-    """DSPy's own backoff is all there is on that stack."""
+@pytest.mark.parametrize("provider", MODELS)
+def test_litellm_heeds_retry_after_on_its_openai_route_since_1_109(
+    sim: ProviderSimulator, slept: list[float], provider: str
+) -> None:
+    """Before, and on every other route, DSPy's own backoff is all there is on that stack."""
     fault = {"kind": "rate_limit", "calls": [1, 2], "retry_after": 7}
-    target = sim.target("openai/gpt-4o-mini", spec={"script": ["at last"]}, faults=[fault])
+    target = sim.target(MODELS[provider], spec={"script": ["at last"]}, faults=[fault])
 
     assert lm_on(target, "litellm")("hello") == ["at last"]
-    assert slept == [1, 2]
+    assert slept == ([7, 7] if provider == "openai" and since("litellm", "1.109") else [1, 2])
 
 
 @pytest.mark.parametrize("kind", ["wrong_content_type", "slow_first_byte"])

@@ -63,6 +63,7 @@ _ADAPTER_ACALL = _code(Adapter.acall)
 _TWO_STEP_ACALL = _code(dspy.TwoStepAdapter.acall)
 _PREDICT_AFORWARD = _code(dspy.Predict.aforward)
 _ADAPTER_CODES = frozenset({_ADAPTER_CALL, _ADAPTER_ACALL, _TWO_STEP_ACALL})
+_ADAPTER_LOCALS = ("signature", "demos", "inputs", "lm")
 
 
 def begin_call(params: Mapping[str, Any]) -> Token[CallContext | None]:
@@ -130,7 +131,8 @@ def _find_custom(frame: FrameType | None) -> FrameType | None:
             return None
         if frame.f_code.co_name in ("__call__", "acall"):
             known = frame.f_locals
-            if isinstance(known.get("self"), Adapter) and {"signature", "demos", "inputs", "lm"} <= known.keys():
+            # By membership: from Python 3.13 the locals of a frame are a proxy, whose keys are a list.
+            if isinstance(known.get("self"), Adapter) and all(name in known for name in _ADAPTER_LOCALS):
                 return frame
         frame = frame.f_back
     return None
