@@ -14,8 +14,8 @@ from benchmarks.measure import Figure, compare, timed
 from benchmarks.mock_engine import ConstantEngine
 from dspex_testkit import cassettes
 from dspex_testkit.cassettes import index_cache, yaml_text
+from dspex_testkit.cassettes.cassette import OpenCassette
 from dspex_testkit.cassettes.document import Document
-from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.mock_lm import MockLM
 
 _SIZES = (10, 1_000, 10_000)

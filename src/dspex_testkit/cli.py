@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("command", nargs="*", metavar="-- COMMAND", help="run with every provider's base redirected")
     command.set_defaults(run=_serve)
 
-    from dspex_testkit.cassettes.commands import add_commands
+    from dspex_testkit.cassettes.tools.commands import add_commands
 
     add_commands(commands)
 

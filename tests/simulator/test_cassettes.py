@@ -11,7 +11,8 @@ import pytest
 
 from dspex_testkit import cassettes
 from dspex_testkit.calls import Usage
-from dspex_testkit.cassettes import document, nearest, opened
+from dspex_testkit.cassettes import cassette as cassette_file
+from dspex_testkit.cassettes import document, nearest
 from dspex_testkit.errors import CassetteFormatError, CassetteNotFoundError, UsageError
 from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.simulator.test_admin import admin
@@ -460,7 +461,7 @@ def test_others_are_served_while_the_nearest_recordings_of_a_miss_are_looked_for
         meanwhile.append(chat(other).json["choices"][0]["message"]["content"])
         return nearest.no_match(*args, **options)
 
-    monkeypatch.setattr(opened, "no_match", no_match)
+    monkeypatch.setattr(cassette_file, "no_match", no_match)
     missed = chat(sim.target("openai/m", cassette=path), messages=[{"role": "user", "content": "goodbye"}])
 
     assert (missed.status, meanwhile) == (400, ["served"])
@@ -479,7 +480,7 @@ def test_others_are_served_while_a_cassette_is_opened_over_http(
             meanwhile.append(reply.json["choices"][0]["message"]["content"])
             return document.read_document(path)
 
-        monkeypatch.setattr(opened, "read_document", read_document)
+        monkeypatch.setattr(cassette_file, "read_document", read_document)
         made = admin(sim, "POST", "targets", {"model": "openai/m", "cassette": "c"})
 
     assert (made.status, meanwhile) == (200, ["served"])

@@ -8,7 +8,7 @@ from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.in_use import Deck
+    from dspex_testkit.cassettes.interfaces import Deck
 
 
 def open_deck(settings: BridgeSettings, store: StateStore) -> "Deck":

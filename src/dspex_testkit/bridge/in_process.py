@@ -14,7 +14,7 @@ from dspex_testkit.lm.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import CassetteDeck, DeckSettings
+    from dspex_testkit.cassettes.session_cassettes import CassetteDeck, DeckSettings
 
 _MAX_TOMBSTONES = 10_000
 
@@ -175,7 +175,7 @@ class InProcessStore:
 
     def deck(self, settings: "DeckSettings") -> "CassetteDeck":
         """The cassettes of everybody who was told the same."""
-        from dspex_testkit.cassettes.deck import CassetteDeck
+        from dspex_testkit.cassettes.session_cassettes import CassetteDeck
 
         with self._lock:
             if (deck := self._decks.get(settings)) is None:

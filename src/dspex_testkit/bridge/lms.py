@@ -23,7 +23,7 @@ from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.in_use import Deck
+    from dspex_testkit.cassettes.interfaces import Deck
 
 _SAYS_WHICH_LM = frozenset({"options", "lm_config", "lm", "temperature"})
 """The arguments of an execution that may say something of its LM."""

@@ -13,8 +13,8 @@ from dspex_testkit.lm.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import DeckSettings
-    from dspex_testkit.cassettes.in_use import Deck
+    from dspex_testkit.cassettes.interfaces import Deck
+    from dspex_testkit.cassettes.session_cassettes import DeckSettings
 
 SessionFilter = str | _AnySession | None
 DataOperation = Literal["set", "merge", "delete", "clear"]

@@ -12,37 +12,37 @@ from dspex_testkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
     from dspex_testkit.cassettes.api import SENDABLE_OPTIONS, cassette_options, open_cassette, record, replay
-    from dspex_testkit.cassettes.deck import CassetteDeck, DeckSettings
+    from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
     from dspex_testkit.cassettes.drift import Drift, Severity
-    from dspex_testkit.cassettes.http import http_cassette
-    from dspex_testkit.cassettes.http_playing import HTTPCassette
+    from dspex_testkit.cassettes.http.cassette import HTTPCassette
+    from dspex_testkit.cassettes.http.opening import http_cassette
     from dspex_testkit.cassettes.interaction import Interaction
     from dspex_testkit.cassettes.library import CassetteLibrary
     from dspex_testkit.cassettes.lm import CassetteLM
     from dspex_testkit.cassettes.matching import MatchRules
     from dspex_testkit.cassettes.modes import RecordMode
-    from dspex_testkit.cassettes.opened import CassetteOptions, OpenCassette
     from dspex_testkit.cassettes.report import CassetteReport
+    from dspex_testkit.cassettes.session_cassettes import CassetteDeck, DeckSettings
 
 # Only what is used is imported: most of it imports dspy.
 _HOME = {
-    "CassetteDeck": "deck",
+    "CassetteDeck": "session_cassettes",
     "CassetteLM": "lm",
     "CassetteLibrary": "library",
-    "CassetteOptions": "opened",
+    "CassetteOptions": "cassette",
     "CassetteReport": "report",
-    "DeckSettings": "deck",
+    "DeckSettings": "session_cassettes",
     "Drift": "drift",
-    "HTTPCassette": "http_playing",
+    "HTTPCassette": "http.cassette",
     "Interaction": "interaction",
     "MatchRules": "matching",
-    "OpenCassette": "opened",
+    "OpenCassette": "cassette",
     "RecordMode": "modes",
     "SENDABLE_OPTIONS": "api",
     "Severity": "drift",
     "StaleCassetteWarning": "age",
     "cassette_options": "api",
-    "http_cassette": "http",
+    "http_cassette": "http.opening",
     "open_cassette": "api",
     "record": "api",
     "replay": "api",

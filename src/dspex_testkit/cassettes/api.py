@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.drift import Comparator, Severity, same_words
 from dspex_testkit.cassettes.matching import FIELDS, Exhausted, MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.opened import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.redaction import Filter, Redactor, compile_patterns, secrets_of_environment
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Any
 from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Journal, LMCall
-from dspex_testkit.cassettes import asking
+from dspex_testkit.cassettes import ask_live
 from dspex_testkit.cassettes.cassette_call import CassetteCall
 from dspex_testkit.cassettes.document import RecordedLM
-from dspex_testkit.cassettes.in_use import CassetteInUse
+from dspex_testkit.cassettes.interfaces import CassetteInUse
 from dspex_testkit.mock_lm.engine_lm import SharedEngine
 
 
@@ -81,7 +81,7 @@ class CassetteEngine(SharedEngine):
         if call.found is not None:
             return call.replay()
         with call.asking():
-            response = asking.ask(self.lm, request)
+            response = ask_live.ask(self.lm, request)
         return call.answered(response)
 
     def stream(self, request: Request) -> Iterator[Any]:
@@ -95,7 +95,7 @@ class CassetteEngine(SharedEngine):
             return
         events: list[tuple[float, Any]] = []
         with call.asking():
-            for event in asking.stream(self.lm, request):
+            for event in ask_live.stream(self.lm, request):
                 events.append((call.elapsed_ms, event))
                 if event.type != "end":
                     yield event
@@ -118,7 +118,7 @@ class AsyncCassetteEngine(SharedEngine):
         if call.found is not None:
             return call.replay()
         with call.asking():
-            response = await asking.ask_async(self._engine.lm, request)
+            response = await ask_live.ask_async(self._engine.lm, request)
         return call.answered(response)
 
     async def stream(self, request: Request) -> AsyncIterator[Any]:
@@ -132,7 +132,7 @@ class AsyncCassetteEngine(SharedEngine):
             return
         events: list[tuple[float, Any]] = []
         with call.asking():
-            async for event in asking.stream_async(self._engine.lm, request):
+            async for event in ask_live.stream_async(self._engine.lm, request):
                 events.append((call.elapsed_ms, event))
                 if event.type != "end":
                     yield event

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes.api import cassette_options
+from dspex_testkit.cassettes.cassette import OpenCassette
 from dspex_testkit.cassettes.document import level_of, read_record
 from dspex_testkit.cassettes.files import resolve_inside
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.opened import OpenCassette
 from dspex_testkit.cassettes.report import CassetteReport
 
 

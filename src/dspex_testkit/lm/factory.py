@@ -10,7 +10,7 @@ from dspex_testkit.lm.kept import KeptLM, KeptLMs, Lease
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.in_use import Deck
+    from dspex_testkit.cassettes.interfaces import Deck
     from dspex_testkit.lm.loops import Loops
     from dspex_testkit.lm.parts import Part
     from dspex_testkit.lm.response_cache import ResponseCache

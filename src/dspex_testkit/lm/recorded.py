@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from dspex_testkit.calls import LMCall
 from dspex_testkit.cassettes.document import RecordedLM
-from dspex_testkit.cassettes.in_use import Deck
+from dspex_testkit.cassettes.interfaces import Deck
 from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.lm.capabilities import capabilities_of
 from dspex_testkit.lm.config import LMConfig

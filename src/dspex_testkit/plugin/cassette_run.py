@@ -136,7 +136,7 @@ class CassetteRunHooks:
         """What several cassettes of this run hold; looked for where the run's report is asked for, as it reads them."""
         if self._settings.report is None:
             return []
-        from dspex_testkit.cassettes.hygiene import duplicates
+        from dspex_testkit.cassettes.tools.hygiene import duplicates
 
         paths = sorted({Path(each["path"]) for each in self._reports if each["level"] == "lm"})
         found = duplicates(path for path in paths if path.exists())

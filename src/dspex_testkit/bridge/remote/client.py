@@ -12,7 +12,7 @@ from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.calls import LMCall
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import DeckSettings
+    from dspex_testkit.cassettes.session_cassettes import DeckSettings
 
 
 class RemoteJournal(RemoteObject):

@@ -9,11 +9,11 @@ from dspex_testkit.bridge.remote.memory import Memory
 from dspex_testkit.bridge.remote.values import pack
 
 if TYPE_CHECKING:
-    from dspex_testkit.cassettes.deck import DeckSettings
     from dspex_testkit.cassettes.document import RecordedLM
-    from dspex_testkit.cassettes.in_use import Taken
     from dspex_testkit.cassettes.interaction import Interaction
+    from dspex_testkit.cassettes.interfaces import Taken
     from dspex_testkit.cassettes.modes import RecordMode
+    from dspex_testkit.cassettes.session_cassettes import DeckSettings
 
 
 class RemoteDeck(RemoteObject):

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes.api import cassette_options
+from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.files import resolve_inside
-from dspex_testkit.cassettes.in_use import Taken
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.interfaces import Taken
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.opened import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.errors import CassetteError, UsageError
 

@@ -19,8 +19,8 @@ from dspex_testkit.cassettes.api import cassette_options
 from dspex_testkit.cassettes.document import level_of, parse_record
 from dspex_testkit.cassettes.drift import refuse_drift
 from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only
+from dspex_testkit.cassettes.http.cassette import HTTPCassette
 from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML, refuse_nonsense
-from dspex_testkit.cassettes.http_playing import HTTPCassette
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.saving import save_traffic
 from dspex_testkit.errors import (

@@ -8,12 +8,12 @@ from typing import Any
 import dspy
 from dspy.lm15 import LM15Error, Request
 
-from dspex_testkit.cassettes import asking
+from dspex_testkit.cassettes import ask_live
 from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words
 from dspex_testkit.cassettes.dspy_wire import request_from_dict, response_to_dict
 from dspex_testkit.cassettes.errors_wire import error_to_dict
-from dspex_testkit.cassettes.hygiene import calls_of
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.tools.hygiene import calls_of
 from dspex_testkit.errors import CassetteFormatError
 
 
@@ -66,7 +66,7 @@ def verify_file(
 def _ask(lm: Any, asked: Request, written: dict[str, Any]) -> Interaction:
     started = time.perf_counter()
     try:
-        response = asking.ask(lm, asked)
+        response = ask_live.ask(lm, asked)
     except LM15Error as error:
         return Interaction(written, error=error_to_dict(error))
     elapsed = (time.perf_counter() - started) * 1000

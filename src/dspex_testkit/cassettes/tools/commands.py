@@ -73,7 +73,7 @@ def _action(actions: Any, name: str, run: Any, about: str, *, many: bool = False
 
 def _record(options: argparse.Namespace) -> int:
     from dspex_testkit.cassettes.modes import RecordMode
-    from dspex_testkit.cassettes.recording import record_command
+    from dspex_testkit.cassettes.tools.recording import record_command
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
@@ -87,7 +87,7 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.hygiene import summarize
+    from dspex_testkit.cassettes.tools.hygiene import summarize
 
     summaries = [summarize(path) for path in _files(options.paths)]
     if options.json:
@@ -111,7 +111,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.hygiene import duplicates, most_used_models, summarize
+    from dspex_testkit.cassettes.tools.hygiene import duplicates, most_used_models, summarize
 
     files = _files(options.paths)
     summaries = [summarize(path) for path in files]
@@ -137,7 +137,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.hygiene import calls_of
+    from dspex_testkit.cassettes.tools.hygiene import calls_of
 
     calls, skipped = calls_of(options.path)
     positions = sorted({position for position, _ in calls})
@@ -166,7 +166,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.hygiene import compare_files
+    from dspex_testkit.cassettes.tools.hygiene import compare_files
 
     lines = compare_files(*options.paths)
     print("\n".join(lines) if lines else "They say the same.")
@@ -174,7 +174,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _scrub(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.hygiene import scrub
+    from dspex_testkit.cassettes.tools.hygiene import scrub
 
     redactor = _redactor(options.pattern)
     for path in _files(options.paths):
@@ -185,7 +185,7 @@ def _scrub(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from dspex_testkit.cassettes.drift import Severity
-    from dspex_testkit.cassettes.verifying import verify_file
+    from dspex_testkit.cassettes.tools.verifying import verify_file
 
     least = Severity.of(options.fail_on)
     found: dict[str, tuple[Drift, ...]] = {}
@@ -224,7 +224,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.hygiene import plan_pruning, prune
+    from dspex_testkit.cassettes.tools.hygiene import plan_pruning, prune
 
     try:
         reports = json.loads(options.report.read_text(encoding="utf-8"))

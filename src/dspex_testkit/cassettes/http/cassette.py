@@ -9,10 +9,10 @@ from vcr.cassette import Cassette
 from vcr.request import Request as VCRRequest
 
 from dspex_testkit.cassettes.drift import Comparator, Drift
+from dspex_testkit.cassettes.http.native_stub import native_patches
+from dspex_testkit.cassettes.http.verifying import Verification
 from dspex_testkit.cassettes.http_filters import HTTPFilters
-from dspex_testkit.cassettes.http_verifying import Verification
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.native_stub import native_patches
 from dspex_testkit.cassettes.nearest import differences
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.errors import NoMatchingInteractionError

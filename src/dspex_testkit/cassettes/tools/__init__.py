@@ -1,0 +1,1 @@
+"""What the command line does with recordings: look after them, verify them, and record whole commands."""
