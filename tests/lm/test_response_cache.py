@@ -12,9 +12,9 @@ import pytest
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 from pydantic import SecretStr
 
+from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dict, response_to_dict
 from dspex_testkit.lm.cache_settings import CacheSettings
 from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.dspy_json import request_to_dict, response_from_dict, response_to_dict
 from dspex_testkit.lm.response_cache import ResponseCache, Where
 
 CONFIG = LMConfig(provider="openai", model="gpt-4", params={"temperature": 0.5}, api_key=SecretStr("sk-0123456789"))

@@ -15,7 +15,6 @@ from dspex_testkit.simulator import ProviderSimulator
 # does not meet two of each class.
 for _name in (
     "bridges",
-    "dspy_seam",
     "facade",
     "introspection",
     "journal",

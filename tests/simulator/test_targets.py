@@ -7,7 +7,8 @@ from typing import Any
 import dspy
 import pytest
 
-from dspex_testkit.calls import Journal, prices
+from dspex_testkit.calls import Journal
+from dspex_testkit.dspy_internals import price_list
 from dspex_testkit.errors import InvalidMockSpecError, UsageError
 from dspex_testkit.mock_lm.clock import VirtualClock
 from dspex_testkit.simulator import ProviderSimulator, server
@@ -274,10 +275,10 @@ def test_what_is_refused_changes_nothing(sim: ProviderSimulator) -> None:
 
 def test_no_request_waits_for_the_price_list() -> None:
     """It is read before the server listens; the first request would hold up all others."""
-    prices._price_list.cache_clear()
+    price_list.priced_models.cache_clear()
 
     with ProviderSimulator():
-        assert prices._price_list.cache_info().currsize == 1
+        assert price_list.priced_models.cache_info().currsize == 1
 
 
 def test_a_start_that_failed_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

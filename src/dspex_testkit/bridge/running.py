@@ -98,7 +98,7 @@ def _settings(lm: Any, caller: Caller) -> Any:
 def _interpreter(bridge: "Bridge", record: ProgramRecord, resolved: ResolvedLM) -> Any:
     if record.program_type != "program_of_thought":
         return nullcontext()
-    from dspex_testkit.bridge.interpreter import interpreter_context
+    from dspex_testkit.dspy_internals.interpreter import interpreter_context
 
     return interpreter_context(allow_local=bridge.settings.allow_local_interpreter and bridge.lms.is_mocked(resolved))
 

@@ -1,20 +1,17 @@
-"""Prices of tokens: rates, and DSPy's price list, read offline.
+"""Prices of tokens: rates, and those of the price list that DSPy ships.
 
-The one place that knows how DSPy's list is laid out; `tests/lm/test_prices.py` notices when that changes. Prices
-are read as the decimals that are written in the list, so sums are exact. What is not listed is unknown, never free.
+Prices are the decimals that are written in the list, so sums are exact. What is not listed is unknown, never free.
 """
 
-import gzip
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from dspex_testkit.calls.call import Usage
+from dspex_testkit.dspy_internals.price_list import priced_models
 
 KINDS = {
     "input": "input_cost_per_token",
@@ -93,7 +90,7 @@ def _tiers(provider: str, model: str) -> tuple[tuple[int, Rates], ...]:
 
 
 def _entry(provider: str, model: str) -> Mapping[str, Any]:
-    listed = _price_list()
+    listed = priced_models()
     namespaces = _NAMESPACES.get(provider, (provider,))
     for key in (f"{namespaces[0]}/{model}", model):
         entry = listed.get(key)
@@ -109,17 +106,6 @@ def _rates(entry: Mapping[str, Any], suffix: str) -> Rates | None:
     return Rates(**{name: Decimal(price) for name, price in found.items() if price is not None})
 
 
-@lru_cache(maxsize=1)
-def _price_list() -> Mapping[str, Mapping[str, Any]]:
-    data = files("dspy.clients.model_metadata").joinpath("snapshot.json.gz").read_bytes()
-    entries = json.loads(gzip.decompress(data), parse_float=Decimal)
-    return {
-        model: {key: value for key, value in entry.items() if "_per_" in key or "cache_" in key or key[0] == "l"}
-        for model, entry in entries.items()
-        if isinstance(entry, dict) and "input_cost_per_token" in entry
-    }
-
-
 def load_price_list() -> None:
     """Read DSPy's list now, so that no call waits for it."""
-    _price_list()
+    priced_models()

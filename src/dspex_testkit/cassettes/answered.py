@@ -6,8 +6,8 @@ from typing import Any
 from dspy.lm15 import Response
 
 from dspex_testkit.calls import LMCall, Usage
-from dspex_testkit.cassettes.dspy_wire import response_from_dict
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.dspy_internals.call_stack import Capture
+from dspex_testkit.dspy_internals.wire import response_from_dict
 from dspex_testkit.mock_lm.responses import outputs_of, usage_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dspy.lm15 import RETRYABLE_ERRORS, LM15Error, Request, Response
 
-from dspex_testkit.cassettes.dspy_wire import engine_for
+from dspex_testkit.dspy_internals.execution import engine_for
 
 
 def ask(lm: Any, request: Request) -> Response:

@@ -12,18 +12,19 @@ from dspy.lm15 import LM15Error, Request, Response, materialize_response
 
 from dspex_testkit.calls import LMCall, Usage
 from dspex_testkit.cassettes.answered import Answered
-from dspex_testkit.cassettes.dspy_wire import (
-    cost_of,
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.playing import paced, readable
+from dspex_testkit.dspy_internals.call_stack import current_call
+from dspex_testkit.dspy_internals.model_list import cost_of
+from dspex_testkit.dspy_internals.wire import (
+    error_from_dict,
+    error_to_dict,
     event_record,
     request_to_dict,
     response_record,
 )
-from dspex_testkit.cassettes.errors_wire import error_from_dict, error_to_dict
-from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.cassettes.playing import paced, readable
 from dspex_testkit.errors import CassetteError, CassetteFormatError
 from dspex_testkit.mock_lm.answering import caller_now
-from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.responses import inputs_of, text_of

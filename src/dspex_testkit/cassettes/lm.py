@@ -7,10 +7,10 @@ from typing import Any, Self
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes.cassette import OpenCassette
 from dspex_testkit.cassettes.document import RecordedLM
-from dspex_testkit.cassettes.dspy_wire import CLIENT_KEYS
 from dspex_testkit.cassettes.engine import AsyncCassetteEngine, CassetteEngine
 from dspex_testkit.cassettes.interfaces import CassetteInUse
 from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.dspy_internals.execution import CLIENT_KEYS
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm import MockLM
 from dspex_testkit.mock_lm.engine_lm import EngineLM

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dspex_testkit.cassettes.dspy_wire import stream_event_from_dict
+from dspex_testkit.dspy_internals.wire import stream_event_from_dict
 from dspex_testkit.errors import CassetteFormatError
 
 

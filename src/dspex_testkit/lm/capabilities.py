@@ -7,8 +7,8 @@ the ones of the original, or the prompt under test is not the prompt of producti
 from functools import lru_cache
 
 import dspy
-from dspy.clients.model_metadata import model_info
 
+from dspex_testkit.dspy_internals.model_list import model_info
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.providers import MOCK
 from dspex_testkit.mock_lm import Capabilities

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dspex_testkit.dspy_internals.retries import retries_on
     from dspex_testkit.mock_lm.answers import Answer
     from dspex_testkit.mock_lm.clock import VirtualClock
     from dspex_testkit.mock_lm.dummy import DummyLM
@@ -17,25 +18,24 @@ if TYPE_CHECKING:
     from dspex_testkit.mock_lm.files import load_mock_spec
     from dspex_testkit.mock_lm.lm import MockLM
     from dspex_testkit.mock_lm.mock_call import MockCall
-    from dspex_testkit.mock_lm.retries import retries_on
     from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, mock_spec_schema, parse_mock_spec
 
 _HOMES = {
-    "Answer": "answers",
-    "Capabilities": "engine",
-    "DummyLM": "dummy",
-    "FaultSpec": "fault_spec",
-    "MockCall": "mock_call",
-    "MockEmbedder": "embedder",
-    "MockLM": "lm",
-    "MockSpec": "spec",
-    "SPEC_KEYS": "spec",
-    "VirtualClock": "clock",
-    "find_mock_error": "failures",
-    "load_mock_spec": "files",
-    "mock_spec_schema": "spec",
-    "parse_mock_spec": "spec",
-    "retries_on": "retries",
+    "Answer": "dspex_testkit.mock_lm.answers",
+    "Capabilities": "dspex_testkit.mock_lm.engine",
+    "DummyLM": "dspex_testkit.mock_lm.dummy",
+    "FaultSpec": "dspex_testkit.mock_lm.fault_spec",
+    "MockCall": "dspex_testkit.mock_lm.mock_call",
+    "MockEmbedder": "dspex_testkit.mock_lm.embedder",
+    "MockLM": "dspex_testkit.mock_lm.lm",
+    "MockSpec": "dspex_testkit.mock_lm.spec",
+    "SPEC_KEYS": "dspex_testkit.mock_lm.spec",
+    "VirtualClock": "dspex_testkit.mock_lm.clock",
+    "find_mock_error": "dspex_testkit.mock_lm.failures",
+    "load_mock_spec": "dspex_testkit.mock_lm.files",
+    "mock_spec_schema": "dspex_testkit.mock_lm.spec",
+    "parse_mock_spec": "dspex_testkit.mock_lm.spec",
+    "retries_on": "dspex_testkit.dspy_internals.retries",
 }
 
 __all__ = [
@@ -59,5 +59,5 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

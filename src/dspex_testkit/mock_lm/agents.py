@@ -7,11 +7,11 @@ about. Those steps are made here, so that every agent runs and ends.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
-from dspy.adapters.types.tool import Tool, ToolCalls
+import dspy
 
+from dspex_testkit.dspy_internals.call_stack import calling_program
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.programs import calling_program
 from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import to_json
@@ -36,7 +36,7 @@ def agent_step(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> di
         keywords = ", ".join(f"{name}={value!r}" for name, value in _final_values(call, final_value).items())
         step["code"] = f"```python\nSUBMIT({keywords})\n```"
     if shape.tool_calls is not None:
-        step[shape.tool_calls] = ToolCalls.from_dict_list([_tool_call(call, maker, final_value)])
+        step[shape.tool_calls] = dspy.ToolCalls.from_dict_list([_tool_call(call, maker, final_value)])
     return step
 
 
@@ -52,7 +52,7 @@ def chosen_tools(calls: Sequence[Mapping[str, Any]], call: MockCall, *, rule: st
             {"id": tool.get("id", f"call_{i}"), "name": tool["name"], "args": dict(tool.get("args", {}))}
             for i, tool in enumerate(calls)
         ]
-        return {shape.tool_calls: ToolCalls.from_dict_list(made)}
+        return {shape.tool_calls: dspy.ToolCalls.from_dict_list(made)}
     if "next_tool_name" in shape.outputs and len(calls) == 1:
         return {"next_tool_name": calls[0]["name"], "next_tool_args": dict(calls[0].get("args", {}))}
     raise AnswerError(
@@ -88,10 +88,10 @@ def _tool_call(call: MockCall, maker: ValueMaker, final_value: FinalValue) -> di
     return {"id": f"call_{len(used)}", "name": tool.name, "args": _arguments(tool, maker)}
 
 
-def _offered_tools(inputs: Mapping[str, Any]) -> dict[str, Tool]:
+def _offered_tools(inputs: Mapping[str, Any]) -> dict[str, dspy.Tool]:
     for value in inputs.values():
         offered = value if isinstance(value, list) else [value]
-        if offered and all(isinstance(tool, Tool) for tool in offered):
+        if offered and all(isinstance(tool, dspy.Tool) for tool in offered):
             return {tool.name: tool for tool in offered}
     return {}
 
@@ -101,12 +101,12 @@ def _used_tools(inputs: Mapping[str, Any]) -> list[Any]:
     found: list[Any] = []
     for message in history.messages if history is not None else ():
         for value in message.values():
-            if isinstance(value, ToolCalls):
+            if isinstance(value, dspy.ToolCalls):
                 found += value.tool_calls
     return found
 
 
-def _arguments(tool: Tool, maker: ValueMaker) -> dict[str, Any]:
+def _arguments(tool: dspy.Tool, maker: ValueMaker) -> dict[str, Any]:
     return {
         name: schema["default"] if "default" in schema else maker.schema(schema, f"{tool.name}.{name}")
         for name, schema in (tool.args or {}).items()

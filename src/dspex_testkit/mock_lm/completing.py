@@ -6,8 +6,7 @@ What the answer names is converted to the field's type or refused; what it leave
 from collections.abc import Callable
 from typing import Any
 
-import dspy
-
+from dspex_testkit.dspy_internals.adapter_text import get_annotation_name
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.agents import agent_step, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
@@ -50,7 +49,7 @@ def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCa
     try:
         return fit(value, annotation)
     except (ValueError, TypeError) as error:
-        kind = dspy.adapters.utils.get_annotation_name(annotation)
+        kind = get_annotation_name(annotation)
         raise AnswerError(
             f"The answer {value!r} of {rule} does not fit the output {name!r} of {call.signature_name}, "
             f"which is of type {kind}: {_first_line(error)}. Write a value of that type.",

@@ -12,8 +12,8 @@ from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Counters, Journal, LocalCounters, Usage
 from dspex_testkit.calls.prices import Rates, listed_rates, per_million
+from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.mock_lm.answering import Answering, caller_now
-from dspex_testkit.mock_lm.capture import current_call
 from dspex_testkit.mock_lm.clock import Clock, RealClock
 from dspex_testkit.mock_lm.completing import MakerFor
 from dspex_testkit.mock_lm.engine_lm import SharedEngine

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import dspy
-from dspy.clients.base_lm import BaseLM
 
-from dspex_testkit.mock_lm.capture import begin_call, end_call
+from dspex_testkit.dspy_internals.call_stack import begin_call, end_call
 
 
 class EngineLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
@@ -65,7 +64,7 @@ class EngineLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
 
     def dump_identity(self) -> dict[str, Any]:
         """What DSPy saves of any LM, without the parameters: each kind of LM saves those in its own way."""
-        state: dict[str, Any] = BaseLM.dump_state(self)
+        state: dict[str, Any] = dspy.BaseLM.dump_state(self)
         return {name: value for name, value in state.items() if name not in self.kwargs}
 
 

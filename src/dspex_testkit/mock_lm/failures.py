@@ -7,7 +7,7 @@ message are the mock's.
 
 from typing import Any
 
-from dspy.utils.exceptions import LMError
+import dspy
 
 from dspex_testkit.errors import DSPexTestkitError
 
@@ -40,7 +40,7 @@ def as_lm_error(error: DSPexTestkitError, *, model: str, note: str = "") -> DSPe
         model: The LM in which it did.
         note: A sentence to add to the message.
     """
-    if issubclass(type(error), LMError):
+    if issubclass(type(error), dspy.LMError):
         return error
     return _rebuild(type(error), error.message + note, error.details, model)
 
@@ -69,7 +69,7 @@ def _reduce(self: Any) -> tuple[Any, ...]:
 
 def _as_lm_error_class(cls: type[DSPexTestkitError]) -> Any:
     if cls not in _classes:
-        _classes[cls] = type(cls.__name__, (cls, LMError), {"__module__": cls.__module__, "__reduce__": _reduce})
+        _classes[cls] = type(cls.__name__, (cls, dspy.LMError), {"__module__": cls.__module__, "__reduce__": _reduce})
     return _classes[cls]
 
 

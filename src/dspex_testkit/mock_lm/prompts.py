@@ -7,7 +7,7 @@ from typing import Any
 from dspy.lm15 import Request, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 
 from dspex_testkit.calls import CallSink, Prompt
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.mock_lm.shape import shape_of
 from dspex_testkit.mock_lm.values import to_json, to_json_mapping
 

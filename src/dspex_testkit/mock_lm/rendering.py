@@ -8,12 +8,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import dspy
-from dspy.adapters.utils import format_field_value
 from dspy.lm15 import Message, TextPart
-from dspy.utils.exceptions import AdapterParseError
 
+from dspex_testkit.dspy_internals.adapter_text import format_field_value
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.errors import AnswerError
-from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.values import fit, to_json, to_parseable_json
 
 # Completions of plain values by DSPy's own adapters, per signature. Rendering one and parsing it back is most of a
@@ -147,7 +146,7 @@ def _check(capture: Capture, text: str, values: Mapping[str, Any]) -> dict[str, 
     try:
         # Unwrapped: the program's callbacks are not to hear of our own parsing.
         parsed: dict[str, Any] = inspect.unwrap(type(adapter).parse)(adapter, signature, text)
-    except (AdapterParseError, ValueError) as error:
+    except (dspy.AdapterParseError, ValueError) as error:
         raise _cannot_carry(adapter, values, str(error).strip().split("\n", 1)[0]) from error
     for name, info in signature.output_fields.items():
         if info.annotation is str and _lines(parsed[name]) != _lines(values[name]):

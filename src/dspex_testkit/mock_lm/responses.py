@@ -8,10 +8,9 @@ from typing import Any
 
 import dspy
 from dspy.lm15 import DataPart, Request, Response, TextPart, ThinkingPart
-from dspy.utils.exceptions import AdapterParseError
 
 from dspex_testkit.calls import Usage
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.mock_lm.shape import shape_of
 from dspex_testkit.mock_lm.values import to_json_mapping
 
@@ -45,7 +44,7 @@ def read_text(capture: Capture | None, text: str) -> dict[str, Any] | None:
     try:
         # Unwrapped: the program's callbacks are not to hear of our own parsing.
         return dict(inspect.unwrap(type(adapter).parse)(adapter, capture.signature, text))
-    except (AdapterParseError, ValueError, TypeError):
+    except (dspy.AdapterParseError, ValueError, TypeError):
         return None
 
 

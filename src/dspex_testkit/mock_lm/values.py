@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dspy.adapters.utils import parse_value, serialize_for_json
 from pydantic import TypeAdapter
+
+from dspex_testkit.dspy_internals.adapter_text import parse_value, serialize_for_json
 
 _PLAIN = (str, int, float, bool, type(None))
 

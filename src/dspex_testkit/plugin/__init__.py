@@ -14,7 +14,7 @@ of it.
     journal        a test's LM calls, with `assertions` over them, a `timeline` where one fails, `introspection` for a
                    plain assert, and `charges`, which are what calls come to
     lms            the LMs that fixtures give
-    policy         who answers for LMs that tests build themselves, through the one `dspy_seam`
+    policy         who answers for LMs that tests build themselves, through `dspy_internals.execution`
     watched        calls of LMs that write none down themselves
     reporting, run what reports say of LM calls, and what becomes of those of the whole run
     journal_files  calls as JSON

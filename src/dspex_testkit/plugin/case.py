@@ -78,7 +78,7 @@ class Case:
         """Watch what DSPy asks in this process; needed before the test's first call here."""
         if self._watcher is not None:
             return
-        from dspex_testkit.plugin.dspy_seam import entered
+        from dspex_testkit.dspy_internals.execution import watched_execution
         from dspex_testkit.plugin.policy import PolicyWatcher
 
         self._watcher = PolicyWatcher(
@@ -90,7 +90,7 @@ class Case:
             cassette=None if self.cassettes is None else self.cassettes.opened,
         )
         self._stack.callback(self._watcher.close)
-        self._stack.enter_context(entered(self._watcher))
+        self._stack.enter_context(watched_execution(self._watcher))
 
     def keep_journal(self) -> None:
         """See to it that the journal has every call of the test, with its prompt."""

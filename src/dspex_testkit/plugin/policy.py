@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dspex_testkit.calls import Journal
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.mock_lm import Capabilities
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.mock_lm.answering import caller_now
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, MockEngine
 from dspex_testkit.mock_lm.spec import parse_mock_spec
 from dspex_testkit.plugin.options import Policy
@@ -56,9 +57,13 @@ class PolicyWatcher:
         self._followed = ExitStack()
         self._lock = threading.Lock()
 
+    def stands_aside(self) -> bool:
+        """Whether a bridge of this process asks: it writes its calls down itself, and has followed its policy."""
+        return caller_now().scope is not None
+
     def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
-        """The engines that answer in an LM's place; None leaves it alone."""
-        if self._policy in (None, "live"):
+        """The engines that answer in the place of a provider's LM; None leaves an LM alone."""
+        if self._policy in (None, "live") or not is_provider_lm(lm):
             return None
         with self._lock:
             if self._policy != "mock":
@@ -74,7 +79,7 @@ class PolicyWatcher:
     @contextmanager
     def watching(self, lm: Any, request: Callable[[], Any], capture: Capture | None) -> Iterator[WatchedCall | None]:
         """Have a call written down, unless the LM's own engine does that."""
-        if is_provider_lm(lm) and self.engines_for(lm) is not None:
+        if self.engines_for(lm) is not None:
             yield None
             return
         if isinstance(own := getattr(lm, "journal", None), Journal):

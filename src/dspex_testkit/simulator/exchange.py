@@ -9,7 +9,7 @@ from typing import Any
 from dspy.lm15 import Request
 
 from dspex_testkit.calls import LMCall, Usage
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.simulator.prompts import read_prompt
 
 _WORD = re.compile(r"\s*\S+|\s+$")

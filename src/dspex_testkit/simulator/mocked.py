@@ -8,8 +8,8 @@ from dspy import lm15
 from dspy.lm15 import Response, materialize_response
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, Counters, Journal, LMCall, LocalCounters, Usage
+from dspex_testkit.dspy_internals.call_stack import announce_call, end_call
 from dspex_testkit.mock_lm import Capabilities
-from dspex_testkit.mock_lm.capture import announce_call, end_call
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.engine import MockEngine
 from dspex_testkit.mock_lm.spec import MockSpec

@@ -14,11 +14,10 @@ from functools import lru_cache
 from typing import Any, Literal, Optional, Union
 
 import dspy
-from dspy.adapters.types.tool import Tool
 from dspy.lm15 import FunctionTool, Request
 from pydantic.errors import PydanticUserError
 
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.mock_lm.direct import next_tool
 from dspex_testkit.simulator.shaped import shaped
 
@@ -208,14 +207,14 @@ def _with_native_fields(signature: Any, inputs: dict[str, Any], request: Request
     tool = next_tool(request)
     if tool is None:
         return signature, inputs
-    signature = signature.append("tools", dspy.InputField(), list[Tool])
+    signature = signature.append("tools", dspy.InputField(), list[dspy.Tool])
     return signature.append("tool_calls", dspy.OutputField(), dspy.ToolCalls), {**inputs, "tools": [_tool(tool)]}
 
 
-def _tool(tool: FunctionTool) -> Tool:
+def _tool(tool: FunctionTool) -> dspy.Tool:
     properties = dict(tool.parameters.get("properties") or {})
     types = {name: shaped(json.dumps(schema)) for name, schema in properties.items()}
-    return Tool(func=_never_called, name=tool.name, desc=tool.description or "", args=properties, arg_types=types)
+    return dspy.Tool(func=_never_called, name=tool.name, desc=tool.description or "", args=properties, arg_types=types)
 
 
 def _never_called(**_: Any) -> None:

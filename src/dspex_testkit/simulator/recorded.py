@@ -17,9 +17,8 @@ from dspy.lm15 import LM15Error, TransportError
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
 from dspex_testkit.cassettes.api import REPLAY_OPTIONS
-from dspex_testkit.cassettes.dspy_wire import request_to_dict, response_from_dict
-from dspex_testkit.cassettes.errors_wire import error_from_dict
 from dspex_testkit.cassettes.playing import paced, readable
+from dspex_testkit.dspy_internals.wire import error_from_dict, request_to_dict, response_from_dict
 from dspex_testkit.errors import CassetteFormatError, UsageError
 from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text

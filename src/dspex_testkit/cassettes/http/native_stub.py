@@ -9,7 +9,7 @@ from typing import Any
 
 from vcr.request import Request as VCRRequest
 
-from dspex_testkit.cassettes.dspy_wire import (
+from dspex_testkit.dspy_internals.native_transport import (
     AsyncTransportResponse,
     StdlibAsyncTransport,
     StdlibTransport,

@@ -10,10 +10,9 @@ from dspy.lm15 import LM15Error, Request
 
 from dspex_testkit.cassettes import ask_live
 from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words
-from dspex_testkit.cassettes.dspy_wire import request_from_dict, response_to_dict
-from dspex_testkit.cassettes.errors_wire import error_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.tools.hygiene import calls_of
+from dspex_testkit.dspy_internals.wire import error_to_dict, request_from_dict, response_to_dict
 from dspex_testkit.errors import CassetteFormatError
 
 

@@ -11,15 +11,9 @@ from typing import Any
 
 from dspy.lm15 import LM15Error, Message, Request, Response, TextPart, ToolCallPart, materialize_response
 
-from dspex_testkit.cassettes.dspy_wire import (
-    TransportRequest,
-    TransportResponse,
-    event_record,
-    parse_sse,
-    response_record,
-)
-from dspex_testkit.cassettes.errors_wire import error_to_dict
 from dspex_testkit.cassettes.traffic.exchange import Exchange
+from dspex_testkit.dspy_internals.native_transport import TransportRequest, TransportResponse, parse_sse
+from dspex_testkit.dspy_internals.wire import error_to_dict, event_record, response_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from dspy.lm15 import (
     request_from_openai_chat,
 )
 
-from dspex_testkit.cassettes.dspy_wire import cost_of, request_to_dict
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.traffic.answers import AnswerFormat
 from dspex_testkit.cassettes.traffic.anthropic import SCHEMA_TOOL, chat_of_anthropic
@@ -24,6 +23,8 @@ from dspex_testkit.cassettes.traffic.exchange import Exchange
 from dspex_testkit.cassettes.traffic.gemini import chat_of_gemini
 from dspex_testkit.cassettes.traffic.openai_chat import chat_of_openai
 from dspex_testkit.cassettes.traffic.openai_responses import chat_of_responses
+from dspex_testkit.dspy_internals.model_list import cost_of
+from dspex_testkit.dspy_internals.wire import request_to_dict
 from dspex_testkit.errors import CassetteFormatError
 
 _HOSTS = {

@@ -12,6 +12,7 @@ from dspy.lm15 import Request
 from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, CallSink, LMCall
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
 from dspex_testkit.lm.config import EnsembleSpec
 from dspex_testkit.lm.ensembles.candidates import Candidate, brief, candidate_of
@@ -26,7 +27,6 @@ from dspex_testkit.lm.ensembles.decision import (
 from dspex_testkit.lm.ensembles.failures import moves_on
 from dspex_testkit.lm.parts import Part
 from dspex_testkit.lm.scoring import Score
-from dspex_testkit.mock_lm.capture import Capture
 from dspex_testkit.mock_lm.failures import find_mock_error
 from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.responses import as_json, inputs_of, signature_of, text_of

@@ -7,7 +7,7 @@ from typing import Any
 from dspy.lm15 import Response, ToolCallPart
 
 from dspex_testkit.calls import LMCall
-from dspex_testkit.mock_lm.capture import Capture
+from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.mock_lm.responses import as_json, read_outputs, text_of
 
 WHOLE = "(answer)"

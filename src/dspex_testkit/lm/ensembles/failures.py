@@ -2,17 +2,7 @@
 
 from collections.abc import Collection
 
-from dspy.utils.exceptions import (
-    ContextWindowExceededError,
-    LMAuthError,
-    LMBillingError,
-    LMInvalidRequestError,
-    LMRateLimitError,
-    LMServerError,
-    LMTimeoutError,
-    LMTransportError,
-    LMUnsupportedModelError,
-)
+import dspy
 
 from dspex_testkit.errors import BudgetExceededError, MockLMError
 from dspex_testkit.lm.ensembles.candidates import UnreadableAnswerError
@@ -28,15 +18,15 @@ is a test's mistake: neither is covered up unless it is asked for."""
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (MockLMError, "mock"),
     (UnreadableAnswerError, "unparsable"),
-    (ContextWindowExceededError, "context_window"),
-    (LMUnsupportedModelError, "unsupported_model"),
-    (LMInvalidRequestError, "invalid_request"),
-    (LMAuthError, "auth"),
-    (LMBillingError, "billing"),
-    (LMRateLimitError, "rate_limit"),
-    (LMTimeoutError, "timeout"),
-    (LMServerError, "server"),
-    (LMTransportError, "transport"),
+    (dspy.ContextWindowExceededError, "context_window"),
+    (dspy.LMUnsupportedModelError, "unsupported_model"),
+    (dspy.LMInvalidRequestError, "invalid_request"),
+    (dspy.LMAuthError, "auth"),
+    (dspy.LMBillingError, "billing"),
+    (dspy.LMRateLimitError, "rate_limit"),
+    (dspy.LMTimeoutError, "timeout"),
+    (dspy.LMServerError, "server"),
+    (dspy.LMTransportError, "transport"),
 )
 
 

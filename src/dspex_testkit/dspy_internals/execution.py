@@ -1,9 +1,10 @@
-"""The one place where the plugin reaches into DSPy: who answers for an LM, and what comes of each call.
+"""The functions of DSPy that every call of an LM goes through: which engine answers, and what comes of it.
 
 All calls of an LM go through one function of DSPy, or its async twin, and another chooses the engine, whether the LM
 was constructed, loaded from a file or held by a module, in whichever thread, by `dspy.configure`, `dspy.context` or
-`set_lm`. While a test runs that asked for it, those are wrapped, and with them the ones that remember answers. All but
-the first two are private to DSPy; `tests/plugin/test_dspy_seam.py` fails loudly when it changes them.
+`set_lm`. `watched_execution` wraps those, and with them the ones that remember answers, for as long as somebody
+watches. All but the first two are private to DSPy; `tests/dspy_internals/test_execution.py` fails loudly when it
+changes them.
 """
 
 from collections.abc import Iterator
@@ -13,26 +14,38 @@ from typing import Any, Protocol
 
 import dspy
 from dspy.clients import execution
+from dspy.clients.backend_selection import CLIENT_KEYS
+from dspy.clients.execution import _select_engine, prepare
 from dspy.lm15 import LM15Error, Request, request_from_openai_chat
 
-# It binds one of these functions at its import, and has to get DSPy's own.
-from dspex_testkit.cassettes import dspy_wire as _dspy_wire  # noqa: F401
-from dspex_testkit.mock_lm.answering import caller_now
-from dspex_testkit.mock_lm.capture import Capture, announce_call, current_call, end_call
-from dspex_testkit.plugin.watched import WatchedCall, is_provider_lm
+from dspex_testkit.dspy_internals.call_stack import Capture, announce_call, current_call, end_call
+
+__all__ = ["CLIENT_KEYS", "SEAM", "CallWatch", "Watcher", "engine_for", "watched_execution"]
 
 SEAM = ("execute", "aexecute", "_select_engine", "_cached", "_store")
 """The functions of `dspy.clients.execution` that are wrapped."""
 
 
-class Watcher(Protocol):
-    """Hears of each call, and may answer for LMs of real providers."""
+class CallWatch(Protocol):
+    """One call that is being watched."""
 
-    def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
-        """The engine and its async twin that answer in the place of a provider's LM; None leaves it alone."""
+    def answered(self, result: Any) -> None:
+        """Hear of the answer: DSPy's result of the call."""
         ...
 
-    def watching(self, lm: Any, request: Any, capture: Capture | None) -> AbstractContextManager[WatchedCall | None]:
+
+class Watcher(Protocol):
+    """Hears of each call, and may answer for an LM."""
+
+    def stands_aside(self) -> bool:
+        """Whether the calls that are made here and now are somebody else's to watch and to answer."""
+        ...
+
+    def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
+        """The engine and its async twin that answer in the place of an LM's own; None leaves it alone."""
+        ...
+
+    def watching(self, lm: Any, request: Any, capture: Capture | None) -> AbstractContextManager[CallWatch | None]:
         """An LM is asked. Gives what is to be told of the answer; None where somebody else writes the call down.
 
         Args:
@@ -43,23 +56,26 @@ class Watcher(Protocol):
         ...
 
 
+def engine_for(lm: Any, request: Request, *, asynchronous: bool) -> Any:
+    """The engine that this LM would use for one attempt at this request: DSPy's own client, litellm, or its own."""
+    call = prepare(lm, request, None, {"cache": False}, asynchronous=asynchronous)
+    engine, _, _ = _select_engine(lm, call, asynchronous)
+    return engine
+
+
 @contextmanager
-def entered(watcher: Watcher) -> Iterator[None]:
+def watched_execution(watcher: Watcher) -> Iterator[None]:
     """Let somebody watch, and answer, for the whole process while this is entered.
 
     DSPy's own cache is a new one meanwhile, so that no test meets what another one, or a person, has asked before.
     """
     kept = {name: getattr(execution, name) for name in SEAM}
 
-    def belongs_to_bridge() -> bool:
-        # What a bridge of this process asks, it writes down itself; its policy has been followed already.
-        return caller_now().scope is not None
-
     def substitute(lm: Any) -> tuple[Any, Any] | None:
-        return watcher.engines_for(lm) if is_provider_lm(lm) and not belongs_to_bridge() else None
+        return None if watcher.stands_aside() else watcher.engines_for(lm)
 
     def execute(lm: Any, call: Any) -> Any:
-        if belongs_to_bridge():
+        if watcher.stands_aside():
             return kept["execute"](lm, call)
         with watcher.watching(lm, partial(_request_of, lm, call), current_call().capture) as watched:
             result = kept["execute"](lm, call)
@@ -68,7 +84,7 @@ def entered(watcher: Watcher) -> Iterator[None]:
         return result
 
     async def aexecute(lm: Any, call: Any) -> Any:
-        if belongs_to_bridge():
+        if watcher.stands_aside():
             return await kept["aexecute"](lm, call)
         with watcher.watching(lm, partial(_request_of, lm, call), current_call().capture) as watched:
             result = await kept["aexecute"](lm, call)

@@ -6,11 +6,11 @@ from typing import Any
 import dspy
 import pytest
 
+from dspex_testkit.dspy_internals.call_stack import Capture, current_call
 from dspex_testkit.mock_lm import MockLM
 from dspex_testkit.mock_lm import engine as engine_module
-from dspex_testkit.mock_lm.capture import Capture, current_call
 
-BROKEN = "DSPy changed how adapters call an LM: mend dspex_testkit/mock_lm/capture.py"
+BROKEN = "DSPy changed how adapters call an LM: mend dspex_testkit/dspy_internals/call_stack.py"
 
 
 class QA(dspy.Signature):  # type: ignore[misc]

@@ -1,10 +1,10 @@
-"""Which signature is being answered: the one place that looks into DSPy's call stack.
+"""Which signature is being answered, and for which module: the one place that looks into DSPy's call stack.
 
 An engine is handed rendered messages. To answer well it needs what the adapter had in hand: itself, the signature
 after native fields were taken out, the demos and the inputs. `MockLM` calls `begin_call` when it is called; the
 adapter's frame is then right above. DSPy offers no public way that also holds for the JSON fallback, for TwoStep and
-for native tools, so this reads the local variables of a few functions of DSPy by name. `tests/mock_lm/test_capture.py`
-fails loudly when DSPy renames one of them.
+for native tools, so this reads the local variables of a few functions of DSPy by name.
+`tests/dspy_internals/test_call_stack.py` fails loudly when DSPy renames one of them.
 """
 
 import sys
@@ -15,10 +15,11 @@ from types import CodeType, FrameType
 from typing import Any
 
 import dspy
-from dspy.adapters.base import Adapter
 
 # How far above an adapter's frame the frames of an enclosing TwoStep adapter or predictor may lie.
 _NEIGHBOURHOOD = 40
+# By name, for DSPy announces their removal.
+_CODE_AGENTS = frozenset({"ProgramOfThought", "CodeAct"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def _code(function: Any) -> CodeType:
     return code
 
 
-_ADAPTER_CALL = _code(Adapter.__call__)
-_ADAPTER_ACALL = _code(Adapter.acall)
+_ADAPTER_CALL = _code(dspy.Adapter.__call__)
+_ADAPTER_ACALL = _code(dspy.Adapter.acall)
 _TWO_STEP_ACALL = _code(dspy.TwoStepAdapter.acall)
 _PREDICT_AFORWARD = _code(dspy.Predict.aforward)
 _ADAPTER_CODES = frozenset({_ADAPTER_CALL, _ADAPTER_ACALL, _TWO_STEP_ACALL})
@@ -132,7 +133,7 @@ def _find_custom(frame: FrameType | None) -> FrameType | None:
         if frame.f_code.co_name in ("__call__", "acall"):
             known = frame.f_locals
             # By membership: from Python 3.13 the locals of a frame are a proxy, whose keys are a list.
-            if isinstance(known.get("self"), Adapter) and all(name in known for name in _ADAPTER_LOCALS):
+            if isinstance(known.get("self"), dspy.Adapter) and all(name in known for name in _ADAPTER_LOCALS):
                 return frame
         frame = frame.f_back
     return None
@@ -155,3 +156,22 @@ def _read(frame: FrameType) -> Capture:
         lm=known["lm"],
         stage="draft" if isinstance(adapter, dspy.TwoStepAdapter) else "answer",
     )
+
+
+def calling_program(attribute: str) -> Any:
+    """The innermost calling module that has an attribute and is no plain predictor, or None."""
+    for module in reversed(_calling_modules()):
+        if isinstance(module, dspy.Predict | dspy.ChainOfThought):
+            continue
+        if getattr(module, attribute, None) is not None:
+            return module
+    return None
+
+
+def code_agent_is_calling() -> bool:
+    """Whether the code that is asked for will be run by a module of DSPy."""
+    return any(cls.__name__ in _CODE_AGENTS for module in _calling_modules() for cls in type(module).__mro__)
+
+
+def _calling_modules() -> Sequence[Any]:
+    return dspy.settings.get("caller_modules") or ()

@@ -6,8 +6,9 @@ from pathlib import Path
 import dspy
 import pytest
 
-from dspex_testkit.bridge import Bridge, BridgeSettings, interpreter
-from dspex_testkit.bridge.interpreter import ScrubbedInterpreter, interpreter_context
+from dspex_testkit.bridge import Bridge, BridgeSettings
+from dspex_testkit.dspy_internals import interpreter
+from dspex_testkit.dspy_internals.interpreter import ScrubbedInterpreter, interpreter_context
 from dspex_testkit.errors import ProgramExecutionError
 from dspex_testkit.protocol import Request
 
