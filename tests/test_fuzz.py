@@ -1,0 +1,76 @@
+"""The attacks of `fuzz`, in small: do they still work, and do they see what they are to see?"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from fuzz import commands
+from fuzz.processes import Port, frame
+from fuzz.sizes import SMOKE
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["standalone", "pool"])
+def test_a_few_random_commands_are_answered_as_the_model_says(number: int) -> None:
+    """The model and the bridges agree."""
+    tally = commands.attack(commands.SETTINGS[number], SMOKE.commands // 2, seed=1)
+    assert tally.commands >= SMOKE.commands // 2
+    assert tally.executions > 20
+    assert not tally.faults, "\n".join(tally.notes)
+
+
+class Liar:
+    """A conversation whose bridge is this test."""
+
+    def __init__(self, *, in_order: bool) -> None:
+        stdin, self._commands = os.pipe()[::-1]
+        self._out, self._replies = os.pipe()
+        self.tally = commands.Tally()
+        self.port = Port(stdin, self._out)
+        self.conversation = commands.Conversation(self.port, self.tally, in_order=in_order)
+
+    def ask(self, command: str = "ping") -> None:
+        """Send a command that is to succeed with the status `ok`."""
+        self.conversation.send((command, {}, None, lambda result: commands.differs(result, {"status": "ok"})))
+
+    def reply(self, *payloads: bytes) -> None:
+        """Answer."""
+        os.write(self._replies, b"".join(frame(payload) for payload in payloads))
+        self.port.turn()
+        self.conversation.hear()
+
+    def close(self) -> None:
+        """Close the pipes."""
+        self.port.close()
+        os.close(self._commands)
+        os.close(self._replies)
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    """A pool's worker that may say anything."""
+    liar = Liar(in_order=True)
+    yield liar
+    liar.close()
+
+
+def right(id: int) -> bytes:
+    """The reply that is wanted."""
+    return b'{"id": %d, "success": true, "result": {"status": "ok"}}' % id
+
+
+def test_what_is_wrong_with_replies_is_counted(liar: Liar) -> None:
+    """A wrong answer, one that nobody asked for, one that came before, one out of turn, and one that never comes."""
+    for _ in range(4):
+        liar.ask()
+    liar.reply(b'{"id": 0, "success": true, "result": {"status": "lost"}}')
+    assert liar.tally.wrong == 1
+    liar.reply(right(0))
+    assert liar.tally.doubled == 1
+    liar.reply(right(2))
+    assert liar.tally.late == 1
+    liar.reply(right(99), b"[]", b'{"id": 1, "success": false, "error": "no [no]", "error_code": "no"}')
+    assert liar.tally.wrong == 4
+    liar.conversation.lose()
+    assert liar.tally.lost == 1
+    assert liar.tally.faults == 7
