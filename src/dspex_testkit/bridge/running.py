@@ -104,7 +104,7 @@ def _interpreter(bridge: "Bridge", record: ProgramRecord, resolved: ResolvedLM) 
 
 
 def _failure(error: Exception, record: ProgramRecord, resolved: ResolvedLM) -> ProgramExecutionError:
-    from dspex_testkit.mock_lm.failures import find_mock_error
+    from dspex_testkit.engines.lm_errors import find_mock_error
 
     cause = find_mock_error(error) or (error if isinstance(error, DSPexTestkitError) else None)
     failure = ProgramExecutionError(

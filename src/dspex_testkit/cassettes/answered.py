@@ -8,7 +8,7 @@ from dspy.lm15 import Response
 from dspex_testkit.calls import LMCall, Usage
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.dspy_internals.wire import response_from_dict
-from dspex_testkit.mock_lm.responses import outputs_of, usage_of
+from dspex_testkit.engines.responses import outputs_of, usage_of
 
 
 class Answered:

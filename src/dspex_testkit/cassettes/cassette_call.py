@@ -23,12 +23,12 @@ from dspex_testkit.dspy_internals.wire import (
     request_to_dict,
     response_record,
 )
+from dspex_testkit.engines.caller import caller_now
+from dspex_testkit.engines.lm_errors import as_lm_error
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.responses import inputs_of, text_of
+from dspex_testkit.engines.stream_events import stream_events
 from dspex_testkit.errors import CassetteError, CassetteFormatError
-from dspex_testkit.mock_lm.answering import caller_now
-from dspex_testkit.mock_lm.failures import as_lm_error
-from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.responses import inputs_of, text_of
-from dspex_testkit.mock_lm.streaming import stream_events
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.engine import CassetteEngine

@@ -16,7 +16,7 @@ from dspex_testkit.cassettes import ask_live
 from dspex_testkit.cassettes.cassette_call import CassetteCall
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.interfaces import CassetteInUse
-from dspex_testkit.mock_lm.engine_lm import SharedEngine
+from dspex_testkit.engines.engine_lm import SharedEngine
 
 
 class CassetteEngine(SharedEngine):

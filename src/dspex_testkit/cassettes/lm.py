@@ -11,9 +11,9 @@ from dspex_testkit.cassettes.engine import AsyncCassetteEngine, CassetteEngine
 from dspex_testkit.cassettes.interfaces import CassetteInUse
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.dspy_internals.execution import CLIENT_KEYS
+from dspex_testkit.engines.engine_lm import EngineLM
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm import MockLM
-from dspex_testkit.mock_lm.engine_lm import EngineLM
 
 
 class CassetteLM(EngineLM):

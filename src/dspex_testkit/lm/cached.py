@@ -10,12 +10,12 @@ from dspy.lm15 import Request, Response
 from dspex_testkit.calls import Journal, Usage
 from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dict, response_to_dict
+from dspex_testkit.engines.caller import caller_now
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.parts import Part
 from dspex_testkit.lm.response_cache import ResponseCache, Where
-from dspex_testkit.mock_lm.answering import caller_now
-from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 
 
 class CachedPart:

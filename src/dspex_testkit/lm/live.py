@@ -9,12 +9,12 @@ from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Caller, Journal, LMCall
 from dspex_testkit.dspy_internals.call_stack import Capture, current_call
+from dspex_testkit.engines.caller import caller_now
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.keys import find_key
 from dspex_testkit.lm.parts import AskedLM
-from dspex_testkit.mock_lm.answering import caller_now
-from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
 
 
 def provider_lm(config: LMConfig, key: str | None) -> Any:

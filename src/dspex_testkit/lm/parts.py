@@ -11,8 +11,8 @@ import dspy
 from dspy.lm15 import Config, Request, Response, request_from_openai_chat
 
 from dspex_testkit.calls import LMCall, LocalCounters
+from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.mock_lm import MockLM
-from dspex_testkit.mock_lm.answering import caller_now
 
 CONNECTION_PARAMS = frozenset({"timeout", "num_retries"})
 """Parameters that concern how an LM is reached, not what it is asked."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dspex_testkit.dspy_internals.retries import retries_on
+    from dspex_testkit.engines.lm_errors import find_mock_error
     from dspex_testkit.mock_lm.answers import Answer
     from dspex_testkit.mock_lm.clock import VirtualClock
     from dspex_testkit.mock_lm.dummy import DummyLM
     from dspex_testkit.mock_lm.embedder import MockEmbedder
     from dspex_testkit.mock_lm.engine import Capabilities
-    from dspex_testkit.mock_lm.failures import find_mock_error
     from dspex_testkit.mock_lm.fault_spec import FaultSpec
     from dspex_testkit.mock_lm.files import load_mock_spec
     from dspex_testkit.mock_lm.lm import MockLM
@@ -31,7 +31,7 @@ _HOMES = {
     "MockSpec": "dspex_testkit.mock_lm.spec",
     "SPEC_KEYS": "dspex_testkit.mock_lm.spec",
     "VirtualClock": "dspex_testkit.mock_lm.clock",
-    "find_mock_error": "dspex_testkit.mock_lm.failures",
+    "find_mock_error": "dspex_testkit.engines.lm_errors",
     "load_mock_spec": "dspex_testkit.mock_lm.files",
     "mock_spec_schema": "dspex_testkit.mock_lm.spec",
     "parse_mock_spec": "dspex_testkit.mock_lm.spec",

@@ -6,30 +6,23 @@ from typing import TYPE_CHECKING, Any
 import dspy
 from dspy.lm15 import Response
 
-from dspex_testkit.calls import CALLER_SETTING, Caller, LMCall, Usage
+from dspex_testkit.calls import Caller, LMCall, Usage
+from dspex_testkit.engines.lm_errors import as_lm_error
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.stream_events import is_chunk
+from dspex_testkit.engines.values import to_json_mapping
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.mock_lm.answers import Answer
-from dspex_testkit.mock_lm.failures import as_lm_error
 from dspex_testkit.mock_lm.fault_spec import FaultSpec
 from dspex_testkit.mock_lm.faults import error_of, spoil
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.prompts import prompt_for
 from dspex_testkit.mock_lm.rendering import extract_fields
 from dspex_testkit.mock_lm.reply import Reply, reply_to
-from dspex_testkit.mock_lm.streaming import is_chunk
-from dspex_testkit.mock_lm.values import to_json_mapping
 
 if TYPE_CHECKING:
     from dspex_testkit.mock_lm.engine import MockEngine
 
-_NO_CALLER = Caller()
 _NO_USAGE = Usage()
-
-
-def caller_now() -> Caller:
-    """On whose behalf DSPy is calling."""
-    caller = dspy.settings.get(CALLER_SETTING)
-    return caller if isinstance(caller, Caller) else _NO_CALLER
 
 
 class Answering:

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from dspex_testkit.dspy_internals.adapter_text import get_annotation_name
+from dspex_testkit.engines.signature_shape import REASONING_NAMES
+from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.agents import agent_step, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import nearest_hint
-from dspex_testkit.mock_lm.shape import REASONING_NAMES
 from dspex_testkit.mock_lm.typed_values import ValueMaker
-from dspex_testkit.mock_lm.values import fit, to_json
+from dspex_testkit.mock_lm.values import fit
 
 MakerFor = Callable[[MockCall], ValueMaker]
 """Who makes up what an answer leaves open, for one call."""

@@ -13,16 +13,17 @@ from dspy.lm15 import Request, Response
 from dspex_testkit.calls import Counters, Journal, LocalCounters, Usage
 from dspex_testkit.calls.prices import Rates, listed_rates, per_million
 from dspex_testkit.dspy_internals.call_stack import current_call
-from dspex_testkit.mock_lm.answering import Answering, caller_now
+from dspex_testkit.engines.caller import caller_now
+from dspex_testkit.engines.engine_lm import SharedEngine
+from dspex_testkit.engines.stream_events import stream_events
+from dspex_testkit.mock_lm.answering import Answering
 from dspex_testkit.mock_lm.clock import Clock, RealClock
 from dspex_testkit.mock_lm.completing import MakerFor
-from dspex_testkit.mock_lm.engine_lm import SharedEngine
 from dspex_testkit.mock_lm.faults import FaultSchedule
 from dspex_testkit.mock_lm.made_up import RandomValues, derived_values
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.sources import Source
 from dspex_testkit.mock_lm.spec import MockSpec
-from dspex_testkit.mock_lm.streaming import stream_events
 from dspex_testkit.mock_lm.timing import Timing
 
 

@@ -9,11 +9,11 @@ from dspy import lm15
 from dspy.lm15 import Message, TextPart, ToolCallPart
 
 from dspex_testkit.calls import Counters
+from dspex_testkit.engines.values import to_json
 from dspex_testkit.mock_lm.fault_spec import FaultSpec
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.reply import Reply
 from dspex_testkit.mock_lm.typed_values import number_source
-from dspex_testkit.mock_lm.values import to_json
 
 _REFUSAL = "I'm sorry, but I can't help with that request."
 _ERRORS: dict[str, tuple[Any, int | None, str]] = {

@@ -8,10 +8,10 @@ from pydantic_core import PydanticSerializationError
 
 import dspex_testkit.mock_lm.offline  # noqa: F401
 from dspex_testkit.calls import Counters, Journal
+from dspex_testkit.engines.engine_lm import EngineLM
 from dspex_testkit.mock_lm.answers import NOTHING
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, Capabilities, MockEngine
-from dspex_testkit.mock_lm.engine_lm import EngineLM
 from dspex_testkit.mock_lm.functions import path_of
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.rule import RuleSpec

@@ -3,11 +3,11 @@
 import re
 
 from dspex_testkit.calls import Counters
+from dspex_testkit.engines.values import canonical_json
 from dspex_testkit.mock_lm.bounds import Bounds
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.typed_values import MakeText, ValueMaker, fit_length, number_source
-from dspex_testkit.mock_lm.values import canonical_json
 
 
 def derived_values(call: MockCall) -> ValueMaker:

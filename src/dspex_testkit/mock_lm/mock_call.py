@@ -8,8 +8,8 @@ from typing import Any
 from dspy.lm15 import Request
 
 from dspex_testkit.dspy_internals.call_stack import Capture, code_agent_is_calling
-from dspex_testkit.mock_lm.responses import given_inputs, last_text
-from dspex_testkit.mock_lm.shape import Shape, shape_of
+from dspex_testkit.engines.responses import given_inputs, last_text
+from dspex_testkit.engines.signature_shape import Shape, shape_of
 from dspex_testkit.mock_lm.turns import history_of, repl_variables, tool_results_of, turn_of
 
 

@@ -12,8 +12,9 @@ from dspy.lm15 import Message, TextPart
 
 from dspex_testkit.dspy_internals.adapter_text import format_field_value
 from dspex_testkit.dspy_internals.call_stack import Capture
+from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
-from dspex_testkit.mock_lm.values import fit, to_json, to_parseable_json
+from dspex_testkit.mock_lm.values import fit, to_parseable_json
 
 # Completions of plain values by DSPy's own adapters, per signature. Rendering one and parsing it back is most of a
 # mock's work, and tests ask the same things again and again.

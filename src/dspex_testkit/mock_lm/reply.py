@@ -12,14 +12,14 @@ from dspy.lm15 import Message, Response, TextPart, ThinkingPart, ToolCallPart
 from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import Usage
+from dspex_testkit.engines.signature_shape import shape_of
+from dspex_testkit.engines.values import to_json
 from dspex_testkit.mock_lm.answers import Answer
 from dspex_testkit.mock_lm.completing import MakerFor, complete
 from dspex_testkit.mock_lm.direct import direct_answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.rendering import render
-from dspex_testkit.mock_lm.shape import shape_of
 from dspex_testkit.mock_lm.usage import estimate_usage
-from dspex_testkit.mock_lm.values import to_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 import dspy
 
+from dspex_testkit.engines.values import canonical_json, to_json, to_json_mapping
 from dspex_testkit.errors import NoMatchingRuleError
 from dspex_testkit.mock_lm.forms import AnswerForm
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import most_similar
 from dspex_testkit.mock_lm.reading_forms import read_form
-from dspex_testkit.mock_lm.values import canonical_json, to_json, to_json_mapping
 
 DEFAULT_KEY = "default"
 

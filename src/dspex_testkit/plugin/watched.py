@@ -11,13 +11,13 @@ from typing import Any
 from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.dspy_internals.call_stack import Capture
+from dspex_testkit.engines.prompts import prompt_of
+from dspex_testkit.engines.responses import as_json, inputs_of, read_text, signature_of
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.lm.composed import ComposedLM
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.providers import find_provider
 from dspex_testkit.lm.reading import parse_lm_config
-from dspex_testkit.mock_lm.prompts import prompt_of
-from dspex_testkit.mock_lm.responses import as_json, inputs_of, read_text, signature_of
 
 _asked_now: ContextVar[Any] = ContextVar("dspex_testkit_asked_now", default=None)
 """The LM that is being asked."""

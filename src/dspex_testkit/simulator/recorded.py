@@ -19,9 +19,9 @@ from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction
 from dspex_testkit.cassettes.api import REPLAY_OPTIONS
 from dspex_testkit.cassettes.playing import paced, readable
 from dspex_testkit.dspy_internals.wire import error_from_dict, request_to_dict, response_from_dict
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text
 from dspex_testkit.errors import CassetteFormatError, UsageError
-from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text
 from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
 from dspex_testkit.simulator.failures import Refused, failure_of
 from dspex_testkit.simulator.sent_form import PARAMS, SentRules

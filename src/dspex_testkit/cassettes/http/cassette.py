@@ -15,8 +15,8 @@ from dspex_testkit.cassettes.http_filters import HTTPFilters
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.nearest import differences
 from dspex_testkit.cassettes.report import CassetteReport
+from dspex_testkit.engines.lm_errors import as_lm_error
 from dspex_testkit.errors import NoMatchingInteractionError
-from dspex_testkit.mock_lm.failures import as_lm_error
 
 
 class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types

@@ -13,6 +13,9 @@ from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, CallSink, LMCall
 from dspex_testkit.dspy_internals.call_stack import Capture
+from dspex_testkit.engines.lm_errors import find_mock_error
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.responses import as_json, inputs_of, signature_of, text_of
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
 from dspex_testkit.lm.config import EnsembleSpec
 from dspex_testkit.lm.ensembles.candidates import Candidate, brief, candidate_of
@@ -27,9 +30,6 @@ from dspex_testkit.lm.ensembles.decision import (
 from dspex_testkit.lm.ensembles.failures import moves_on
 from dspex_testkit.lm.parts import Part
 from dspex_testkit.lm.scoring import Score
-from dspex_testkit.mock_lm.failures import find_mock_error
-from dspex_testkit.mock_lm.prompts import prompt_for
-from dspex_testkit.mock_lm.responses import as_json, inputs_of, signature_of, text_of
 
 
 @dataclass(frozen=True, slots=True)

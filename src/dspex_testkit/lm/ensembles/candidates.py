@@ -8,7 +8,7 @@ from dspy.lm15 import Response, ToolCallPart
 
 from dspex_testkit.calls import LMCall
 from dspex_testkit.dspy_internals.call_stack import Capture
-from dspex_testkit.mock_lm.responses import as_json, read_outputs, text_of
+from dspex_testkit.engines.responses import as_json, read_outputs, text_of
 
 WHOLE = "(answer)"
 """The one field of an answer that nobody reads field by field: without an adapter, or with tool calls."""

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import dspy
 
+from dspex_testkit.engines.lm_errors import find_mock_error
 from dspex_testkit.errors import BudgetExceededError, MockLMError
 from dspex_testkit.lm.ensembles.candidates import UnreadableAnswerError
-from dspex_testkit.mock_lm.failures import find_mock_error
 
 USUAL = frozenset(
     {"auth", "billing", "context_window", "rate_limit", "server", "timeout", "transport", "unsupported_model"}

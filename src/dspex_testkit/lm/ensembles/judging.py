@@ -5,8 +5,8 @@ from typing import Any
 
 import dspy
 
+from dspex_testkit.engines.responses import as_json
 from dspex_testkit.lm.ensembles.candidates import Candidate
-from dspex_testkit.mock_lm.responses import as_json
 
 
 class JudgeCandidates(dspy.Signature):  # type: ignore[misc]  # dspy has no types

@@ -12,6 +12,8 @@ from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.dspy_internals.call_stack import current_call
+from dspex_testkit.engines.caller import caller_now
+from dspex_testkit.engines.lm_errors import as_lm_error
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.ensembles.call import Ensemble, EnsembleCall
@@ -19,8 +21,6 @@ from dspex_testkit.lm.ensembles.candidates import brief
 from dspex_testkit.lm.loops import Loops
 from dspex_testkit.lm.parts import Part
 from dspex_testkit.lm.scoring import load_score
-from dspex_testkit.mock_lm.answering import caller_now
-from dspex_testkit.mock_lm.failures import as_lm_error
 
 
 class EnsemblePart:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dspex_testkit.mock_lm.values import to_json
+from dspex_testkit.engines.values import to_json
 
 _CLOSING = ".,;:!? "
 

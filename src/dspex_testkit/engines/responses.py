@@ -11,8 +11,8 @@ from dspy.lm15 import DataPart, Request, Response, TextPart, ThinkingPart
 
 from dspex_testkit.calls import Usage
 from dspex_testkit.dspy_internals.call_stack import Capture
-from dspex_testkit.mock_lm.shape import shape_of
-from dspex_testkit.mock_lm.values import to_json_mapping
+from dspex_testkit.engines.signature_shape import shape_of
+from dspex_testkit.engines.values import to_json_mapping
 
 
 def text_of(response: Response) -> str:

@@ -8,8 +8,8 @@ from dspy.lm15 import Request, TextPart, ThinkingPart, ToolCallPart, ToolResultP
 
 from dspex_testkit.calls import CallSink, Prompt
 from dspex_testkit.dspy_internals.call_stack import Capture
-from dspex_testkit.mock_lm.shape import shape_of
-from dspex_testkit.mock_lm.values import to_json, to_json_mapping
+from dspex_testkit.engines.signature_shape import shape_of
+from dspex_testkit.engines.values import to_json, to_json_mapping
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
