@@ -18,8 +18,10 @@
       MockLMError                      an engine has no answer, or a wrong one
         InvalidMockSpecError, NoMatchingRuleError, AmbiguousRulesError, ScriptExhaustedError, AnswerError
       CassetteError                    a recording cannot be read, played, made or kept
-        CassetteNotFoundError, CassetteFormatError, CassettePathError, CassetteReadOnlyError, CassetteBusyError,
-        NoMatchingInteractionError, NothingRecordedError, SecretFoundError, StaleCassetteError, CassetteDriftError
+        CassetteNotFoundError, CassetteFormatError, CassettePathError, CassetteBusyError, NoMatchingInteractionError,
+        NothingRecordedError, SecretFoundError, StaleCassetteError, CassetteDriftError
+        CassetteWriteError
+          CassetteReadOnlyError
       RemoteCommandError               a bridge answered that a command failed
       PoolError                        a bridge's process, or a pool of them, did not do what it should
         WorkerStartError, WorkerExitedError, WorkerTimeoutError, WorkerBusyError, ResponseMismatchError,
@@ -292,7 +294,13 @@ class CassettePathError(CassetteError):
     code = "cassette_path"
 
 
-class CassetteReadOnlyError(CassetteError):
+class CassetteWriteError(CassetteError):
+    """A recording cannot be written; what was recorded is kept until it can."""
+
+    code = "cassette_write_failed"
+
+
+class CassetteReadOnlyError(CassetteWriteError):
     """Recording was asked for, and the file may not be written."""
 
     code = "cassette_read_only"

@@ -15,7 +15,13 @@ from dspex_testkit import cassettes
 from dspex_testkit.cassettes import index_cache
 from dspex_testkit.cassettes.files import resolve_inside, write_atomically
 from dspex_testkit.cli import main
-from dspex_testkit.errors import CassetteError, CassetteFormatError, CassettePathError, CassetteReadOnlyError
+from dspex_testkit.errors import (
+    CassetteError,
+    CassetteFormatError,
+    CassettePathError,
+    CassetteReadOnlyError,
+    CassetteWriteError,
+)
 from dspex_testkit.mock_lm import MockLM
 
 Ask = Callable[..., str]
@@ -201,7 +207,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CassetteWriteError, match="No space"):
         write_atomically(file, b"new")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]

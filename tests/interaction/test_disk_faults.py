@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dspex_testkit.bridge import BridgeSettings
+from dspex_testkit.lm.policy import OfflinePolicy
+from dspex_testkit.protocol import Response
+from dspex_testkit.simulator import ProviderSimulator
 from tests.interaction.conftest import Connect
 from tests.support.bridges import Client, InProcess
 from tests.support.disks import SmallDisk, read_only, small_disk
@@ -134,3 +138,103 @@ def test_an_entry_that_cannot_be_read_is_asked_for_again(folder: Path) -> None:
     cache.get = spoil
     assert [answer(bridge), answer(bridge)] == ["answer 1", "answer 1"]
     assert bridge.call("get_cache_stats")["disk"]["faults"] == 1
+
+
+# Recordings
+
+
+@pytest.fixture
+def simulator() -> Iterator[ProviderSimulator]:
+    """A provider that can add."""
+    with ProviderSimulator() as running:
+        yield running
+
+
+def recorder(connect: Connect, disk: SmallDisk, simulator: ProviderSimulator) -> Client:
+    """A bridge that records onto a disk."""
+    target = simulator.target("openai/gpt-4o-mini", spec={"responses": {"1+1": "2", "2+2": "4"}})
+    lm = {"provider": "openai", "model": target.name, "api_base": target.api_base, "api_key": target.api_key}
+    settings = BridgeSettings(offline_policy=OfflinePolicy.RECORD, cassettes=str(disk.folder / "cassettes"))
+    bridge = connect(settings)
+    bridge.call("configure_lm", {**lm, "session_id": "s"})
+    bridge.call("create_program", {"id": "p", "signature": "question -> answer", "session_id": "s"})
+    return bridge
+
+
+def add(bridge: Client, question: str) -> Response:
+    """What comes of one execution."""
+    args = {"program_id": "p", "inputs": {"question": question}, "session_id": "s"}
+    return bridge.ask("execute_program", args)
+
+
+def assert_not_written(response: Response, name: str) -> None:
+    """A code of its own, with the file, the reason and what to do."""
+    assert response.code == "cassette_write_failed", response
+    for wanted in (name, "cannot be written", "make room", "What was recorded is kept"):
+        assert wanted in (response.message or "")
+
+
+def assert_recorded(disk: SmallDisk, name: str, interactions: int) -> None:
+    """The file is whole, and nothing lies beside it."""
+    folder = disk.folder / "cassettes"
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert len(yaml.safe_load((folder / name).read_text(encoding="utf-8"))["interactions"]) == interactions
+
+
+def test_a_named_recording_is_kept_until_it_can_be_written(
+    connect: Connect, disk: SmallDisk, simulator: ProviderSimulator
+) -> None:
+    """Ejecting says what is wrong, as often as it is tried, and loses nothing; with room it succeeds."""
+    bridge = recorder(connect, disk, simulator)
+    bridge.call("use_cassette", {"session_id": "s", "name": "adds", "mode": "once"})
+    assert add(bridge, "1+1").result["answer"] == "2"
+    disk.fill()
+    for _ in range(2):
+        assert_not_written(bridge.ask("eject_cassette", {"session_id": "s", "passed": True}), "adds.yaml")
+    assert add(bridge, "2+2").result["answer"] == "4"
+    disk.free()
+    assert bridge.call("eject_cassette", {"session_id": "s", "passed": True})["recorded"] == 2
+    assert_recorded(disk, "adds.yaml", 2)
+
+
+def test_a_recording_without_a_name_is_kept_until_it_can_be_written(
+    connect: Connect, disk: SmallDisk, simulator: ProviderSimulator
+) -> None:
+    """The execution says that its recording is not written; the next one, or the session's end, writes it too."""
+    bridge = recorder(connect, disk, simulator)
+    disk.fill()
+    assert_not_written(add(bridge, "1+1"), "s.yaml")
+    bridge.call("cleanup_session", {"session_id": "s"})
+    disk.free()
+    bridge.call("cleanup_session", {"session_id": "s"})
+    bridge.call("reset_state")
+    assert_recorded(disk, "s.yaml", 1)
+
+
+def test_a_test_that_has_failed_gives_its_recording_up_on_a_full_disk_too(
+    connect: Connect, disk: SmallDisk, simulator: ProviderSimulator
+) -> None:
+    """Nothing is to be written, so nothing is in the way."""
+    bridge = recorder(connect, disk, simulator)
+    bridge.call("use_cassette", {"session_id": "s", "name": "adds", "mode": "once"})
+    add(bridge, "1+1")
+    disk.fill()
+    assert not bridge.ask("eject_cassette", {"session_id": "s", "passed": True}).success
+    assert bridge.call("eject_cassette", {"session_id": "s", "passed": False})["committed"] is False
+    assert bridge.call("use_cassette", {"session_id": "s", "name": "others", "mode": "once"})["status"] == "in_use"
+
+
+def test_a_folder_that_becomes_read_only_is_told_and_loses_nothing(folder: Path, simulator: ProviderSimulator) -> None:
+    """As a user whom the folder's mode keeps out."""
+    (folder / "cassettes").mkdir(mode=0o755)
+    bridge = recorder(lambda settings: InProcess(settings), SmallDisk(folder, mounted=True), simulator)
+    bridge.call("use_cassette", {"session_id": "s", "name": "adds", "mode": "once"})
+    add(bridge, "1+1")
+    with read_only(folder / "cassettes"):
+        refused = bridge.ask("eject_cassette", {"session_id": "s", "passed": True})
+        opened = bridge.ask("use_cassette", {"session_id": "t", "name": "more", "mode": "once"})
+    assert refused.code == "cassette_read_only"
+    assert "What was recorded is kept" in (refused.message or "")
+    assert opened.code == "cassette_read_only"
+    assert str(folder / "cassettes") in (opened.message or "")
+    assert bridge.call("eject_cassette", {"session_id": "s", "passed": True})["committed"] is True

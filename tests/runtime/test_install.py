@@ -7,6 +7,7 @@ import pytest
 from dspex_testkit.errors import UsageError
 from dspex_testkit.runtime.install import BACKUP, LAUNCHER, install, is_ours, script_path, uninstall
 from dspex_testkit.runtime.setting_table import FILE_NAME
+from tests.support.disks import small_disk
 
 THEIRS = "class DSPyBridge:\n    def handle_command(self): ...\ndef main(): ...\n"
 
@@ -98,6 +99,20 @@ def test_a_folder_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
         install(tmp_path / "file" / "python")
     with pytest.raises(UsageError, match="does not exist; nothing was removed"):
         uninstall(tmp_path)
+
+
+def test_a_full_disk_leaves_what_was_there_and_nothing_half() -> None:
+    """Neither a launcher that is cut off nor a draft of one, and the next try succeeds."""
+    with small_disk() as disk:
+        launcher = install(disk.folder / "python")
+        before = launcher.read_bytes()
+        disk.fill()
+        with pytest.raises(UsageError, match="make room there"):
+            install(disk.folder / "python")
+        disk.free()
+        assert launcher.read_bytes() == before
+        assert names(disk.folder / "python") == {LAUNCHER, FILE_NAME}
+        assert install(disk.folder / "python") == launcher
 
 
 def test_the_script_path_leads_from_dspex_own_priv_folder(tmp_path: Path) -> None:

@@ -187,7 +187,16 @@ def as_environment(settings: BridgeSettings) -> dict[str, str]:
             env[f"DSPEX_TESTKIT_{name.removesuffix('_signatures').upper()}"] = "1"
     if settings.allow_import:
         env["DSPEX_TESTKIT_ALLOW_IMPORT"] = ",".join(settings.allow_import)
-    for name in ("price_table", "response_cache", "cache_dir", "cache_ttl", "cache_size", "max_waiting", "concurrency"):
+    for name in (
+        "cassettes",
+        "price_table",
+        "response_cache",
+        "cache_dir",
+        "cache_ttl",
+        "cache_size",
+        "max_waiting",
+        "concurrency",
+    ):
         if getattr(settings, name) != getattr(default, name):
             env[f"DSPEX_TESTKIT_{name.upper()}"] = str(getattr(settings, name))
     if settings.dynamic_signatures is not default.dynamic_signatures:

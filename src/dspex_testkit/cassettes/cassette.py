@@ -12,7 +12,7 @@ from dspex_testkit.cassettes import drift as drifting
 from dspex_testkit.cassettes.age import StaleCassetteWarning, parse_age, too_old
 from dspex_testkit.cassettes.cleaning import Cleaner
 from dspex_testkit.cassettes.document import Document, RecordedLM, read_document
-from dspex_testkit.cassettes.files import RecorderLock, refuse_read_only
+from dspex_testkit.cassettes.files import RecorderLock, exists, refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.matching import MatchRules
@@ -22,7 +22,7 @@ from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.redaction import Filter, Redactor
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
-from dspex_testkit.errors import CassetteError, NothingRecordedError
+from dspex_testkit.errors import CassetteError, CassetteWriteError, NothingRecordedError
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class OpenCassette:
         self.path = path
         self.mode = mode
         self.options = options or CassetteOptions()
-        self.existed = path.exists()
+        self.existed = exists(path)
         self.name = path.stem
         # The redactor is shared: it learns further secrets as LMs come along.
         self._cleaner = Cleaner(self.options.redactor, self.options.filter_request, self.options.filter_response)
@@ -97,6 +97,7 @@ class OpenCassette:
         self._playback = Playback(self.document.interactions, self.options.rules, path=self.path)
         self._plays = 0
         self._recorded: list[tuple[bytes, Interaction]] = []
+        self._written = 0
         self._lms: list[RecordedLM] = list(self.document.lms)
         self._misses: list[CassetteError] = []
         self._drifts: list[drifting.Drift] = []
@@ -201,7 +202,7 @@ class OpenCassette:
         with self._lock:
             self._recorded.append((key, kept))
             if self.options.write_through:
-                self._write()
+                self._write_through()
 
     def introduce(self, lm: RecordedLM) -> None:
         """Remember what an LM that is recorded can do."""
@@ -234,7 +235,10 @@ class OpenCassette:
     def commit(self) -> CassetteReport:
         """Close it and keep what was recorded. Does nothing the second time.
 
+        Where it cannot be written it stays open, with all that was recorded, to be committed again or discarded.
+
         Raises:
+            CassetteWriteError: The disk is full, or the file may not be written.
             NoMatchingInteractionError: A miss happened that the program swallowed.
             NothingRecordedError: A recording was asked for, and no LM was called.
             CassetteDriftError: In mode `verify`, the provider answers otherwise.
@@ -244,8 +248,12 @@ class OpenCassette:
             return self.report()
         try:
             self._commit()
-        finally:
+        except CassetteWriteError:
+            raise
+        except BaseException:
             self.discard()
+            raise
+        self.discard()
         return self.report()
 
     def discard(self) -> None:
@@ -253,13 +261,29 @@ class OpenCassette:
         self._closed = True
         self._release()
 
+    @property
+    def unwritten(self) -> int:
+        """How many recordings are to be written as they are made, and are not, because they cannot be."""
+        return len(self._recorded) - self._written if self.options.write_through else 0
+
+    def write(self) -> None:
+        """Write what is unwritten.
+
+        Raises:
+            CassetteWriteError: It still cannot be written.
+        """
+        with self._lock:
+            if self.unwritten:
+                self._write()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self.commit()
-        else:
+        try:
+            if error is None:
+                self.commit()
+        finally:
             self.discard()
 
     def _commit(self) -> None:
@@ -281,12 +305,23 @@ class OpenCassette:
         if self._recorded:
             self._write()
 
+    def _write_through(self) -> None:
+        try:
+            self._write()
+        except CassetteWriteError as error:
+            raise type(error)(
+                f"{error.message}. What was recorded is kept, and written with the next recording of this session, or "
+                "when the session is cleaned up",
+                details=error.details,
+            ) from error
+
     def _write(self) -> None:
         kept = self._kept()
         used = {interaction.model for interaction in kept}
         document = Document(kept, tuple(lm for lm in self._lms if lm.model in used))
         save(self.options.write_to or self.path, document, secrets=self.options.redactor.secrets)
         self._committed = True
+        self._written = len(self._recorded)
 
     def _kept(self) -> tuple[Interaction, ...]:
         recorded = tuple(interaction for _, interaction in self._recorded)

@@ -1,16 +1,21 @@
 """Cassettes as files: read whole, written whole, by one recorder at a time."""
 
-import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from dspex_testkit.errors import CassetteBusyError, CassetteNotFoundError, CassettePathError, CassetteReadOnlyError
+from dspex_testkit.atomic_files import replace_file
+from dspex_testkit.errors import (
+    CassetteBusyError,
+    CassetteNotFoundError,
+    CassettePathError,
+    CassetteReadOnlyError,
+    CassetteWriteError,
+)
 
 
 def cache_folder() -> Path:
@@ -67,44 +72,45 @@ def refuse_read_only(path: Path) -> None:
         CassetteReadOnlyError: The file, or the folder where it would lie, may not be written.
     """
     # The bits as well as the right: root may write everything, and still the file's owner meant what they say.
-    if path.exists() and not (path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)):
+    if exists(path) and not (path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)):
         raise CassetteReadOnlyError(
             f"{path} is read-only; make it writable, or replay it with record_mode='none'", details={"path": str(path)}
         )
     folder = path.parent
-    while not folder.exists():
+    while not exists(folder):
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise CassetteReadOnlyError(f"{folder} may not be written", details={"path": str(path)})
+    if not folder.is_dir() or not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise CassetteReadOnlyError(
+            f"{folder} may not be written; make it writable, or replay with record_mode='none'",
+            details={"path": str(path)},
+        )
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step: whoever reads it, also after a crash, finds the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder.
+
+    Raises:
+        CassettePathError: Nobody may look there.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    _sync_folder(path.parent)
+        return path.exists()
+    except OSError as error:
+        raise CassettePathError(f"{path} cannot be reached: {error.strerror}", details={"path": str(path)}) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    # The new name is part of the folder; without this a power cut may bring the old file back.
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    """Replace a file in one step: whoever reads it, also after a crash, finds the old content or the new.
+
+    Raises:
+        CassetteWriteError: The disk is full or damaged, or the folder may not be written; the old content is there.
+    """
+    try:
+        replace_file(path, content, mode=mode)
+    except OSError as error:
+        raise CassetteWriteError(
+            f"{path} cannot be written: {error.strerror or error}; make room there, or make the folder writable",
+            details={"path": str(path), "reason": error.strerror or str(error)},
+        ) from error
 
 
 class RecorderLock:
@@ -112,20 +118,27 @@ class RecorderLock:
 
     Raises:
         CassetteBusyError: Another recorder has it.
+        CassetteWriteError: Nothing can be written where locks lie.
     """
 
     def __init__(self, path: Path) -> None:
         name = hashlib.blake2b(os.fsencode(path.resolve()), digest_size=16).hexdigest()
         folder = cache_folder() / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / f"{name}.lock", thread_local=False)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(folder / f"{name}.lock", thread_local=False)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise CassetteBusyError(
                 f"{path} is being recorded by somebody else; one recorder per cassette, so give each test its own",
                 details={"path": str(path)},
             ) from None
+        except OSError as error:
+            raise CassetteWriteError(
+                f"{path} cannot be recorded, because {folder}, where recorders keep out of each other's way, cannot be "
+                f"written: {error.strerror or error}; make room there, or set XDG_CACHE_HOME to a folder that can",
+                details={"path": str(path), "reason": error.strerror or str(error)},
+            ) from error
 
     def release(self) -> None:
         """Let others record."""

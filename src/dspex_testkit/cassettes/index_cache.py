@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from dspex_testkit.cassettes.files import cache_folder, write_atomically
+from dspex_testkit.atomic_files import replace_file
+from dspex_testkit.cassettes.files import cache_folder
 
 _MOST_COPIES = 2000
 _SMALLEST = 2_000
@@ -39,8 +40,7 @@ def remember(content: bytes, record: Any) -> None:
     with contextlib.suppress(OSError, TypeError):
         payload = orjson.dumps(record)
         path = _copy(content)
-        write_atomically(path, _digest(payload) + b"\n" + payload)
-        path.chmod(0o600)
+        replace_file(path, _digest(payload) + b"\n" + payload, mode=0o600)
         _forget_oldest(path.parent)
 
 

@@ -8,6 +8,7 @@ Whoever asks may be in another process than the deck, so that a pool has one rec
 `take`, `keep` and the rest take and give values only.
 """
 
+import logging
 import os
 import re
 import threading
@@ -25,7 +26,9 @@ from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.interfaces import Taken
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.report import CassetteReport
-from dspex_testkit.errors import CassetteError, UsageError
+from dspex_testkit.errors import CassetteError, CassetteWriteError, UsageError
+
+logger = logging.getLogger(__name__)
 
 NO_SESSION = "default"
 """The cassette of callers without a session."""
@@ -111,7 +114,8 @@ class CassetteDeck:
                     details={"session_id": session_id, "cassette": str(self._open[session_id].path)},
                 )
             cassette = OpenCassette(path, wanted, self._options(options or {}))
-            if (unnamed := self._open.pop(session_id, None)) is not None:
+            if (unnamed := self._open.get(session_id)) is not None:
+                unnamed.write()
                 unnamed.discard()
             self._open[session_id] = cassette
             self._named.add(session_id)
@@ -122,15 +126,25 @@ class CassetteDeck:
 
         Raises:
             CassetteError: There is none, or what was recorded cannot be kept.
+            CassetteWriteError: It cannot be written now. The session goes on using it, so that it can be ejected again.
         """
         with self._lock:
             if session_id not in self._named:
                 raise CassetteError("The session uses no cassette; use_cassette gives it one")
-            self._named.discard(session_id)
-            cassette = self._open.pop(session_id)
-        if passed:
-            return cassette.commit()
-        cassette.discard()
+            cassette = self._open[session_id]
+            try:
+                if passed:
+                    cassette.commit()
+            except CassetteWriteError as error:
+                raise type(error)(
+                    f"{error.message}. What was recorded is kept: eject the cassette again once it can be written, or "
+                    "as not passed to give it up",
+                    details=error.details,
+                ) from error
+            except BaseException:
+                self._take_out(session_id)
+                raise
+            self._take_out(session_id)
         return cassette.report()
 
     def current(self, session_id: str | None) -> OpenCassette:
@@ -175,20 +189,33 @@ class CassetteDeck:
         return self.current(session_id).recorded_lm(model)
 
     def forget(self, session_id: str | None) -> None:
-        """End the use of a session's cassette, if it has one; what was not kept is gone."""
+        """End the use of a session's cassette, if it has one; what was not kept is gone.
+
+        A recording that nobody names, and that cannot be written now, stays for the session's next call.
+        """
         with self._lock:
-            self._named.discard(session_id)
-            cassette = self._open.pop(session_id, None)
-        if cassette is not None:
-            cassette.discard()
+            self._let_go(session_id)
 
     def close(self) -> None:
-        """Forget what was not ejected, except for what is written already."""
+        """Forget what was not ejected, except for what is written, or can still be."""
         with self._lock:
-            for cassette in self._open.values():
-                cassette.discard()
-            self._open.clear()
-            self._named.clear()
+            for session_id in list(self._open):
+                self._let_go(session_id)
+
+    def _let_go(self, session_id: str | None) -> None:
+        if (cassette := self._open.get(session_id)) is None:
+            return
+        try:
+            cassette.write()
+        except CassetteError as error:
+            logger.error("%d recordings of %s wait to be written: %s", cassette.unwritten, cassette.path, error.message)
+            if isinstance(error, CassetteWriteError):
+                return
+        self._take_out(session_id)
+
+    def _take_out(self, session_id: str | None) -> None:
+        self._named.discard(session_id)
+        self._open.pop(session_id).discard()
 
     def _options(self, given: Mapping[str, Any]) -> CassetteOptions:
         options = cassette_options(**given)

@@ -188,9 +188,8 @@ class CaseCassettes:
         try:
             if passed:
                 cassette.commit()
-            else:
-                cassette.discard()
         finally:
+            cassette.discard()
             self._add(cassette.report())
 
     def _enter_http(self) -> None:

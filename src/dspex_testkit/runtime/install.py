@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import dspex_testkit
+from dspex_testkit.atomic_files import replace_file
 from dspex_testkit.errors import UsageError
 from dspex_testkit.runtime.python_wrapper import WRAPPER, is_wrapper, wrapper_text
 from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS, Setting
@@ -45,7 +46,9 @@ def install(folder: Path, *, force: bool = False, in_place: bool = False) -> Pat
         if not _exists(config):
             _write(config, settings_template(), mode=0o644)
     except OSError as error:
-        raise UsageError(f"cannot install into {folder}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot install into {folder}: {error.strerror}; make room there, or make it writable"
+        ) from None
     # Without compiled modules the first ping takes more than twice as long, and not every start may write them.
     compileall.compile_dir(Path(dspex_testkit.__file__).parent, quiet=2)
     return launcher
@@ -66,7 +69,9 @@ def install_python(folder: Path) -> Path:
     try:
         _write(wrapper, wrapper_text(), mode=0o755)
     except OSError as error:
-        raise UsageError(f"cannot install into {folder}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot install into {folder}: {error.strerror}; make room there, or make it writable"
+        ) from None
     return wrapper
 
 
@@ -96,7 +101,7 @@ def uninstall(folder: Path) -> list[Path]:
             config.unlink()
             touched.append(config)
     except OSError as error:
-        raise UsageError(f"cannot uninstall from {folder}: {error.strerror}") from None
+        raise UsageError(f"cannot uninstall from {folder}: {error.strerror}; make it writable") from None
     return touched
 
 
@@ -179,11 +184,8 @@ def _describe_interpreter() -> dict[str, object]:
 
 
 def _write(path: Path, text: str, *, mode: int) -> None:
-    # Through a file of its own, so that nobody ever starts half a launcher and no link is written through.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.chmod(mode)
-    draft.replace(path)
+    # In one step, so that nobody ever starts half a launcher and no link is written through.
+    replace_file(path, text.encode(), mode=mode)
 
 
 def _exists(path: Path) -> bool:

@@ -1,15 +1,18 @@
 """`dspex-testkit record -- COMMAND`: the bridges that a command starts record, and it is kept if the command succeeds.
 
 Each process writes files of its own into a waiting room, so several may record one session; afterwards their
-recordings are put together in the order in which they were made.
+recordings are put together in the order in which they were made. A waiting room whose recordings could not be written
+is kept for the next run; one that a killed run has left is removed by it.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +23,10 @@ from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.redaction import secrets_of_environment
 from dspex_testkit.cassettes.saving import save
-from dspex_testkit.errors import NothingRecordedError, UsageError
+from dspex_testkit.errors import CassetteWriteError, NothingRecordedError, UsageError
+
+_WAITING = ".recording-"
+_UNWRITTEN = ".unwritten-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ def record_command(command: Sequence[str], *, folder: Path, mode: RecordMode) ->
 
     Raises:
         NothingRecordedError: It succeeded, and nothing was recorded.
+        CassetteWriteError: What was recorded cannot be written now; it waits for the next call.
         CassetteError: A recording cannot be kept.
         UsageError: There is no such command, or the mode records nothing.
     """
@@ -45,14 +52,25 @@ def record_command(command: Sequence[str], *, folder: Path, mode: RecordMode) ->
         raise UsageError(f"Record mode {str(mode)!r} records nothing; use once, new_episodes, all or rewrite")
     folder = folder.resolve()
     refuse_read_only(folder / "any.yaml")
-    folder.mkdir(parents=True, exist_ok=True)
-    before = _contents(folder)
-    waiting = Path(tempfile.mkdtemp(prefix=".recording-", dir=folder))
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CassetteWriteError(f"{folder} cannot be made: {error.strerror}; name another folder") from error
+    for unwritten in sorted(folder.glob(f"{_UNWRITTEN}*")):
+        _promote(unwritten, folder, RecordMode.NEW_EPISODES)
+        shutil.rmtree(unwritten, ignore_errors=True)
+    before = _contents(folder)
+    with _waiting_room(folder) as waiting:
         status = _run(command, folder, mode, waiting)
-        promoted = _promote(waiting, folder, mode) if status == 0 else ()
-    finally:
-        shutil.rmtree(waiting, ignore_errors=True)
+        try:
+            promoted = _promote(waiting, folder, mode) if status == 0 else ()
+        except CassetteWriteError as error:
+            kept = waiting.rename(waiting.with_name(waiting.name.replace(_WAITING, _UNWRITTEN)))
+            raise type(error)(
+                f"{error.message}. What was recorded is kept in {kept}, and the next 'dspex-testkit record' into this "
+                "folder writes it",
+                details=error.details,
+            ) from error
     # Cassettes that clients opened and ejected by name were written by the bridges themselves.
     named = [path for path, content in _contents(folder).items() if before.get(path) != content]
     written = tuple(sorted({*promoted, *named}))
@@ -63,6 +81,35 @@ def record_command(command: Sequence[str], *, folder: Path, mode: RecordMode) ->
             details={"folder": str(folder)},
         )
     return RecordedCommand(status, written)
+
+
+@contextmanager
+def _waiting_room(folder: Path) -> Iterator[Path]:
+    """A folder for the recordings of one run, locked as long as the run lives."""
+    for left in folder.glob(f"{_WAITING}*"):
+        with suppress(OSError):
+            os.close(_lock(left))
+            shutil.rmtree(left, ignore_errors=True)
+    try:
+        waiting = Path(tempfile.mkdtemp(prefix=_WAITING, dir=folder))
+        held = _lock(waiting)
+    except OSError as error:
+        raise CassetteWriteError(f"{folder} cannot be written: {error.strerror}; make room there") from error
+    try:
+        yield waiting
+    finally:
+        os.close(held)
+        shutil.rmtree(waiting, ignore_errors=True)
+
+
+def _lock(folder: Path) -> int:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
 
 
 def _run(command: Sequence[str], folder: Path, mode: RecordMode, waiting: Path) -> int:
