@@ -79,15 +79,15 @@ def _native_values(capture: Capture, response: Response) -> dict[str, Any]:
     return found
 
 
-def inputs_of(capture: Capture | None, request: Request) -> dict[str, Any]:
-    """What was asked, as the journal keeps it."""
+def inputs_of(capture: Capture | None, request: Request | None) -> dict[str, Any]:
+    """What was asked, as the journal keeps it; nothing where nobody can say."""
     return to_json_mapping(given_inputs(capture, request))
 
 
-def given_inputs(capture: Capture | None, request: Request) -> dict[str, Any]:
+def given_inputs(capture: Capture | None, request: Request | None) -> dict[str, Any]:
     """What was asked: the program's inputs in the signature's order, or the last text where there is no program."""
     if capture is None:
-        return {"prompt": last_text(request)}
+        return {} if request is None else {"prompt": last_text(request)}
     given = capture.inputs
     return {name: given[name] for name in shape_of(capture.full_signature).inputs if name in given}
 

@@ -1,7 +1,5 @@
 """A part whose answers are remembered."""
 
-import time
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +9,8 @@ from dspex_testkit.calls import Journal, Usage
 from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dict, response_to_dict
 from dspex_testkit.engines.caller import caller_now
-from dspex_testkit.engines.prompts import prompt_for
-from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
+from dspex_testkit.engines.entry import Entry
+from dspex_testkit.engines.responses import usage_of
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.parts import Part
 from dspex_testkit.lm.response_cache import ResponseCache, Where
@@ -69,34 +67,15 @@ class CachedPart:
         return response
 
     def _recall(self, key: str, request: Request) -> Response | None:
-        started = time.perf_counter()
+        entry = Entry(self.identity, request, current_call().capture, caller_now(), self.journal)
         known = self._cache.get(self._where, key, _read)
         if known is None:
             return None
         response, usage = known
-        self._record(request, response, usage, started)
-        return response
-
-    def _record(self, request: Request, response: Response, usage: Usage, started: float) -> None:
-        caller, capture = caller_now(), current_call().capture
-        journal: Any = caller.journal if caller.journal is not None else self.journal
-        journal.record(
-            replace(
-                caller.sign(self.identity),
-                signature=signature_of(capture),
-                inputs=inputs_of(capture, request),
-                prompt=prompt_for(journal, self.identity.provider_model, request, capture),
-                outputs=outputs_of(capture, response),
-                completion=text_of(response),
-                finish_reason=str(response.finish_reason),
-                usage=usage,
-                cost=Decimal(0),
-                rule=f"cache: {self._where}",
-                cache_hit=True,
-                latency_ms=(time.perf_counter() - started) * 1000,
-                time=time.time(),
-            )
+        entry.answered(
+            response, {"usage": usage, "cost": Decimal(0), "rule": f"cache: {self._where}", "cache_hit": True}
         )
+        return response
 
 
 def _read(entry: Any) -> tuple[Response, Usage]:

@@ -1,14 +1,13 @@
 """One call on its way through an engine: fault, answer, delay, journal. Knows no waiting; that is the engine's part."""
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import dspy
 from dspy.lm15 import Response
 
-from dspex_testkit.calls import Caller, LMCall, Usage
+from dspex_testkit.calls import Caller
+from dspex_testkit.engines.entry import Entry, Outcome
 from dspex_testkit.engines.lm_errors import as_lm_error
-from dspex_testkit.engines.prompts import prompt_for
 from dspex_testkit.engines.stream_events import is_chunk
 from dspex_testkit.engines.values import to_json_mapping
 from dspex_testkit.errors import DSPexTestkitError
@@ -22,30 +21,34 @@ from dspex_testkit.mock_lm.reply import Reply, reply_to
 if TYPE_CHECKING:
     from dspex_testkit.mock_lm.engine import MockEngine
 
-_NO_USAGE = Usage()
-
 
 class Answering:
     """One call: what is asked, what will be answered, what the journal will say."""
 
     __slots__ = (
-        "_caller",
         "_chunks",
         "_engine",
+        "_entry",
         "_fault",
         "_latency",
         "_pauses",
         "_reply",
         "_rule",
-        "_started",
         "call",
     )
 
     def __init__(self, engine: "MockEngine", call: MockCall, caller: Caller) -> None:
         self.call = call
         self._engine = engine
-        self._caller = caller
-        self._started = engine.clock.now()
+        self._entry = Entry(
+            engine.identity,
+            call.request,
+            call.capture,
+            caller,
+            engine.journal,
+            inputs=lambda: to_json_mapping(call.inputs),
+            clock=engine.clock.now,
+        )
         self._reply: Reply | None = None
         self._rule: str | None = None
         self._fault: FaultSpec | None = None
@@ -144,38 +147,24 @@ class Answering:
 
     def record(self, *, error: str | None = None) -> None:
         """Write the journal."""
-        engine, caller, reply = self._engine, self._caller, self._reply
-        journal = caller.journal if caller.journal is not None else engine.journal
-        answered = reply if error is None else None
-        journal.record(
-            # Written out, where `Caller.sign` would copy it once more.
-            LMCall(
-                provider=engine.provider,
-                model=engine.model,
-                scope=caller.scope,
-                engine=engine.spec.mode,
-                program_id=caller.program_id,
-                session_id=caller.session_id,
-                worker_id=caller.worker_id,
-                lm_id=caller.lm_id,
-                signature=self.call.signature_name,
-                inputs=to_json_mapping(self.call.inputs),
-                outputs=None if answered is None else to_json_mapping(answered.outputs),
-                completion=None if reply is None else reply.text,
-                parts=() if reply is None else tuple([part.type for part in reply.message.parts]),
-                prompt=prompt_for(journal, self.call.provider_model, self.call.request, self.call.capture),
-                finish_reason=None if answered is None else answered.finish_reason,
-                usage=_NO_USAGE if answered is None else answered.usage,
-                cost=None if answered is None else answered.cost,
-                latency_ms=(engine.clock.now() - self._started) * 1000,
-                rule=self._rule,
-                fault=None if self._fault is None else self._fault.kind,
-                error=error,
-                stream_chunks=self._chunks,
-                seed=engine.spec.seed,
-                time=time.time(),
-            )
-        )
+        reply = self._reply
+        outcome: Outcome = {
+            "rule": self._rule,
+            "fault": None if self._fault is None else self._fault.kind,
+            "error": error,
+            "stream_chunks": self._chunks,
+            "seed": self._engine.spec.seed,
+        }
+        if reply is not None:
+            # What was about to be said is told even where it never arrived whole.
+            outcome["completion"] = reply.text
+            outcome["parts"] = tuple([part.type for part in reply.message.parts])
+            if error is None:
+                outcome["outputs"] = to_json_mapping(reply.outputs)
+                outcome["finish_reason"] = reply.finish_reason
+                outcome["usage"] = reply.usage
+                outcome["cost"] = reply.cost
+        self._entry.write(outcome)
 
     def _begin_stream(self) -> float:
         self._chunks = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from dspy.lm15 import Request, Response
 
-from dspex_testkit.calls import Counters, Journal, LocalCounters, Usage
+from dspex_testkit.calls import Counters, Journal, LMCall, LocalCounters, Usage
 from dspex_testkit.calls.prices import Rates, listed_rates, per_million
 from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.engines.caller import caller_now
@@ -71,6 +71,7 @@ class MockEngine(SharedEngine):
         self.provider = provider
         self.model = model
         self.capabilities = capabilities
+        self.identity = LMCall(provider=provider, model=model, engine=spec.mode)
         self.state = LocalCounters() if state is None else state
         self.journal = Journal() if journal is None else journal
         self.clock: Clock = RealClock() if clock is None else clock

@@ -1,7 +1,6 @@
 """Calls of LMs that keep no journal: real providers', and those of engines that are not the kit's."""
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from dspex_testkit.bridge.redaction import Secrets
-from dspex_testkit.calls import Journal, LMCall, Usage
+from dspex_testkit.calls import Caller, Journal, LMCall, Usage
 from dspex_testkit.dspy_internals.call_stack import Capture
-from dspex_testkit.engines.prompts import prompt_of
-from dspex_testkit.engines.responses import as_json, inputs_of, read_text, signature_of
+from dspex_testkit.engines.entry import Entry
+from dspex_testkit.engines.responses import as_json, read_text
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.lm.composed import ComposedLM
 from dspex_testkit.lm.config import LMConfig
@@ -35,54 +34,33 @@ class WatchedCall:
 
     def __init__(self, lm: Any, request: Callable[[], Any], capture: Capture | None, journal: Journal) -> None:
         self._lm = lm
-        self._request = request()
-        self._capture = capture
-        self._journal = journal
-        self._started = time.perf_counter()
+        provider, model = identity_of(lm)
+        real = is_provider_lm(lm)
+        identity = LMCall(provider=provider, model=model, mocked=not real, engine="live" if real else "custom")
+        self._entry = Entry(identity, request(), capture, Caller(), journal)
 
     def answered(self, result: Any) -> None:
         """Write down an answer: DSPy's result of the call."""
         text = "\n".join(map(_text, result.outputs or ()))
-        outputs = None if not result.outputs else read_text(self._capture, _text(result.outputs[0]))
+        outputs = None if not result.outputs else read_text(self._entry.capture, _text(result.outputs[0]))
         response = next(iter(result.responses), None)
-        self._record(
-            outputs=as_json(outputs),
-            completion=text,
-            finish_reason=None if response is None else str(response.finish_reason),
-            usage=_usage(result.usage or {}),
-            cost=_cost(result),
-            cache_hit=bool(result.cache_hit),
+        self._entry.write(
+            {
+                "outputs": as_json(outputs),
+                "completion": text,
+                "finish_reason": None if response is None else str(response.finish_reason),
+                "usage": _usage(result.usage or {}),
+                "cost": _cost(result),
+                "cache_hit": bool(result.cache_hit),
+            }
         )
 
     def failed(self, error: BaseException) -> None:
         """Write down that there is no answer, and why."""
         if isinstance(error, Exception):
-            self._record(error=_without_keys(self._lm, f"{type(error).__name__}: {error}"))
+            self._entry.write({"error": _without_keys(self._lm, f"{type(error).__name__}: {error}")})
         else:
-            self._record(error=f"abandoned: {type(error).__name__}")
-
-    def _record(self, **found: Any) -> None:
-        provider, model = identity_of(self._lm)
-        real = is_provider_lm(self._lm)
-        self._journal.record(
-            LMCall(
-                provider=provider,
-                model=model,
-                mocked=not real,
-                engine="live" if real else "custom",
-                signature=signature_of(self._capture),
-                inputs=self._inputs(),
-                prompt=prompt_of(f"{provider}/{model}", self._request, self._capture)
-                if self._journal.keeps_prompts
-                else None,
-                latency_ms=(time.perf_counter() - self._started) * 1000,
-                time=time.time(),
-                **found,
-            )
-        )
-
-    def _inputs(self) -> dict[str, Any]:
-        return {} if self._capture is None and self._request is None else inputs_of(self._capture, self._request)
+            self._entry.failed(error)
 
 
 @contextmanager

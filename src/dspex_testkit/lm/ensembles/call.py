@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +12,9 @@ from dspy.lm15 import Usage as WireUsage
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, CallSink, LMCall
 from dspex_testkit.dspy_internals.call_stack import Capture
+from dspex_testkit.engines.entry import Entry, Outcome
 from dspex_testkit.engines.lm_errors import find_mock_error
-from dspex_testkit.engines.prompts import prompt_for
-from dspex_testkit.engines.responses import as_json, inputs_of, signature_of, text_of
+from dspex_testkit.engines.responses import as_json, inputs_of, text_of
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
 from dspex_testkit.lm.config import EnsembleSpec
 from dspex_testkit.lm.ensembles.candidates import Candidate, brief, candidate_of
@@ -66,9 +65,9 @@ class EnsembleCall:
         self._request = request
         self._caller = caller
         self._capture = capture
-        self._started = time.perf_counter()
+        self._entry = Entry(ensemble.identity, request, capture, caller, journal)
         self._call_id = secrets.token_hex(6)
-        self._children = Children(journal if caller.journal is None else caller.journal, self._call_id)
+        self._children = Children(self._entry.journal, self._call_id)
         self._candidates: list[Candidate] = []
 
     async def ask(self) -> list[Candidate]:
@@ -110,25 +109,19 @@ class EnsembleCall:
         }
         if self._caller.reports is not None:
             self._caller.reports.append(report)
-        self._children.sink.record(
-            replace(
-                self._caller.sign(self._ensemble.identity),
-                signature=signature_of(self._capture),
-                inputs=self._inputs,
-                prompt=prompt_for(self._children, self._ensemble.identity.provider_model, self._request, self._capture),
-                outputs=None if decision is None else as_json(decision.outputs),
-                completion=None if decision is None else text_of(decision.response),
-                finish_reason=None if decision is None else str(decision.response.finish_reason),
-                usage=self._children.usage,
-                cost=self._children.cost,
-                rule=None if decision is None else decision.reason,
-                error=error,
-                latency_ms=(time.perf_counter() - self._started) * 1000,
-                call_id=self._call_id,
-                details=report,
-                time=time.time(),
-            )
-        )
+        outcome: Outcome = {
+            "usage": self._children.usage,
+            "cost": self._children.cost,
+            "error": error,
+            "call_id": self._call_id,
+            "details": report,
+        }
+        if decision is not None:
+            outcome["outputs"] = as_json(decision.outputs)
+            outcome["completion"] = text_of(decision.response)
+            outcome["finish_reason"] = str(decision.response.finish_reason)
+            outcome["rule"] = decision.reason
+        self._entry.write(outcome)
 
     @property
     def wire_usage(self) -> WireUsage:
