@@ -1,12 +1,14 @@
 """The cassettes of a test's bridges: one per session, opened and ejected over the wire, wherever the bridge runs."""
 
 import json
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.errors import (
     CassetteDriftError,
     CassetteError,
+    CassetteWriteError,
     DSPexTestkitError,
     NoMatchingInteractionError,
     NothingRecordedError,
@@ -56,12 +58,17 @@ class BridgeCassettes:
         # What was recorded before the session was forgotten belongs to the same test, and is replayed in order.
         mode = "new_episodes" if plan.asks and session_id in self._left and plan.mode != "verify" else plan.mode
         args: dict[str, Any] = {"name": plan.name_for(session_id), "mode": mode, **_session(session_id)}
-        given = []
-        for client in each_of(bridge.client):
-            given.append(client)
-            if client.call("use_cassette", {**args, **self._options})["shared"]:
-                break  # the other workers of the pool have it too
-        self._in_use[bridge, session_id] = given
+        given = self._in_use[bridge, session_id] = []
+        try:
+            for client in each_of(bridge.client):
+                said = client.call("use_cassette", {**args, **self._options})
+                given.append(client)
+                if said["shared"]:
+                    break  # the other workers of the pool have it too
+        except BaseException:
+            # Those that had said yes would keep it, and with it the lock of its file.
+            self._eject(bridge, session_id, passed=False)
+            raise
 
     def leave(self, bridge: "BridgeFixture", session_id: str | None, *, every: bool) -> None:
         """End the use of a session's cassette, or of all, before the bridge forgets them.
@@ -79,10 +86,12 @@ class BridgeCassettes:
         Raises:
             DSPexTestkitError: A miss was swallowed, or a recording cannot be kept.
         """
-        for bridge, session_id in list(self._in_use):
-            self._eject(bridge, session_id, passed=passed)
+        with ExitStack() as clean_up:
+            if not passed:
+                clean_up.callback(self._restore)
+            for bridge, session_id in list(self._in_use):
+                clean_up.callback(self._eject, bridge, session_id, passed=passed)
         if not passed:
-            self._restore()
             return
         if self._errors:
             grave = [error for error in self._errors if error.code != NothingRecordedError.code]
@@ -93,6 +102,10 @@ class BridgeCassettes:
             try:
                 said = client.call("eject_cassette", {"passed": passed, **_session(session_id)})
             except RemoteCommandError as error:
+                if error.remote_code == CassetteWriteError.code:
+                    # It waits to be written, and nobody will come back for it.
+                    with suppress(DSPexTestkitError):
+                        client.call("eject_cassette", {"passed": False, **_session(session_id)})
                 self._errors.append(_as_cassette_error(error))
                 self.reports.append(self._failed(session_id, error))
             except DSPexTestkitError as error:

@@ -175,13 +175,12 @@ class Case:
 
     def finish(self, *, passed: bool, keep_bridges: bool) -> None:
         """Give everything back."""
-        try:
-            self.calls.keep()
+        with ExitStack() as clean_up:
+            clean_up.callback(self.source.take_back, keep=keep_bridges)
+            clean_up.callback(self._stack.close)
             if self.cassettes is not None:
-                self.cassettes.finish(passed=passed)
-        finally:
-            self._stack.close()
-            self.source.take_back(keep=keep_bridges)
+                clean_up.callback(self.cassettes.finish, passed=passed)
+            self.calls.keep()
 
 
 def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | None":

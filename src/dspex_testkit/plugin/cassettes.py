@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import ANONYMOUS
-from dspex_testkit.errors import CassetteError, DSPexTestkitError, NothingRecordedError, UsageError
+from dspex_testkit.errors import CassetteError, NothingRecordedError, UsageError
 from dspex_testkit.plugin.cassette_plans import CassettePlan, recordings_of, report_of, was_used
 
 if TYPE_CHECKING:
@@ -152,15 +152,16 @@ class CaseCassettes:
         Raises:
             CassetteError: A miss was swallowed, nothing was recorded, or it cannot be kept.
         """
-        errors: list[DSPexTestkitError] = []
+        errors: list[Exception] = []
         for finish in (self._finish_lm, self._finish_http, self._finish_bridges):
+            # Whatever one of them raises, the others have clients, locks and bridges to give back.
             try:
                 finish(passed)
-            except DSPexTestkitError as error:
+            except Exception as error:
                 errors.append(error)
         for report in self.reports:
             report["passed"] = passed
-        grave = [error for error in errors if error.code != NothingRecordedError.code]
+        grave = [error for error in errors if not isinstance(error, NothingRecordedError)]
         if grave:
             raise grave[0]
         if passed and self._lacks(bool(errors)):

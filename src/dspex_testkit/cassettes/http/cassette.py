@@ -116,6 +116,14 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
             if self._verification is not None:
                 self._verification.meet(*self.data[-1])
 
+    def to_keep(self) -> dict[str, Any]:
+        """What the file is to hold, as vcrpy serializes it."""
+        kept = self._rerecorded_interactions() if self.mode is RecordMode.ALL else self.data
+        return {"requests": [request for request, _ in kept], "responses": [response for _, response in kept]}
+
+    def _save(self, force: bool = False) -> None:
+        """Save nothing: vcrpy does so before it takes its patches off, and what a save raises would leave them on."""
+
     def _miss(self, request: VCRRequest) -> NoMatchingInteractionError:
         asked = self.filters.request(request)
         path = Path(str(self._path))

@@ -6,7 +6,7 @@ level is global to the process while it is open, as all of vcrpy's are.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,10 @@ _FOR_VCR = {
 
 
 class _Drawer:
-    """A vcrpy persister that reads at once and writes when it is told to."""
+    """A vcrpy persister that reads. What is kept is written by `http_cassette`, when vcrpy's patches are gone."""
 
     def __init__(self, mode: RecordMode) -> None:
         self.mode = mode
-        self.pending: tuple[Path, str] | None = None
 
     def load_cassette(self, path: str, serializer: ReadableYAML) -> Any:
         file = Path(path)
@@ -61,9 +60,6 @@ class _Drawer:
             return deserialize(text.decode(), serializer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CassetteFormatError(f"{file} has an interaction that cannot be read: {error!r}") from error
-
-    def save_cassette(self, path: str, cassette_dict: dict[str, Any], serializer: ReadableYAML) -> None:
-        self.pending = (Path(path), serialize(cassette_dict, serializer))
 
 
 @contextmanager
@@ -95,11 +91,6 @@ def http_cassette(
     existed = file.exists()
     if not existed and mode in (RecordMode.NONE, RecordMode.VERIFY):
         raise CassetteNotFoundError(f"There is no cassette {file}; record it with record_mode='once'")
-    recorder = None
-    if mode.may_write and not (mode is RecordMode.ONCE and existed):
-        refuse_read_only(file)
-        recorder = RecorderLock(file)
-    drawer = _Drawer(mode)
     player = vcr.VCR(
         match_on=("method", "path", "query", "json_body"),
         before_record_request=filters.request,
@@ -107,7 +98,7 @@ def http_cassette(
         decode_compressed_response=True,
     )
     player.register_matcher("json_body", filters.same_body)
-    merged = player.get_merged_config(path=os.fspath(file), record_mode=_FOR_VCR[mode], persister=drawer)
+    merged = player.get_merged_config(path=os.fspath(file), record_mode=_FOR_VCR[mode], persister=_Drawer(mode))
     merged |= {
         "serializer": ReadableYAML(file),
         "allow_playback_repeats": allow_playback_repeats,
@@ -117,7 +108,11 @@ def http_cassette(
         "rerecord": settings.rerecord,
     }
     merged.pop("path_transformer", None)
-    try:
+    with ExitStack() as clean_up:
+        records = mode.may_write and not (mode is RecordMode.ONCE and existed)
+        if records:
+            refuse_read_only(file)
+            clean_up.callback(RecorderLock(file).release)
         with HTTPCassette.use(**merged) as cassette:
             cassette.begin(settings.comparator)
             try:
@@ -127,15 +122,16 @@ def http_cassette(
                     # What came out of the client is the refusal in that client's words.
                     raise cassette.misses[0] from error
                 raise
+        # From here on the clients are as they were before, so whatever fails now opens no network.
         if cassette.misses:
             raise cassette.misses[0]
         if mode is RecordMode.VERIFY:
             asked = bool(cassette.asked_live)
             refuse_drift(cassette.drifts, least=settings.fail_on, path=file, asked=asked)
-        if recorder is not None and not cassette.asked_live and (mode.asks_always or not existed):
+        if not records:
+            return
+        if not cassette.asked_live and (mode.asks_always or not existed):
             raise NothingRecordedError(f"{file} was to be recorded, and nothing was sent", details={"path": str(file)})
-        if drawer.pending is not None and recorder is not None:
-            save_traffic(*drawer.pending, secrets=settings.redactor.secrets)
-    finally:
-        if recorder is not None:
-            recorder.release()
+        if cassette.asked_live:
+            text = serialize(cassette.to_keep(), ReadableYAML(file))
+            save_traffic(file, text, secrets=settings.redactor.secrets)

@@ -1,6 +1,7 @@
 """Asking the recorded LMs again, without the program that asked them first."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,20 +46,22 @@ def verify_file(
     lms: dict[str, Any] = {}
     found = []
     recordings, skipped = calls_of(path)
-    for position, recorded in recordings:
-        wanted = model or recorded.live_model or recorded.model
-        if wanted not in lms:
-            lms[wanted] = dspy.LM(wanted, cache=False, **({"api_base": api_base} if api_base else {}))
-        try:
-            asked = request_from_dict(recorded.request)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CassetteFormatError(f"{path}: interactions[{position}].request cannot be read: {error}") from error
-        live = _ask(lms[wanted], asked, recorded.request)
-        drift = compare(recorded, live, position=position, comparator=comparator)
-        if drift is not None:
-            found.append(drift)
-    for lm in lms.values():
-        lm.close()
+    with ExitStack() as clean_up:
+        for position, recorded in recordings:
+            wanted = model or recorded.live_model or recorded.model
+            if wanted not in lms:
+                lms[wanted] = dspy.LM(wanted, cache=False, **({"api_base": api_base} if api_base else {}))
+                clean_up.callback(lms[wanted].close)
+            try:
+                asked = request_from_dict(recorded.request)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CassetteFormatError(
+                    f"{path}: interactions[{position}].request cannot be read: {error}"
+                ) from error
+            live = _ask(lms[wanted], asked, recorded.request)
+            drift = compare(recorded, live, position=position, comparator=comparator)
+            if drift is not None:
+                found.append(drift)
     return Verified(tuple(found), skipped)
 
 
