@@ -107,7 +107,7 @@ def _kind(pid: int) -> Kind:
         return "host"
     if b"dspex_testkit.runtime.main" in line or b"dspy_bridge.py" in line:
         return "launcher"
-    return "owner" if b"fuzz.owner" in line else "other"
+    return "owner" if b"fuzz/owner.py" in line else "other"
 
 
 def command_line(mode: Mode, number: int = 0) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fuzz import commands
+from fuzz import commands, packets
 from fuzz.processes import Port, frame
 from fuzz.sizes import SMOKE
 
@@ -74,3 +74,16 @@ def test_what_is_wrong_with_replies_is_counted(liar: Liar) -> None:
     liar.conversation.lose()
     assert liar.tally.lost == 1
     assert liar.tally.faults == 7
+
+
+def test_a_few_hostile_packets_neither_end_a_bridge_nor_find_a_defect() -> None:
+    """Every readable request is answered once."""
+    tally = packets.attack(packets.SETTINGS[0], SMOKE.packets, seed=1)
+    assert tally.answered > SMOKE.packets
+    assert not tally.faults, "\n".join([str(tally), *tally.notes.values()])
+
+
+def test_a_few_clients_that_go_within_a_frame_leave_nothing_behind() -> None:
+    """The bridge goes with them, with status 0."""
+    tally = packets.lie_at_the_end(SMOKE.ends, seed=1)
+    assert not tally.faults, "\n".join(tally.notes.values())
