@@ -457,3 +457,7 @@ class MissingExtraError(DSPexTestkitError):
             f"{feature} needs the extra {extra!r}; install it with: pip install 'dspex-testkit[{extra}]'",
             details={"feature": feature, "extra": extra},
         )
+
+
+class BridgeWarning(UserWarning):
+    """A bridge did what a test asked and ignored a part of it; under pytest an error unless a suite says otherwise."""

@@ -114,6 +114,36 @@ def test_program_data_does_not_bring_back_what_was_deleted(bridge: Client) -> No
     assert response.code == "program_not_found"
 
 
+@pytest.mark.parametrize("deleter", [None, "alice", "bob"])
+@pytest.mark.parametrize("asker", [None, "alice", "bob"])
+def test_a_program_of_nobody_s_is_gone_for_everybody(bridge: Client, deleter: str | None, asker: str | None) -> None:
+    """Whoever deletes it and whoever remembers it: a session's copy does not bring it back in the session either."""
+
+    def of(session: str | None) -> dict[str, Any]:
+        return {"program_id": "qa", **({} if session is None else {"session_id": session})}
+
+    created = bridge.call("create_program", {"id": "qa", "signature": QA})
+    bridge.call("delete_program", of(deleter))
+
+    response = bridge.ask("execute_program", {**of(asker), "inputs": ASK, "program_data": created})
+
+    assert response.code == "program_not_found"
+    assert bridge.call("list_programs")["programs"] == []
+
+
+def test_a_session_may_have_a_program_where_everybody_s_was_deleted(bridge: Client) -> None:
+    """What the session creates afterwards, or had before, is its own; also as its pool remembers it."""
+    bridge.call("configure_lm", MOCK)
+    bridge.call("create_program", {"id": "qa", "signature": QA})
+    bridge.call("delete_program", {"program_id": "qa"})
+    created = bridge.call("create_program", {"id": "qa", "signature": QA, "session_id": "alice"})
+
+    asked = {"program_id": "qa", "inputs": ASK, "session_id": "alice", "program_data": created}
+
+    assert bridge.ask("execute_program", asked).success
+    assert bridge.ask("execute_program", {**asked, "session_id": "bob"}).code == "program_not_found"
+
+
 def test_programs_are_listed_counted_and_shown(bridge: Client) -> None:
     """Listing and info share one record, with its executions counted."""
     for program_id in ("one", "two", "three"):

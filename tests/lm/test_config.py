@@ -79,19 +79,30 @@ def test_only_parameters_make_a_patch() -> None:
     assert parse_lm_config({"temperature": 0.1}).value == LMPatch(params={"temperature": 0.1})
 
 
-def test_a_prefix_in_the_model_wins_over_the_provider_beside_it() -> None:
-    """A model that carries a prefix is taken as it is."""
-    assert parsed({"provider": "openai", "model": "anthropic/claude-3"}).provider == "anthropic"
+def test_a_prefix_in_the_model_names_the_provider_and_contradicts_another_one() -> None:
+    """A model that carries a prefix is taken as it is; a provider beside it has to be the same one."""
+    assert parsed({"provider": "google", "model": "gemini/gemini-pro"}).provider == "google"
+    assert parsed({"provider": "openai", "model": "openai/deepseek/deepseek-r1"}).model == "deepseek/deepseek-r1"
+    with pytest.raises(InvalidLMConfigError, match="provider 'openai' and model 'anthropic/claude-3'"):
+        parse_lm_config({"provider": "openai", "model": "anthropic/claude-3"})
+
+
+def test_a_config_that_is_replayed_is_another_one() -> None:
+    """Otherwise the LM that is kept for one would answer for the other, and a provider be asked unnoticed."""
+    live = parsed({"provider": "openai", "model": "gpt-4o"})
+    replayed = parsed({"provider": "openai", "model": "gpt-4o", "mode": "replay"})
+
+    assert live.digest != replayed.digest
+    assert parsed(replayed.dump_without_key()) == replayed
 
 
 def test_a_mock_s_model_may_be_called_anything() -> None:
-    """A slash in it means a provider only where there is such a one."""
-    mine = parse_lm_config({"provider": "mock", "model": "accounts/x/y"}).value
-    theirs = parse_lm_config({"provider": "mock", "model": "openai/gpt-4o"}).value
-    assert isinstance(mine, LMConfig)
-    assert isinstance(theirs, LMConfig)
+    """Only a real provider's prefix contradicts it."""
+    mine = parsed({"provider": "mock", "model": "accounts/x/y"})
+
     assert (mine.provider, mine.model) == ("mock", "accounts/x/y")
-    assert (theirs.provider, theirs.model) == ("openai", "gpt-4o")
+    with pytest.raises(InvalidLMConfigError, match="contradicts itself: provider 'mock'"):
+        parse_lm_config({"provider": "mock", "model": "openai/gpt-4o"})
 
 
 def test_a_vendor_s_model_keeps_its_slash_behind_an_aggregator() -> None:

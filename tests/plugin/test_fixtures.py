@@ -365,7 +365,7 @@ def test_a_mistyped_key_is_an_error_in_python(pytester: pytest.Pytester) -> None
             ):
                 with pytest.raises(UsageError, match="'temprature' is no key of an LM config .did you mean 'temper"):
                     wrong()
-            assert "temprature" in bridge.call("configure_lm", WRONG)["warnings"][0]
+            assert "temprature" in bridge.ask("configure_lm", WRONG).result["warnings"][0]
 
         def test_a_factory_takes_a_mock(bridge_factory):
             bridge = bridge_factory(lm=MockLM.deterministic({"default": "yes"}))
@@ -529,3 +529,61 @@ def test_the_journal_may_be_read_while_others_ask(pytester: pytest.Pytester) -> 
     )
 
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+WARNED = """
+    import pytest
+
+    MOCK = {"provider": "mock", "responses": {"default": "yes"}}
+
+    def test_mistyped(bridge):
+        bridge.configure_lm(MOCK)
+        qa = bridge.create_program("question -> answer")
+        qa.execute(question="?", options={"lm_confg": MOCK})
+
+    def test_fallback(bridge):
+        bridge.call("create_program", {"id": "qa", "signature": "nothing of that kind"})
+"""
+
+
+def test_what_a_bridge_ignores_fails_the_test(pytester: pytest.Pytester) -> None:
+    """A mistyped option, or a signature that cannot be used, would otherwise pass for what was meant."""
+    pytester.makepyfile(WARNED)
+
+    result = pytester.runpytest_inprocess("--bridge-mode=inproc")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["*BridgeWarning: execute_program knows no option 'lm_confg' (did you mean 'lm_config'?)*"]
+    )
+
+
+def test_a_suite_may_let_bridges_ignore_things(pytester: pytest.Pytester) -> None:
+    """As pytest does for warnings: in the ini file, by mark or by `pytest.warns`; `ask` issues none."""
+    pytester.makepyfile(
+        WARNED
+        + """
+    def test_expected(bridge):
+        bridge.configure_lm(MOCK)
+        with pytest.warns(UserWarning, match="signature"):
+            bridge.call("create_program", {"id": "qa", "signature": "nothing of that kind"})
+        bridge.call("execute_program", {"program_id": "qa", "inputs": {"question": "?"}})
+        assert bridge.ask("execute_program", {"program_id": "qa", "inputs": {}, "nobody": 1}).success is False
+"""
+    )
+    pytester.makeini(f"{INI}filterwarnings = default::dspex_testkit.errors.BridgeWarning\n")
+
+    pytester.runpytest_inprocess("--bridge-mode=inproc").assert_outcomes(passed=3, warnings=2)
+
+
+def test_an_output_named_warnings_warns_of_nothing(pytester: pytest.Pytester) -> None:
+    """It is what the program said."""
+    pytester.makepyfile(
+        """
+        def test_output(bridge):
+            bridge.configure_lm({"provider": "mock", "responses": {"default": ["careful"]}})
+            assert bridge.create_program("question -> warnings: list[str]")(question="?").warnings == ["careful"]
+        """
+    )
+
+    pytester.runpytest_inprocess("--bridge-mode=inproc").assert_outcomes(passed=1)

@@ -11,6 +11,7 @@ defmodule DSPexTestkit.Error do
   | `"bridge_exited"` | the process ended; `details.status` is its exit status |
   | `"not_running"` | there is no client process of that name or pid |
   | `"malformed_response"` | the answer was no response of the contract |
+  | `"bridge_warning"` | the bridge did what was asked and ignored a part of it (`DSPexTestkit.Session`) |
   | `"start_failed"` | the process could not be started, or did not answer its first ping |
 
   `message` is the bridge's text as it came, with `[code]` at its end, as stock DSPex sees it.

@@ -11,6 +11,10 @@ defmodule DSPexTestkit.Session do
   Everything that is sent through a session carries its `session_id`, except what is asked about one program
   (`set_budget/2`, `get_costs/2`) and by `refute_leaked/2`, which has to look at all sessions.
 
+  Where the bridge did what was asked and ignored a part of it, such as a mistyped key, `configure_lm/2`, `define_lm/3`,
+  `create_program/2` and `execute/4` raise a `DSPexTestkit.Error` with the code `"bridge_warning"`, so that the test
+  fails. `call/3` raises nothing: its result has the texts under `"warnings"`.
+
   Named LMs and remembered answers belong to the whole bridge, not to a session, and outlive the test: give names that
   no other test uses.
   """
@@ -75,7 +79,7 @@ defmodule DSPexTestkit.Session do
       DSPexTestkit.Session.configure_lm(session, "openai/gpt-4o-mini")
   """
   @spec configure_lm(t, MockLM.lm()) :: result
-  def configure_lm(session, lm), do: call(session, :configure_lm, MockLM.lm(lm))
+  def configure_lm(session, lm), do: session |> call(:configure_lm, MockLM.lm(lm)) |> whole!()
 
   @doc """
   Keeps an LM under a name, which then stands for it wherever an LM is written.
@@ -85,7 +89,7 @@ defmodule DSPexTestkit.Session do
   """
   @spec define_lm(t, String.t(), MockLM.lm()) :: result
   def define_lm(session, name, lm) do
-    call(session, :define_lm, lm |> MockLM.lm() |> Map.put(:name, name))
+    session |> call(:define_lm, lm |> MockLM.lm() |> Map.put(:name, name)) |> whole!()
   end
 
   @doc "Lets a name go; an error while a scope or another named LM refers to it."
@@ -126,7 +130,8 @@ defmodule DSPexTestkit.Session do
       |> Map.put_new_lazy(:id, fn -> unique("program") end)
       |> travel_ready()
 
-    with {:ok, %{"program_id" => id}} <- call(session, :create_program, definition), do: {:ok, id}
+    with {:ok, %{"program_id" => id}} <- session |> call(:create_program, definition) |> whole!(),
+         do: {:ok, id}
   end
 
   @doc """
@@ -138,7 +143,7 @@ defmodule DSPexTestkit.Session do
   def execute(session, program_id, inputs, opts \\ %{}) do
     options = opts |> Map.new() |> travel_ready()
     args = %{program_id: program_id, inputs: Map.new(inputs), options: options}
-    call(session, :execute_program, args)
+    session |> call(:execute_program, args) |> whole!()
   end
 
   @doc "Ends the session in the bridge: its programs, LM, journal and counters go."
@@ -170,6 +175,16 @@ defmodule DSPexTestkit.Session do
       _ -> nil
     end
   end
+
+  # An output of a program may be called so, and stands at the top too where the bridge warns of nothing.
+  defp whole!({:ok, %{"outputs" => %{"warnings" => said}, "warnings" => said}} = result),
+    do: result
+
+  defp whole!({:ok, %{"warnings" => [_ | _] = texts}}) do
+    raise Error.new("bridge_warning", "the bridge ignored something: #{Enum.join(texts, "; ")}")
+  end
+
+  defp whole!(result), do: result
 
   # A budget and a sum are a session's or a program's; the bridge refuses to be told both.
   defp call_about(session, command, %{program_id: _program} = args) do

@@ -27,6 +27,27 @@ defmodule DSPexTestkit.MockConfigsTest do
     end
   end
 
+  test "what the bridge ignores fails the test", %{session: session} do
+    mistyped = %{provider: :mock, respnses: %{default: "yes"}}
+
+    assert_raise Error, ~r/'respnses' is not known/, fn ->
+      Session.configure_lm(session, mistyped)
+    end
+
+    assert_raise Error, ~r/'respnses' is not known/, fn ->
+      Session.create_program(session, signature: "question -> answer", lm_config: mistyped)
+    end
+
+    {:ok, qa} = Session.create_program(session, signature: "question -> answer")
+
+    assert_raise Error, ~r/no option 'temprature' \(did you mean 'temperature'\?\)/, fn ->
+      Session.execute(session, qa, [question: "?"], temprature: 0.2)
+    end
+
+    assert {:ok, %{"warnings" => [_ignored]}} =
+             Session.call(session, :configure_lm, provider: :mock, respnses: 1)
+  end
+
   test "a sampled function answers the inputs it was asked for", %{session: session, ask: ask} do
     generator = fn
       %{question: question} -> "whole: #{question}"

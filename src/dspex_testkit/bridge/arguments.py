@@ -1,6 +1,6 @@
 """The arguments that each command knows; others are ignored, as clients expect, and named in the result."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dspex_testkit.lm.params import nearest
@@ -8,7 +8,8 @@ from dspex_testkit.lm.params import nearest
 _ANY_COMMAND = frozenset({"session_id", "worker_id", "id", "timestamp"})
 """What DSPex's pools add to a command whether it wants it or not."""
 
-_LM = frozenset({"lm", "lm_config", "temperature", "options"})
+_LM = frozenset({"lm", "lm_config", "temperature", "api_key", "options"})
+_OPTIONS = frozenset({"lm", "lm_config", "temperature", "api_key", "timeout_ms"})
 _PROGRAM = frozenset({"program_id", "program_data"})
 _EXECUTION = frozenset({"inputs", "timeout_ms", "from_session", *_LM, *_PROGRAM})
 _DEFINITION = frozenset(
@@ -46,18 +47,28 @@ NAMES: frozenset[str] = frozenset().union(*_KNOWN.values())
 """Every name that some command knows."""
 
 
-def unknown_arguments(command: str, names: Iterable[str]) -> list[str]:
-    """A warning for each argument that the command does not know."""
+def unknown_arguments(command: str, args: Mapping[str, Any]) -> list[str]:
+    """A warning for each argument and each option that the command does not know."""
     known = _KNOWN.get(command)
-    if known is None or known.issuperset(names):
+    if known is None:
         return []
-    return [
-        f"{command} knows no argument {name!r}{nearest(name, known)}; it was ignored"
-        for name in names
-        if name not in known
-    ]
+    warnings: list[str] = []
+    if not known.issuperset(args):
+        warnings += [_unknown(command, "argument", name, known) for name in args if name not in known]
+    options = args.get("options") if known >= _LM else None
+    if isinstance(options, Mapping) and not _OPTIONS.issuperset(options):
+        warnings += [_unknown(command, "option", name, _OPTIONS) for name in options if name not in _OPTIONS]
+    return warnings
+
+
+def _unknown(command: str, what: str, name: str, known: frozenset[str]) -> str:
+    return f"{command} knows no {what} {name!r}{nearest(name, known)}; it was ignored"
 
 
 def with_warnings(result: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    """The result with more warnings, if there are any."""
-    return {**result, "warnings": [*result.get("warnings", ()), *warnings]} if warnings else result
+    """The result with more warnings, if there are any; each is told once."""
+    if not warnings:
+        return result
+    # A program may have an output of that name, which then is found among the outputs only.
+    told = () if "warnings" in result.get("outputs", ()) else result.get("warnings", ())
+    return {**result, "warnings": list(dict.fromkeys([*told, *warnings]))}

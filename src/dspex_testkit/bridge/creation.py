@@ -40,12 +40,23 @@ def define_program(
     inside = raw if isinstance(raw, Mapping) else {}
 
     def given(name: str) -> Any:
-        value = args.get(name)
-        return inside.get(name) if value is None else value
+        beside, within = args.get(name), inside.get(name)
+        if beside not in (None, {}, []) and within not in (None, {}, [], beside):
+            raise InvalidProgramError(
+                f"Invalid program definition: {name!r} is one thing beside the signature and another within it; "
+                "write it once",
+                details={"argument": name},
+            )
+        return within if beside in (None, {}, []) else beside
 
     dynamic = args.get("use_dynamic_signature") is not False and bridge.settings.dynamic_signatures
     spec = parse_signature(_with_instructions(raw, args), strict=bridge.settings.strict_signatures, dynamic=dynamic)
     lm, warnings = bridge.lms.assign(Scope.PROGRAM, given("lm_config"))
+    if "lm" in inside:
+        warnings = (
+            *warnings,
+            f"{args.command} reads no 'lm' in a signature; it was ignored (did you mean 'lm_config'?)",
+        )
     program_type = _program_type(given("program_type"))
     tools = check_tools(given("tools"))
     if tools and program_type != "react":
@@ -71,16 +82,17 @@ def rebuild_program(bridge: "Bridge", remembered: Mapping[str, Any], session_id:
         InvalidProgramError: What it remembers is no program.
     """
     definition = remembered["signature_def"]
-    lm, _ = bridge.lms.assign(Scope.PROGRAM, definition.get("lm_config"))
+    lm, warnings = bridge.lms.assign(Scope.PROGRAM, definition.get("lm_config"))
+    spec = parse_signature(definition)
     record = _record(
         str(remembered["program_id"]),
         session_id,
-        parse_signature(definition),
+        spec,
         program_type=_program_type(remembered.get("program_type") or definition.get("program_type")),
         tools=check_tools(definition.get("tools")),
         lm=lm,
         signature=remembered.get("signature"),
-        warnings=(),
+        warnings=(*spec.warnings, *warnings),
         kind="gemini" if definition.get("kind") == "gemini" else "dspy",
     )
     return replace(record, definition=dict(definition))

@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dspex_testkit.bridge.arguments import with_warnings
+from dspex_testkit.bridge.lms import Overrides
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.running import run_module, run_module_within
-from dspex_testkit.lm.resolution import Assignment, ResolvedLM
+from dspex_testkit.calls import Scope
+from dspex_testkit.lm.resolution import ResolvedLM
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
@@ -29,7 +32,7 @@ def prepare(
     record: ProgramRecord,
     inputs: Mapping[str, Any],
     *,
-    overrides: list[Assignment],
+    overrides: Overrides,
     session_id: str | None,
     timeout_ms: int | None = None,
 ) -> Callable[[], dict[str, Any]]:
@@ -54,6 +57,8 @@ def prepare(
     program = bridge.programs.of(record)
     values = program.signature.read_inputs(inputs)
     resolved = bridge.lms.resolve(overrides, record, session_id)
+    of_default = bridge.lms.default_warnings if resolved.scope is Scope.DEFAULT else ()
+    warnings = [*record.warnings, *overrides.warnings, *of_default]
 
     def run() -> dict[str, Any]:
         begun = time.perf_counter()
@@ -67,7 +72,8 @@ def prepare(
         outputs = program.signature.write_outputs(answers, also=("reasoning",))
         elapsed = time.perf_counter() - begun
         bridge.store.count_execution(record.program_id, record.session_id)
-        return result_of(bridge, record, outputs, resolved, elapsed, caller.reports)
+        result = result_of(bridge, record, outputs, resolved, elapsed, caller.reports)
+        return with_warnings(result, warnings)
 
     return run
 
@@ -94,6 +100,4 @@ def result_of(
     if reports:
         lm["ensemble"] = reports
     result = {"program_id": record.program_id, "outputs": outputs, "execution_time": elapsed, "lm": lm}
-    if record.warnings:
-        result["warnings"] = list(record.warnings)
     return {**outputs, **result}

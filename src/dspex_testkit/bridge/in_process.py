@@ -78,9 +78,16 @@ class InProcessStore:
                 self._deleted.popitem(last=False)
 
     def was_deleted(self, program_id: str, session_id: str | None) -> bool:
-        """Whether the id was deleted and not created again."""
+        """Whether the program that a session saw under this id was deleted and not created again.
+
+        A program that was created without a session is everybody's, so everybody sees that it is gone.
+        """
         with self._lock:
-            return (session_id, program_id) in self._deleted
+            if (session_id, program_id) in self._deleted:
+                return True
+            session = self._sessions.find(session_id)
+            has_own = session is not None and program_id in session.programs
+            return (None, program_id) in self._deleted and not has_own
 
     def count_execution(self, program_id: str, session_id: str | None) -> None:
         """Note that the program that was kept for a session (or without one) ran."""

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge.args import Args
@@ -25,10 +26,20 @@ from dspex_testkit.lm.scoring import check_import
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.interfaces import Deck
 
-_SAYS_WHICH_LM = frozenset({"options", "lm_config", "lm", "temperature"})
+_SAYS_WHICH_LM = frozenset({"options", "lm_config", "lm", "temperature", "api_key"})
 """The arguments of an execution that may say something of its LM."""
 _MOST_LEARNED = 4096
 """Digests of configs whose keys are known already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What an execution says of its LM."""
+
+    assignments: tuple[Assignment, ...] = ()
+    """Narrowest first."""
+    warnings: tuple[str, ...] = ()
+    """What of it was ignored, or would be refused of a live LM."""
 
 
 class LMScopes:
@@ -67,7 +78,8 @@ class LMScopes:
             cassettes=lambda: self.cassettes,
             model_aliases=dict(settings.model_aliases),
         )
-        self._default, _ = self.assign(Scope.DEFAULT, settings.default_lm)
+        self._default, self.default_warnings = self.assign(Scope.DEFAULT, settings.default_lm)
+        """What was ignored of the default LM; there is no reply to whoever wrote it, so each execution tells it."""
         if self._default is not None and isinstance(self._default.value, LMPatch):
             raise InvalidLMConfigError("Model name is required: the default LM names only parameters")
 
@@ -87,8 +99,15 @@ class LMScopes:
         """What the bridge's settings name."""
         return self._default
 
-    def assign(self, scope: Scope, raw: object) -> tuple[Assignment | None, tuple[str, ...]]:
+    def assign(
+        self, scope: Scope, raw: object, *, beside: Mapping[str, Any] | None = None
+    ) -> tuple[Assignment | None, tuple[str, ...]]:
         """Read a client's config for a scope; returns it with warnings, or None where nothing was said.
+
+        Args:
+            scope: The scope.
+            raw: The config.
+            beside: Keys of it that the client wrote beside it.
 
         Raises:
             LMResolutionError: The config cannot be used.
@@ -96,7 +115,8 @@ class LMScopes:
         """
         if raw is None:
             return None, ()
-        parsed = parse_lm_config(raw, names=[definition.name for definition in self._store.named_lms()])
+        names = [definition.name for definition in self._store.named_lms()]
+        parsed = parse_lm_config(raw, names=names, beside=beside)
         if parsed.value is None:
             return None, parsed.warnings
         if isinstance(parsed.value, LMConfig):
@@ -133,39 +153,41 @@ class LMScopes:
 
     def note(self, change: LMChange) -> None:
         """Write a change of who answers into the journal."""
-        from dataclasses import replace
-
         self._store.journal.record_change(replace(change, worker_id=self._worker_id, time=time.time()))
 
-    def overrides(self, args: Args) -> list[Assignment]:
-        """What an execution says of its LM, narrowest first.
+    def overrides(self, args: Args) -> Overrides:
+        """What an execution says of its LM.
 
         ``options.lm_config``, then ``lm_config``, then ``options.lm`` or ``lm``; a bare ``temperature`` beside
-        any of them is a patch over what they name.
+        any of them is a patch over what they name, and an ``api_key`` belongs to the ``lm`` that it stands beside.
 
         Raises:
             LMResolutionError: One of them cannot be used.
         """
         if args.values.keys().isdisjoint(_SAYS_WHICH_LM):
-            return []
+            return Overrides()
         options = args.mapping("options")
-        layers: list[object] = []
-        for place in (options, args.values):
-            if place.get("temperature") is not None:
-                layers.append({"temperature": place["temperature"]})
-        layers += [options.get("lm_config"), args.get("lm_config")]
-        for place in (options, args.values):
-            if place.get("lm") is not None:
-                layers.append({"lm": place["lm"], "api_key": place.get("api_key")})
-        assigned = [self.assign(Scope.EXECUTION, layer)[0] for layer in layers if layer]
-        return [assignment for assignment in assigned if assignment is not None]
+        places = (("options.", options), ("", args.values))
+        layers: list[tuple[object, dict[str, Any]]] = [
+            ({"temperature": place["temperature"]}, {}) for _, place in places if place.get("temperature") is not None
+        ]
+        layers += [(place.get("lm_config"), {}) for _, place in places]
+        layers += [(place.get("lm"), {"api_key": place.get("api_key")}) for _, place in places]
+        assigned = [self.assign(Scope.EXECUTION, raw, beside=beside) for raw, beside in layers]
+        warnings = [warning for _, warnings in assigned for warning in warnings]
+        for name, place in places:
+            if place.get("api_key") is not None and not place.get("lm"):
+                warnings.append(f"{name}api_key stands beside no {name}lm and was ignored; write it into the LM config")
+        return Overrides(
+            tuple(assignment for assignment, _ in assigned if assignment is not None), tuple(dict.fromkeys(warnings))
+        )
 
     def held(
-        self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None
+        self, overrides: Overrides, program: ProgramRecord | None, session_id: str | None
     ) -> tuple[Assignment | None, ...]:
         """What the scopes hold, narrowest first; None for one that holds nothing."""
         return (
-            *overrides,
+            *overrides.assignments,
             program.lm if program else None,
             self._store.get_lm(session_id) if session_id is not None else None,
             self._store.get_lm(None),
@@ -181,7 +203,7 @@ class LMScopes:
         """
         return resolve(held, self._store.find_lm)
 
-    def resolve(self, overrides: list[Assignment], program: ProgramRecord | None, session_id: str | None) -> ResolvedLM:
+    def resolve(self, overrides: Overrides, program: ProgramRecord | None, session_id: str | None) -> ResolvedLM:
         """The LM of an execution.
 
         Raises:

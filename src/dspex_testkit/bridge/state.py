@@ -48,7 +48,7 @@ class StateStore(Protocol):
         ...
 
     def was_deleted(self, program_id: str, session_id: str | None) -> bool:
-        """Whether the id was deleted and not created again."""
+        """Whether the program that a session saw under this id was deleted and not created again."""
         ...
 
     def count_execution(self, program_id: str, session_id: str | None) -> None:

@@ -186,6 +186,8 @@ class LMConfig(BaseModel):
                 record[name] = value
         if self.cache is not None:
             record["cache"] = self.cache.model_dump(exclude_none=True)
+        if self.replayed:
+            record["mode"] = "replay"
         if self.ensemble is not None:
             del record["provider"]
             record |= {"kind": ENSEMBLE, **_dump_ensemble(self.ensemble, with_key=with_key)}

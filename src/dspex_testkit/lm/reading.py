@@ -41,22 +41,26 @@ class ParsedConfig(BaseModel):
     warnings: tuple[str, ...] = ()
 
 
-def parse_lm_config(raw: object, *, names: Collection[str] = ()) -> ParsedConfig:
+def parse_lm_config(
+    raw: object, *, names: Collection[str] = (), beside: Mapping[str, Any] | None = None
+) -> ParsedConfig:
     """Read an LM config in any of its shapes: a model string, a name, a flat map, a nested ``{"lm": …}`` map.
 
     Unknown flat keys are ignored with a warning, because clients send markers of their own; unknown keys
-    inside ``params`` or ``mock`` are errors.
+    inside ``params`` or ``mock`` are errors, and so is a config that says two things of one key.
 
     Args:
         raw: What the client wrote.
         names: The LMs that were defined under a name.
+        beside: Keys of the config that stand beside it, where a client writes ``{"lm": config, "api_key": …}``.
 
     Raises:
-        InvalidLMConfigError: A value of the wrong type or range, a provider without a model, an unknown parameter.
+        InvalidLMConfigError: A value of the wrong type or range, a provider without a model, an unknown parameter,
+            a contradiction.
         UnknownProviderError: A provider that the table does not have.
         InvalidMockSpecError: A mock's spec that cannot be used.
     """
-    if raw is None or raw in ({}, []):
+    if _is_empty(raw):
         return ParsedConfig(value=None)
     if isinstance(raw, str):
         raw = {"lm": raw}
@@ -64,19 +68,25 @@ def parse_lm_config(raw: object, *, names: Collection[str] = ()) -> ParsedConfig
         raise InvalidLMConfigError(
             f"An LM config must be a map or a model string such as 'openai/gpt-4o-mini', but {type(raw).__name__} came"
         )
-    flat = {str(key): value for key, value in raw.items() if value is not None}
+    flat = _said(raw)
     inner = flat.pop("lm", None)
+    if isinstance(inner, Mapping):
+        flat = _joined(flat, _said(inner))
+        inner = flat.pop("lm", None)
+        if isinstance(inner, Mapping):
+            raise InvalidLMConfigError(
+                "An LM config is nested one 'lm' too deep; write it flat, or as {'lm': {'provider': …, 'model': …}}"
+            )
+    flat = _joined(_said(beside or {}), flat)
     if isinstance(inner, str):
         if inner in names:
             return _read_reference(inner, flat)
-        flat.setdefault("model", inner)
-    elif isinstance(inner, Mapping):
-        flat = {**flat, **{str(key): value for key, value in inner.items() if value is not None}}
-        if isinstance(flat.get("lm"), str):
-            return parse_lm_config(flat, names=names)
-    elif inner is not None:
+        if inner:
+            flat = _joined(flat, {"model": inner})
+    elif not _is_empty(inner):
         raise InvalidLMConfigError(f"'lm' must be a model string or a map, but {type(inner).__name__} came")
-    kind = read_text(flat, "kind") or (ENSEMBLE if flat.get("provider") == ENSEMBLE else "lm")
+    ensemble = ENSEMBLE in (flat.get("provider"), flat.get("type"))
+    kind = read_text(flat, "kind") or (ENSEMBLE if ensemble else "lm")
     if kind not in _KINDS:
         raise InvalidLMConfigError(
             f"kind must be one of {', '.join(sorted(_KINDS))}, but {kind!r} came{nearest(kind, _KINDS)}"
@@ -84,12 +94,61 @@ def parse_lm_config(raw: object, *, names: Collection[str] = ()) -> ParsedConfig
     return _read_ensemble(flat, names) if kind == ENSEMBLE else _read_single(flat, names)
 
 
+def _is_empty(raw: object) -> bool:
+    """Whether nothing was said; Elixir writes an empty map also as a list."""
+    return raw is None or raw in ({}, [])
+
+
+def _said(raw: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): value for key, value in raw.items() if value is not None}
+
+
+def _joined(outer: Mapping[str, Any], inner: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Both maps as one.
+
+    Raises:
+        InvalidLMConfigError: They say two things of one key.
+    """
+    joined = dict(outer)
+    for key, value in inner.items():
+        known = joined.get(key)
+        if _is_empty(known) or known in ("", value):
+            joined[key] = value
+        elif key in _NESTED and isinstance(known, Mapping) and isinstance(value, Mapping):
+            joined[key] = _joined(known, value, f"{key}.")
+        elif not (_is_empty(value) or value == ""):
+            raise _contradiction(f"{place}{key}", known, value)
+    return joined
+
+
+def _contradiction(key: str, one: object, other: object) -> InvalidLMConfigError:
+    if key == "api_key":
+        return InvalidLMConfigError("The LM config contradicts itself: 'api_key' is given twice; write it once")
+    return InvalidLMConfigError(
+        f"The LM config contradicts itself: {key!r} is both {_brief(one)} and {_brief(other)}; write it once",
+        details={"key": key},
+    )
+
+
+def _brief(value: object) -> str:
+    """A value for an error; of a map its keys, for one may hold a key of a provider."""
+    if isinstance(value, Mapping):
+        return f"a map of {', '.join(map(str, value))}"[:80]
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
 def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfig:
     provider, model = _identity(flat, names)
     replayed = flat.get("mode") == "replay"
     if replayed:
         flat = {key: value for key, value in flat.items() if key != "mode"}
-    params, mock, warnings = _split(flat, mock_provider=provider is None or provider.name == MOCK)
+    if "members" in flat:
+        raise InvalidLMConfigError(
+            "'members' are an ensemble's; write 'kind': 'ensemble' beside them, or leave them out"
+        )
+    answers = bool((SPEC_KEYS - PARAMS.keys() | {"mock"}) & flat.keys())
+    params, mock, warnings = _split(flat, mock_provider=answers if provider is None else provider.name == MOCK)
     if replayed and (provider is None or provider.name in (MOCK, "cached") or mock):
         raise InvalidLMConfigError(
             "mode 'replay' answers from a recording of a real provider's model: name that provider and model, and no "
@@ -116,7 +175,7 @@ def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfi
         params=params,
         api_key=_secret(flat),
         api_key_env=read_text(flat, "api_key_env"),
-        api_base=read_text(flat, "api_base") or read_text(flat, "base_url"),
+        api_base=_read_either(flat, "api_base", "base_url"),
         mock=mock,
         cache=_read_cache(flat),
         replayed=replayed,
@@ -128,6 +187,12 @@ def _read_ensemble(flat: Mapping[str, Any], names: Collection[str]) -> ParsedCon
     def part(raw: object) -> ParsedConfig:
         return parse_lm_config(raw, names=names)
 
+    for key in ("provider", "type"):
+        if (named_too := read_text(flat, key)) not in (None, ENSEMBLE):
+            raise InvalidLMConfigError(
+                f"The LM config contradicts itself: its kind is 'ensemble' and its {key} {named_too!r}; "
+                "name the providers in the members"
+            )
     named = {key: value for key, value in flat.items() if key not in ENSEMBLE_KEYS and key not in ("kind", "provider")}
     if unusable := sorted(_CONNECTION & named.keys() | SPEC_KEYS & named.keys() - PARAMS.keys()):
         raise InvalidLMConfigError(f"An ensemble has no {unusable[0]!r} of its own; give it to the members")
@@ -151,6 +216,8 @@ def _identity(flat: Mapping[str, Any], names: Collection[str]) -> tuple[Provider
     """The provider and the model without its prefix, as far as they are named."""
     named = read_text(flat, "provider") or read_text(flat, "type")
     provider = get_provider(named) if named else None
+    if (type_ := read_text(flat, "type")) is not None and get_provider(type_) is not provider:
+        raise _contradiction("provider", named, type_)
     model = read_text(flat, "model")
     if model is None:
         return provider, None
@@ -160,8 +227,15 @@ def _identity(flat: Mapping[str, Any], names: Collection[str]) -> tuple[Provider
     if slash and not (provider and provider.vendor_models and find_provider(head) is not provider):
         if not rest:
             raise InvalidLMConfigError(f"Model name is required: {model!r} has a provider but no model after the slash")
-        # A model that carries a prefix is taken as it is, whatever `provider` says beside it.
-        return get_provider(head), rest
+        prefixed = get_provider(head)
+        if provider is not None and prefixed is not provider:
+            raise InvalidLMConfigError(
+                f"The LM config contradicts itself: provider {named!r} and model {model!r}, which is one of "
+                f"{prefixed.name}'s; leave one of the two out, or write '{provider.prefix}/{model}' if "
+                f"{provider.name} serves a model of that name",
+                details={"provider": provider.name, "model": model},
+            )
+        return prefixed, rest
     if provider is None:
         provider = provider_of_model(model)
         if provider is None:
@@ -194,13 +268,28 @@ def _split(flat: Mapping[str, Any], *, mock_provider: bool) -> tuple[dict[str, A
             params[key] = check_param(key, value)
         else:
             warnings.append(f"LM config key {key!r} is not known and was ignored{nearest(key, _SINGLE_KEYS)}")
+    beside = {key: value for key, value in flat.items() if key in PARAMS}
     for name, value in read_map(flat, "params").items():
+        if beside.get(name) not in (None, value):
+            raise _contradiction(name, beside[name], value)
         params[name] = check_param(name, value)
-    mock.update(read_map(flat, "mock"))
+    mock = _joined(mock, read_map(flat, "mock"), "mock.")
     if not mock:
         return params, ({} if "mock" in flat else None), warnings
     parse_mock_spec(mock)
     return params, mock, warnings
+
+
+def _read_either(flat: Mapping[str, Any], key: str, alias: str) -> str | None:
+    """A text that has two spellings.
+
+    Raises:
+        InvalidLMConfigError: Each says something else.
+    """
+    one, other = read_text(flat, key), read_text(flat, alias)
+    if one is not None and other not in (None, one):
+        raise _contradiction(key, one, other)
+    return one or other
 
 
 def _read_cache(flat: Mapping[str, Any]) -> CacheOptions | None:

@@ -104,6 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from dspex_testkit.plugin.run import RunHooks
 
     markers.declare(config)
+    # In front, so that whatever a suite says of these warnings comes after it and counts.
+    config.getini("filterwarnings").insert(0, "error::dspex_testkit.errors.BridgeWarning")
     try:
         options = read_options(config)
         recordings = cassette_settings.read_settings(config)

@@ -4,11 +4,12 @@ Everything here goes through one client's `call`, so it reads the same whether t
 its own, or a pool of workers.
 """
 
+import warnings
 from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.errors import UsageError
+from dspex_testkit.errors import BridgeWarning, UsageError
 from dspex_testkit.plugin.lm_configs import LM, as_map, config_of
 from dspex_testkit.plugin.options import Mode
 from dspex_testkit.plugin.programs import Program
@@ -121,19 +122,19 @@ class Session:
     def call(
         self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> dict[str, Any]:
-        """The result of any command.
+        """The result of any command; what it warns of is a `BridgeWarning`, which fails the test. `ask` issues none.
 
         Raises:
             RemoteCommandError: It failed.
             PoolError: There is no answer.
         """
-        return self._client().call(command, self._named(command, args), timeout=timeout)
+        return self._heard(self._client().call(command, self._named(command, args), timeout=timeout))
 
     async def acall(
         self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> dict[str, Any]:
         """`call` for an event loop."""
-        return await self._client().acall(command, self._named(command, args), timeout=timeout)
+        return self._heard(await self._client().acall(command, self._named(command, args), timeout=timeout))
 
     def ask(self, command: str, args: Mapping[str, Any] | None = None, *, timeout: float | None = None) -> Response:
         """The answer to any command, also where it failed."""
@@ -141,6 +142,18 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.session_id!r} of {self.bridge!r}>"
+
+    def _heard(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result, once each of its warnings has been issued; an execution repeats those of its program."""
+        given = result.get("warnings")
+        outputs = result.get("outputs")
+        # An output of a program may have that name, and stands at the top too where nobody is warned.
+        of_program = isinstance(outputs, Mapping) and outputs.get("warnings") == given
+        for text in given if isinstance(given, list) and not of_program else ():
+            if text not in self.bridge._warned:
+                self.bridge._warned.add(text)
+                warnings.warn(text, BridgeWarning, stacklevel=3)
+        return result
 
     def _client(self) -> BridgeClient:
         client = self.bridge.client
@@ -172,6 +185,7 @@ class BridgeFixture(Session):
         self._keep = keep_calls
         self._cassettes = cassettes
         self._numbers = count(1)
+        self._warned: set[str] = set()
         super().__init__(self, None)
 
     def session(self, session_id: str) -> Session:

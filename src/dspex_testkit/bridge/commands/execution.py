@@ -7,6 +7,7 @@ from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.commands.programs import new_program_id
 from dspex_testkit.bridge.creation import define_program
 from dspex_testkit.bridge.execution import prepare
+from dspex_testkit.bridge.lms import Overrides
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.calls import Scope
 from dspex_testkit.lm.policy import OfflinePolicy
@@ -53,7 +54,8 @@ def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
     nobody = not any(bridge.lms.held(overrides, record, args.session_id))
     if nobody and bridge.settings.offline_policy is OfflinePolicy.MOCK:
         mock, _ = bridge.lms.assign(Scope.EXECUTION, "mock")
-        overrides = [mock] if mock else []
+        assert mock is not None
+        overrides = Overrides((mock,), overrides.warnings)
     return prepare(bridge, record, inputs, overrides=overrides, session_id=args.session_id, timeout_ms=time_limit(args))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.bridge import named_lms
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import with_warnings
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.bridge.verification import verify
 from dspex_testkit.calls import Scope
@@ -51,15 +52,17 @@ def get_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
     """What would answer an execution with these arguments, which scope says so, and what the others hold."""
     session_id = args.session_id
     record = find_program(bridge, args) if "program_id" in args else None
-    held = bridge.lms.held(bridge.lms.overrides(args), record, session_id)
+    overrides = bridge.lms.overrides(args)
+    held = bridge.lms.held(overrides, record, session_id)
     scopes: dict[str, Any] = {str(scope): None for scope in Scope}
     for assignment in filter(None, reversed(held)):
         scopes[str(assignment.scope)] = _describe(bridge, assignment.value)
     try:
         resolved = bridge.lms.choose(held)
     except NoLMConfiguredError:
-        return {"lm": None, "scopes": scopes}
-    return {"lm": {**resolved.public(), "mocked": bridge.lms.is_mocked(resolved)}, "scopes": scopes}
+        return with_warnings({"lm": None, "scopes": scopes}, list(overrides.warnings))
+    result = {"lm": {**resolved.public(), "mocked": bridge.lms.is_mocked(resolved)}, "scopes": scopes}
+    return with_warnings(result, list(overrides.warnings))
 
 
 def define_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
