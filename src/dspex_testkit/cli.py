@@ -23,9 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from dspex_testkit.runtime.main import main as serve
 
         serve(arguments[1:])
+    if not _streams_are_open():
+        return 2
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except DSPexTestkitError as error:
         print(f"dspex-testkit: {error.message}", file=sys.stderr)
         return 2
@@ -33,6 +37,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has seen enough; Python's own flush at exit must not complain about it.
         sys.stdout = None
         return 0
+    except OSError as error:
+        print(f"dspex-testkit: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        sys.stdout = None  # what it still holds could not be written either
+        return 2
+
+
+def _streams_are_open() -> bool:
+    """Whether there is somewhere to write to; a stream that was closed at the start is nobody else's from now on."""
+    from dspex_testkit.runtime.stdio import fill_closed, text_stream
+
+    fill_closed()
+    # Else Python would print among the output what is meant for an error stream that is not there.
+    sys.stderr = sys.stderr or text_stream(2)
+    if sys.stdout is None:
+        print("dspex-testkit: standard output must be open", file=sys.stderr)
+    return sys.stdout is not None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ question under every scope that can name an LM. No key, no network.
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,8 +57,9 @@ class Row:
 def play() -> Iterator[Row]:
     """Play the workflow, one row per execution."""
     from dspex_testkit.runtime.install import install
+    from dspex_testkit.runtime.scratch import scratch
 
-    with tempfile.TemporaryDirectory(prefix="dspex-testkit-demo-") as folder:
+    with scratch() as folder:
         # What the caller's shell says about bridges is not part of the demo.
         unset = {name: None for name in os.environ if name.startswith("DSPEX_TESTKIT_")}
         launch = Launch(script=install(Path(folder)), env=unset)

@@ -1,7 +1,9 @@
 """Whoever of owner, launcher, host and worker ends, and however, nothing stays behind and nobody is deceived."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,12 +14,13 @@ import psutil
 import pytest
 
 from dspex_testkit.protocol import Request, encode_frame, encode_request
+from dspex_testkit.runtime.host import direct, start_worker
 from dspex_testkit.runtime.host.contact import reach
 from dspex_testkit.runtime.host.messages import Lines
-from dspex_testkit.runtime.host.place import find_place
+from dspex_testkit.runtime.host.place import Unavailable, find_place
 from tests.host.conftest import Start
 from tests.support.bridges import PATIENCE, Process
-from tests.support.hosts import all_hosts, hosts_of, is_gone, usual_host, workers_of
+from tests.support.hosts import ARGV, all_hosts, ask, hosts_of, is_gone, usual_host, workers_of
 from tests.support.waiting import eventually
 
 MODES = ("standalone", "pool-worker")
@@ -296,6 +299,107 @@ def test_a_killed_worker_leaves_no_scratch_folder(start: Start, tmp_path: Path) 
     kill_worker(family)
     assert family.status() == 137
     assert list(tmp_path.iterdir()) == [others]
+
+
+# A host that is stopped
+
+
+@pytest.fixture
+def stopped(family: Family) -> Iterator[Family]:
+    """A family whose host is stopped, as by a debugger or a shell's job control."""
+    family.host.suspend()
+    yield family
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family.host.resume()
+
+
+@pytest.mark.parametrize("end", [close_input, terminate, interrupt])
+def test_a_stopped_host_keeps_no_launcher_from_ending(stopped: Family, end: Callable[[Family], None]) -> None:
+    """It cannot tell how the worker has ended, so the launcher finds out by itself."""
+    end(stopped)
+    assert stopped.status() == 0
+    eventually(lambda: is_gone(stopped.worker), "the end of the worker")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_stopped_host_hides_no_status(stopped: Family, number: signal.Signals) -> None:
+    """A crash is a crash, also where only the kernel tells of it."""
+    stopped.worker.send_signal(number)
+    assert stopped.status() == 128 + number
+
+
+def test_a_shutdown_ends_the_launcher_of_a_stopped_host(start: Start) -> None:
+    """While the client keeps its port open."""
+    family = Family(start(mode="standalone"))
+    family.host.suspend()
+    try:
+        family.bridge.send(Request(9, "shutdown"))
+        answer = family.bridge.receive()
+        assert answer is not None
+        assert answer.success
+        assert family.status() == 0
+    finally:
+        family.host.resume()
+
+
+@pytest.mark.parametrize("end", ["close_input", "terminate"])
+def test_a_launcher_that_finds_a_stopped_host_answers_pings_and_ends(start: Start, family: Family, end: str) -> None:
+    """Before there is a worker."""
+    family.host.suspend()
+    try:
+        late = start()
+        assert late.call("ping")["status"] == "ok"
+        late.send(Request(7, "list_programs"))
+        if end == "terminate":
+            late.process.terminate()
+        else:
+            assert late.process.stdin is not None
+            late.process.stdin.close()
+        assert late.end() == (0, "")
+    finally:
+        family.host.resume()
+
+
+def test_a_worker_without_a_launcher_ends_beside_a_stopped_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a harness does not wait for ever for another one."""
+    worker = start_worker(ARGV)
+    assert ask(worker, "ping").success
+    host = usual_host()
+    host.suspend()
+    try:
+        worker.kill()
+        assert worker.wait(1.0) == 137
+        monkeypatch.setattr(direct, "LONGEST_SILENCE", 0.2)
+        with pytest.raises(Unavailable, match="stopped"):
+            start_worker(ARGV)
+    finally:
+        host.resume()
+        os.close(worker.stdin)
+        os.close(worker.stdout)
+
+
+# What killed hosts leave
+
+
+def test_the_next_host_removes_the_sockets_of_killed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where their owners are gone too; a host that can be reached stays, whoever its owner is."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / "dspex-testkit"
+    folder.mkdir(mode=0o700)
+    left = folder / "999999999-1-0badc0de"
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(left))
+    elsewhere = folder / "999999998-1-0badc0de"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(elsewhere))
+        listening.listen()
+        worker = start_worker(ARGV, linger=0.05)
+        assert ask(worker, "ping").success
+        assert not left.exists()
+        assert elsewhere.exists()
+        os.close(worker.stdin)
+        assert worker.wait(PATIENCE) == 0
+        os.close(worker.stdout)
 
 
 def test_a_worker_does_not_wait_for_a_launcher_that_waits_for_a_killed_host() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.runtime.environment import remove_scratch_of
 from dspex_testkit.runtime.host import start_worker
 from dspex_testkit.runtime.host.place import find_place
+from dspex_testkit.runtime.scratch import remove_left_scratch
 from tests.host.test_choice import complaints
 from tests.support.bridges import Process
 from tests.support.hosts import ARGV, ask, end
@@ -138,7 +138,7 @@ def test_a_folder_for_scratch_that_may_not_be_listed_ends_no_host(
     monkeypatch.setenv("TMPDIR", str(folder))
 
     def clear_away() -> bytes:
-        remove_scratch_of(1)
+        remove_left_scratch()
         return b"lives on"
 
     with as_nobody(clear_away) as said:

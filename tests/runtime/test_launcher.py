@@ -135,8 +135,8 @@ def test_the_settings_file_beside_it_is_read(launcher: Path) -> None:
     assert "standalone started" in (launcher.parent / "bridge.log").read_text(encoding="utf-8")
 
 
-def test_the_class_in_it_answers_in_process(launcher: Path) -> None:
-    """For code that imports the file instead of running it."""
+def test_the_class_in_it_answers_in_process(launcher: Path, tmp_path: Path) -> None:
+    """For code that imports the file instead of running it; nothing of it stays behind."""
     code = f"""
 import importlib.util
 spec = importlib.util.spec_from_file_location("dspy_bridge", {str(launcher)!r})
@@ -149,8 +149,11 @@ try:
 except RuntimeError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    env = {**os.environ, "TMPDIR": str(tmp_path / "scratch"), "DSPY_CACHEDIR": ""}
+    (tmp_path / "scratch").mkdir()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert "Program not found" in done.stdout
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_python_on_the_path_with_nothing_installed_will_do(launcher: Path) -> None:

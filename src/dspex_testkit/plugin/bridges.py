@@ -1,7 +1,6 @@
 """Where a test's bridges come from: made in this process, or processes that are kept for the tests that follow."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -97,7 +96,10 @@ class BridgeSource:
 
     def _start(self, plan: Plan) -> BridgeClient:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="dspex-testkit-"))
+            from dspex_testkit.runtime.scratch import make_scratch, remove_left_scratch
+
+            remove_left_scratch()
+            self._folder = Path(make_scratch())
         env = {"DSPY_CACHEDIR": str(self._folder), **plan.environment}
         launch = Launch(env=env, starter=WarmStarter())
         if plan.mode == "standalone":

@@ -1,11 +1,14 @@
 """The bridge for code that imports the launcher instead of running it."""
 
+import atexit
 from typing import Any
 
 from dspex_testkit.bridge import Bridge
 from dspex_testkit.bridge.dispatcher import Mode
 from dspex_testkit.protocol import Request
 from dspex_testkit.runtime import environment
+from dspex_testkit.runtime.leaving import remove_scratch
+from dspex_testkit.runtime.scratch import remove_left_scratch
 from dspex_testkit.runtime.settings import load
 
 
@@ -24,7 +27,10 @@ class EmbeddedBridge:
 
     def __init__(self, mode: Mode, worker_id: str | None, *, home: str) -> None:
         settings = load(home=home)
+        remove_left_scratch()
         environment.prepare(settings)
+        # Whoever embeds a bridge ends as any Python does, not by `leave`.
+        atexit.register(remove_scratch)
         self._bridge = Bridge(settings.for_bridge(), mode=mode, worker_id=worker_id)
 
     def handle_command(self, command: str, args: dict[str, Any]) -> dict[str, Any]:

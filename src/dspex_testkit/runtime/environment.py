@@ -3,6 +3,7 @@
 import os
 
 from dspex_testkit.runtime.leaving import remove_when_leaving
+from dspex_testkit.runtime.scratch import make_scratch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,30 +22,5 @@ def prepare(settings: "Settings") -> None:
 
         put_guard(Guard(settings.allow_hosts, lambda: f"the bridge with pid {os.getpid()}"))
     if not os.environ.get("DSPY_CACHEDIR"):
-        os.environ["DSPY_CACHEDIR"] = _scratch_folder()
-
-
-def remove_scratch_of(pid: int) -> None:
-    """Remove what a process of the same `TMPDIR` could not remove any more, because it was killed."""
-    from shutil import rmtree
-
-    parent = _parent_of_scratch()
-    try:
-        names = os.listdir(parent)
-    except OSError:
-        return  # gone, or not to be read; a host lives on without it
-    for name in names:
-        if name.startswith(f"dspex-testkit-{pid}-"):
-            rmtree(os.path.join(parent, name), ignore_errors=True)
-
-
-def _parent_of_scratch() -> str:
-    return os.environ.get("TMPDIR") or "/tmp"
-
-
-def _scratch_folder() -> str:
-    """A folder that nobody else can read, removed with the process; `tempfile` is slower than the first ping."""
-    folder = os.path.join(_parent_of_scratch(), f"dspex-testkit-{os.getpid()}-{os.urandom(8).hex()}")
-    os.mkdir(folder, 0o700)
-    remove_when_leaving(folder)
-    return folder
+        folder = os.environ["DSPY_CACHEDIR"] = make_scratch()
+        remove_when_leaving(folder)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 GRACE = 0.3
 """Seconds after the end of the input in which answers to what was asked before it may still be written."""
 
-_scratch: "list[str]" = []
+_scratch: "list[tuple[int, str]]" = []
 _guardian: "int | None" = None
 
 
 def remove_when_leaving(folder: str) -> None:
     """Have a folder of this process removed when it ends."""
-    _scratch.append(folder)
+    _scratch.append((os.getpid(), folder))
 
 
 def leave_orphans_to_parent() -> None:
@@ -41,7 +41,7 @@ def leave(status: int, *, alone: bool = False) -> "NoReturn":
     try:
         if not alone:
             kill_descendants()
-        _remove_scratch()
+        remove_scratch()
         _save_coverage()
     finally:
         os._exit(status)
@@ -105,8 +105,11 @@ def _family() -> "list[int] | None":
     return list(family - {own})
 
 
-def _remove_scratch() -> None:
-    for folder in _scratch:
+def remove_scratch() -> None:
+    """Remove the folders of this process, not those of one that it was forked from."""
+    for pid, folder in _scratch:
+        if pid != os.getpid():
+            continue
         try:
             os.rmdir(folder)
         except OSError:

@@ -12,6 +12,7 @@ from dspex_testkit.runtime import environment, watchdog
 from dspex_testkit.runtime.leaving import leave
 from dspex_testkit.runtime.library_log import listen_to_libraries
 from dspex_testkit.runtime.log import current_traceback
+from dspex_testkit.runtime.scratch import remove_left_scratch
 from dspex_testkit.runtime.workers import Workers
 
 TYPE_CHECKING = False
@@ -56,6 +57,7 @@ class Loader:
         server = self._server
         gc.disable()  # importing makes a great many objects and no garbage
         try:
+            remove_left_scratch()
             environment.prepare(server.settings)
             listen_to_libraries(server.log)
             bridge = self._bridge = self._make()

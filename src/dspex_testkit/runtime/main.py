@@ -38,7 +38,9 @@ def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "
     try:
         wire = claim()
     except OSError as error:
-        print(f"dspex-bridge: standard input and output must be open: {error.strerror}", file=sys.stderr)
+        # Without an error stream a print would go to standard output, which is for frames; the status has to do.
+        if sys.stderr is not None:
+            print(f"dspex-bridge: standard input and output must be open: {error.strerror}", file=sys.stderr)
         os._exit(2)
     serve(wire, arguments, home=home, started=started)
 
@@ -86,6 +88,9 @@ def serve(
             launcher.run()
         except ConnectionError:
             leave(0)
+        except OSError as error:
+            wire.complain(f"the client cannot be read or answered: {error.strerror}")
+            leave(1)
         unread, answered = launcher.unread, launcher.answered
     log.info(f"{arguments.mode} started" + (f" as {arguments.worker_id}" if arguments.worker_id else ""))
     from dspex_testkit.runtime.serve import Server

@@ -45,3 +45,16 @@ def every() -> "Iterator[tuple[int, int, int]]":
             except OSError:
                 continue
             yield int(name), int(parent), int(session)
+
+
+def status_of_dead(pid: int) -> "int | None":
+    """How a process has ended that its parent has not waited for, 128 + signal for a signal; None in other cases."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", 0) as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    if fields[0] != b"Z":
+        return None
+    status = os.waitstatus_to_exitcode(int(fields[49]))
+    return 128 - status if status < 0 else status

@@ -6,6 +6,7 @@ cannot shift a frame. They are never given back.
 """
 
 import _thread
+import errno
 import io
 import os
 import select
@@ -85,19 +86,43 @@ def claim() -> Wire:
     """Take descriptors 0 and 1 away from everybody else.
 
     Raises:
-        OSError: One of them is closed.
+        OSError: One of them was closed when the process started.
     """
+    closed = fill_closed()
+    if 0 in closed or 1 in closed:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     fd_in = os.dup(0)
     fd_out = os.dup(1)
-    try:
-        fd_err = os.dup(2)
-    except OSError:
-        fd_err = None
+    fd_err = None if 2 in closed else os.dup(2)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
+    # Python has no stream for a descriptor that was closed, and libraries write to it all the same.
+    sys.stdout = sys.stdout or text_stream(1)
+    sys.stderr = sys.stderr or text_stream(2)
     return Wire(fd_in, fd_out, fd_err)
+
+
+def text_stream(fd: int) -> io.TextIOWrapper:
+    """A stream that writes to a descriptor and does not close it."""
+    return open(fd, "w", encoding="utf-8", errors="replace", closefd=False)  # stays open
+
+
+def fill_closed() -> "list[int]":
+    """Put ``/dev/null`` where standard input, output or error were closed, and tell which of them were.
+
+    Else the next file or socket would get that number, and be taken for the stream by whoever prints, or be closed
+    with it.
+    """
+    closed = []
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            closed.append(fd)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    return closed
 
 
 def open_log(wire: Wire, target: str) -> "int | None":

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from dspex_testkit.calls import LMCall
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm.files import load_mock_spec
+from dspex_testkit.runtime.scratch import scratch
 from dspex_testkit.simulator.http_faults import parse_fault_option
 from dspex_testkit.simulator.server import HOST, ProviderSimulator
 
@@ -95,7 +95,7 @@ def serve(
     )
     with simulator:
         if command:
-            with tempfile.TemporaryDirectory(prefix="dspex-testkit-cache-") as cache:
+            with scratch() as cache:
                 status = _run(command, {**environment(simulator.url), "DSPY_CACHEDIR": cache})
         else:
             status = _serve(simulator)

@@ -10,6 +10,7 @@ import _socket as socket  # the module without the underscore makes enumerations
 import os
 import stat
 import sys
+import time
 
 from dspex_testkit.runtime.host.place import Owner, Unavailable, interpreter_flags
 
@@ -23,6 +24,8 @@ LISTENER = 3
 _QUEUE = 1024
 _CREDENTIALS_SIZE = 12
 _ATTEMPTS = 5
+_LOCK_PATIENCE = 20.0
+_LOCK_PAUSE = 0.005
 
 
 def reach(place: "Place", *, linger: float) -> socket.socket:
@@ -82,7 +85,7 @@ def lock(folder: str) -> int:
 
     Raises:
         FileNotFoundError: It has just been removed.
-        Unavailable: It is not private.
+        Unavailable: It is not private, or somebody who was stopped holds it.
     """
     import fcntl
     from contextlib import suppress
@@ -94,8 +97,17 @@ def lock(folder: str) -> int:
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         os.close(held)
         raise Unavailable(f"the folder {folder} is not private to this user")
-    fcntl.flock(held, fcntl.LOCK_EX)
-    return held
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(held)
+                raise Unavailable(f"another process does not let go of {folder}") from None
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return held
 
 
 def take_away(path: str) -> None:
@@ -106,14 +118,26 @@ def take_away(path: str) -> None:
     except (OSError, Unavailable):
         return
     try:
-        for name in os.listdir(folder):
-            if name == os.path.basename(path) or not _is_owned(name):
-                os.unlink(os.path.join(folder, name))
+        if os.path.lexists(path):
+            os.unlink(path)
+        _take_away_left(folder)
         os.rmdir(folder)
     except OSError:
         return  # there are others
     finally:
         os.close(held)
+
+
+def _take_away_left(folder: str) -> None:
+    """Remove the sockets of hosts that were killed together with their owners."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        try:
+            # An owner that is not to be seen may be in another container, with a host that is well.
+            if not _is_owned(name) and not _is_listened_to(path):
+                os.unlink(path)
+        except OSError:
+            continue  # no socket of ours
 
 
 def _is_owned(name: str) -> bool:
@@ -124,11 +148,26 @@ def _is_owned(name: str) -> bool:
         return False
 
 
+def _is_listened_to(path: str) -> bool:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        connection.connect(path)
+    except ConnectionRefusedError:
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        connection.close()
+    return True
+
+
 def _start(place: "Place", linger: float) -> "socket.socket | None":
     held = lock(place.folder)
     try:
         if (connection := connect(place)) is not None:
             return connection
+        _take_away_left(place.folder)
         listener = _listen(place.path)
         try:
             _spawn(place, listener.fileno(), linger)

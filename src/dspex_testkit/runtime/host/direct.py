@@ -11,8 +11,9 @@ from pathlib import Path
 from dspex_testkit.errors import UsageError
 from dspex_testkit.runtime.arguments import read_arguments
 from dspex_testkit.runtime.host.contact import reach
-from dspex_testkit.runtime.host.messages import HandOver, Lines
+from dspex_testkit.runtime.host.messages import LONGEST_SILENCE, HandOver, Lines
 from dspex_testkit.runtime.host.place import Unavailable, find_place
+from dspex_testkit.runtime.processes import status_of_dead
 
 _ATTEMPTS = 3
 _LINGER = 60.0
@@ -53,7 +54,11 @@ class Worker:
         try:
             message = self._lines.next_within(timeout)
         except TimeoutError:
-            return None
+            # A host that is stopped, or too busy, does not tell.
+            if (status := status_of_dead(self.pid)) is not None:
+                self._status = status
+                self._close()
+            return self._status
         if message is not None and "exit" in message:
             self._status = int(message["exit"])
         else:
@@ -145,9 +150,12 @@ def _hand_over(told: HandOver, linger: float) -> tuple[Lines, int]:
             # Before there is a worker: it finds everything on the way that it was forked with.
             with suppress(ConnectionError):
                 told.send(lines.connection)
-            message = lines.next()
+            message = lines.next_within(LONGEST_SILENCE)
             if message is not None and "refused" in message:
                 raise Unavailable(str(message["refused"]))
+        except TimeoutError:
+            lines.connection.close()
+            raise Unavailable(f"the warm host has said nothing for {LONGEST_SILENCE:g} s; is it stopped?") from None
         except BaseException:
             lines.connection.close()
             raise

@@ -7,6 +7,7 @@ from dspex_testkit.errors import MalformedMessageError
 from dspex_testkit.protocol import encode_response, parse_request
 from dspex_testkit.protocol.frames import HEADER_SIZE
 from dspex_testkit.runtime.early_ping import answer_ping
+from dspex_testkit.runtime.host.messages import LONGEST_SILENCE
 from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.log import Log
 from dspex_testkit.runtime.stdio import Wire
@@ -67,25 +68,34 @@ class EarlyAnswers:
 
         Raises:
             ConnectionError: Nobody reads the answers any more.
+            TimeoutError: It says nothing for too long.
         """
         wire, host = self._wire, lines.connection.fileno()
         poll = select.poll()
         poll.register(host, select.POLLIN)
-        if self._takes_more:
-            poll.register(wire.fd_in, select.POLLIN)
+        # Where nothing more is taken in, it is still seen that a client has gone.
+        poll.register(wire.fd_in, select.POLLIN if self._takes_more else 0)
         poll.register(wire.fd_out, 0)
+        silent_until = time.monotonic() + LONGEST_SILENCE
         while True:
-            left = None if self._ended_at is None else max(0.0, self._ended_at + GRACE - time.monotonic()) * 1000
-            ready = dict(poll.poll(left))
+            until = silent_until if self._ended_at is None else self._ended_at + GRACE
+            ready = dict(poll.poll(max(0.0, until - time.monotonic()) * 1000))
             if host in ready:
                 return lines.next()
+            if not ready and self._ended_at is None:
+                raise TimeoutError(f"the warm host has said nothing for {LONGEST_SILENCE:g} s; is it stopped?")
             if wire.fd_out in ready or not ready:
                 self._log.info("leaving: the client is gone")
                 leave(0)
             if wire.fd_in in ready:
-                self.take_in()
-                if not self._takes_more:
+                if ready[wire.fd_in] & select.POLLIN and self._takes_more:
+                    self.take_in()
+                elif self._ended_at is None:
+                    self._ended_at = time.monotonic()
+                if self._ended_at is not None:
                     poll.unregister(wire.fd_in)
+                elif not self._takes_more:
+                    poll.modify(wire.fd_in, 0)
 
     @property
     def _takes_more(self) -> bool:

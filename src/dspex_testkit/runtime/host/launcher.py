@@ -112,13 +112,22 @@ class Launcher:
         return Lines(connection)
 
     def _first_word(self, lines: "Lines") -> "dict[str, Any] | None":
-        """What the host says to a new connection; None where it has ended."""
+        """What the host says to a new connection; None where it has ended.
+
+        Raises:
+            Unavailable: It says nothing.
+        """
+        from dspex_testkit.runtime.host.place import Unavailable
+
         if self._early is None:
             try:
                 return lines.next_within(_AT_ONCE)
             except TimeoutError:
                 pass  # it is still importing
-        return self._answer_early().until(lines)
+        try:
+            return self._answer_early().until(lines)
+        except TimeoutError as error:
+            raise Unavailable(str(error)) from None
 
     def _answer_early(self) -> "EarlyAnswers":
         if self._early is None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+LONGEST_SILENCE = 150.0
+"""Seconds after which a host that was asked for a worker is taken for one that never answers; an import takes less."""
+
 _SIZE_BYTES = 8
 _INT_SIZE = 4
 _MOST_DESCRIPTORS = 3

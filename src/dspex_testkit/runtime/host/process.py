@@ -19,6 +19,7 @@ from dspex_testkit.runtime.host import contact
 from dspex_testkit.runtime.host.messages import say
 from dspex_testkit.runtime.host.orphans import adopt_orphans
 from dspex_testkit.runtime.host.place import Owner, Unavailable
+from dspex_testkit.runtime.scratch import remove_left_scratch
 
 _LOOK_EVERY = 0.5
 _LONGEST_IMPORT = 120.0
@@ -95,6 +96,7 @@ def main() -> Never:
         os._exit(0)
     try:
         with Watch(owner, path):
+            remove_left_scratch()
             warm_up()
     except BaseException as error:
         _refuse_everybody(listener, f"the warm host cannot start: {type(error).__name__}: {error}")

@@ -13,13 +13,13 @@ import time
 from typing import Never
 
 from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.runtime.environment import remove_scratch_of
 from dspex_testkit.runtime.host import worker
 from dspex_testkit.runtime.host.contact import lock, peer_user, take_away
 from dspex_testkit.runtime.host.exchange import Exchange
 from dspex_testkit.runtime.host.messages import say
 from dspex_testkit.runtime.host.orphans import end_leftovers
 from dspex_testkit.runtime.host.place import Unavailable
+from dspex_testkit.runtime.scratch import remove_left_scratch
 
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 _TIME_TO_LEAVE = 0.3
@@ -217,7 +217,7 @@ class Supervisor:
         child.let_go()  # what follows needs a descriptor
         end_leftovers(child.pid, known=self._children)
         if status:
-            remove_scratch_of(child.pid)
+            remove_left_scratch()
         say(child.launcher, exit=128 - status if status < 0 else status)
         if child.kill_at is None:
             self._poll.unregister(child.launcher)
