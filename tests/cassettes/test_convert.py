@@ -20,6 +20,7 @@ from dspex_testkit.cassettes.saving import save
 from dspex_testkit.cassettes.traffic import Exchange
 from dspex_testkit.errors import CassetteFormatError
 from dspex_testkit.mock_lm import MockLM
+from dspex_testkit.redaction import Secret, Secrets
 from dspex_testkit.simulator import ProviderSimulator
 from tests.support.programs_of_all_kinds import PROGRAMS, conversation, schema, several, text, thoughts, tools
 
@@ -58,7 +59,7 @@ def run(program: Program, lm: Any) -> str:
 
 def replayed(program: Program, conversion: Conversion, path: Path) -> str:
     """What the program makes of the converted recording."""
-    save(path, conversion.document, secrets={})
+    save(path, conversion.document, secrets=Secrets())
     return run(program, cassettes.replay(path))
 
 
@@ -221,7 +222,7 @@ def test_failures_become_the_recorded_errors(tmp_path: Path) -> None:
     """Status, body and the wish to wait come out of the replay as DSPy's own error."""
     slow = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
     conversion = converted(tmp_path / "raw.yaml", interaction(CHAT, HI, slow, 429, retry_after="7"))
-    save(tmp_path / "lm.yaml", conversion.document, secrets={})
+    save(tmp_path / "lm.yaml", conversion.document, secrets=Secrets())
     with pytest.raises(dspy.LMRateLimitError, match="slow down"):
         cassettes.replay(tmp_path / "lm.yaml")("hi")
     assert (conversion.document.interactions[0].error or {})["retry_after"] == 7.0
@@ -322,5 +323,5 @@ def test_keys_in_traffic_do_not_come_along(tmp_path: Path) -> None:
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
     asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"my key is {key}"}]}
     conversion = converted(tmp_path / "raw.yaml", interaction(CHAT, asked, body))
-    save(tmp_path / "lm.yaml", conversion.document, secrets={"key": key})
+    save(tmp_path / "lm.yaml", conversion.document, secrets=Secrets([Secret(key)]))
     assert key[:9] not in (tmp_path / "lm.yaml").read_text()

@@ -14,6 +14,7 @@ from dspex_testkit.calls import Usage
 from dspex_testkit.cassettes import cassette as cassette_file
 from dspex_testkit.cassettes import document, nearest
 from dspex_testkit.errors import CassetteFormatError, CassetteNotFoundError, UsageError
+from dspex_testkit.redaction import Secrets
 from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.simulator.test_admin import admin
 from tests.simulator.test_dspy import ROUTES
@@ -510,4 +511,4 @@ def write_stream(path: Path, chunks: list[tuple[float, str]], *, finish: str = "
         {"at_ms": at, "event": {"type": "delta", "delta": {"type": "text", "text": piece, "part_index": 0}}}
         for at, piece in chunks
     ]
-    save(path, Document((Interaction(request, response=response, chunks=tuple(events)),)), secrets={})
+    save(path, Document((Interaction(request, response=response, chunks=tuple(events)),)), secrets=Secrets())

@@ -78,7 +78,7 @@ def test_every_client_is_given_the_base_that_it_wants(
 
 def test_keys_are_in_no_repr_and_no_journal(sim: ProviderSimulator) -> None:
     """Neither the key of a request nor what looks like one is kept."""
-    target = sim.target("openai/gpt-4o-mini", spec={"responses": {"default": "echo sk-abcdefghijklmnopqrstuvwx"}})
+    target = sim.target("openai/gpt-4o-mini", spec={"responses": {"default": "echo sk-abcdefghijklmnopqrst1234"}})
     lm = dspy.LM("openai/m", api_base=target.api_base, api_key="correct-horse-battery", cache=False)
 
     lm("my key is correct-horse-battery and sk-proj-1234567890abcdefghijkl")

@@ -20,7 +20,7 @@ def open_deck(settings: BridgeSettings, store: StateStore) -> "Deck":
     """
     # Here, because YAML and locks are of no use to a bridge that only mocks.
     from dspex_testkit.cassettes import DeckSettings, RecordMode
-    from dspex_testkit.cassettes.redaction import secrets_of_environment
+    from dspex_testkit.redaction import secrets_of_environment
 
     deck = store.deck(
         DeckSettings(

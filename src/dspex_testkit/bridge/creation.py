@@ -68,7 +68,7 @@ def define_program(
         program_type=program_type,
         tools=tools,
         lm=lm,
-        signature=_without_lm(raw),
+        signature=bridge.without_secrets(_without_lm(raw)),
         warnings=(*spec.warnings, *warnings),
         kind=kind,
     )
@@ -91,11 +91,12 @@ def rebuild_program(bridge: "Bridge", remembered: Mapping[str, Any], session_id:
         program_type=_program_type(remembered.get("program_type") or definition.get("program_type")),
         tools=check_tools(definition.get("tools")),
         lm=lm,
-        signature=remembered.get("signature"),
+        signature=bridge.without_secrets(remembered.get("signature")),
         warnings=(*spec.warnings, *warnings),
         kind="gemini" if definition.get("kind") == "gemini" else "dspy",
     )
-    return replace(record, definition=dict(definition))
+    definition = {**definition, **({"lm_config": lm.value.dump_without_key()} if lm is not None else {})}
+    return replace(record, definition=bridge.without_secrets(definition))
 
 
 def program_result(record: ProgramRecord, spec: SignatureSpec) -> dict[str, Any]:

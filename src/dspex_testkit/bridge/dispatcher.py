@@ -17,13 +17,13 @@ from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.bridge.in_process import InProcessStore
 from dspex_testkit.bridge.lms import LMScopes
 from dspex_testkit.bridge.modules import CompiledPrograms
-from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.errors import DSPexTestkitError, UnknownCommandError
 from dspex_testkit.lm.params import nearest
 from dspex_testkit.protocol import Request, Response
+from dspex_testkit.redaction import NO_LOOKS, Redactor, Secret, Secrets, error_redactor, secrets_by_place
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Execution:
             finally:
                 # Whoever has this answer may ask another worker of the pool what came of it.
                 self._bridge.store.settle()
-            return Response.ok(self._request.id, with_warnings(result, self._warnings))
+            return self._bridge.success(self._request, result, self._warnings)
         except Exception as error:
             return self._bridge.failure(self._request, error)
 
@@ -87,6 +87,7 @@ class Bridge:
         )
         self.started = time.monotonic() if started is None else started
         self.secrets = Secrets()
+        self._answers, self._errors = Redactor(self.secrets, NO_LOOKS), error_redactor(self.secrets)
         self.lms = LMScopes(self.settings, self.store, self.secrets, worker_id=worker_id)
         self.programs = CompiledPrograms()
         self._epoch = self.store.epoch
@@ -98,6 +99,9 @@ class Bridge:
     def dispatch(self, request: Request) -> Response | Execution:
         """Answer a request, or decide an execution that is still to run. Never raises."""
         self.command_count += 1
+        # First, so that even the error of a request that cannot be read quotes no key of it.
+        if found := [*secrets_by_place(request.args)]:
+            self.secrets.update(map(Secret, found))
         if self.store.epoch != self._epoch:
             self._forget_compiled()
         try:
@@ -107,7 +111,7 @@ class Bridge:
         warnings = unknown_arguments(request.command, request.args)
         if callable(result):
             return Execution(self, request, result, warnings)
-        return Response.ok(request.id, with_warnings(result, warnings))
+        return self.success(request, result, warnings)
 
     def handle(self, request: Request) -> Response:
         """Answer a request, running an execution here and now. Never raises."""
@@ -125,8 +129,21 @@ class Bridge:
         self.lms.close()
         self.store.close()
 
+    def success(self, request: Request, result: dict[str, Any], warnings: list[str]) -> Response:
+        """The response to a request that was carried out: as it is, but for secrets that are known."""
+        result = with_warnings(result, warnings)
+        return Response.ok(request.id, self._answers.json(result) if self._answers.concerns(result) else result)
+
+    def without_secrets(self, value: Any) -> Any:
+        """JSON for a record that other bridges of a pool show, which may not know the secrets of this one's client."""
+        return self._answers.json(value)
+
+    def scrub(self, text: str) -> str:
+        """A text for the log: without secrets, known or only suspected."""
+        return self._errors.text(text)
+
     def failure(self, request: Request, error: Exception) -> Response:
-        """The response to a request that raised. No key that a client named is in it."""
+        """The response to a request that raised: without secrets, known or only suspected."""
         with self._counting:
             self.error_count += 1
         if isinstance(error, DSPexTestkitError):
@@ -134,7 +151,7 @@ class Bridge:
         else:
             logger.error("%s failed", request.command, exc_info=error)
             message, code, details = f"Internal error in {request.command}: {error!r}", "internal_error", {}
-        return Response.error(request.id, self.secrets.scrub(message), code, self.secrets.scrub(details))
+        return Response.error(request.id, self._errors.text(message), code, self._errors.json(details))
 
     def _forget_compiled(self) -> None:
         """Follow a reset, which may have come to another worker of the pool."""

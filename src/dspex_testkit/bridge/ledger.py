@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.calls import Caller, LMCall
 from dspex_testkit.lm.prices import PriceTable
+from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor
 
 
 class Ledger:
@@ -14,14 +14,14 @@ class Ledger:
     Args:
         store: Has the accounts.
         prices: The user's own table over DSPy's list.
-        secrets: What no call is to quote, as the error of a provider may.
+        secrets: What no call is to quote.
         keeps_prompts: Whether calls are to be written with their prompts.
     """
 
     def __init__(self, store: StateStore, prices: PriceTable, secrets: Secrets, *, keeps_prompts: bool) -> None:
         self._store = store
         self._prices = prices
-        self._secrets = secrets
+        self._answers, self._errors = Redactor(secrets, NO_LOOKS), error_redactor(secrets)
         self.keeps_prompts = keeps_prompts
 
     def admit(self, caller: Caller) -> None:
@@ -35,8 +35,7 @@ class Ledger:
 
     def record(self, call: LMCall) -> LMCall:
         """Price a finished call where its price is not known yet, or the user's table knows better; write it down."""
-        if call.error is not None:
-            call = replace(call, error=self._secrets.scrub(call.error))
+        call = call.without_secrets(self._answers, self._errors)
         if call.error is None and not call.cache_hit and call.engine != "ensemble":
             provider, model = call.provider, call.model
             if call.cost is None or self._prices.overrides(provider, model):

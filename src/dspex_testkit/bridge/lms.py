@@ -10,7 +10,6 @@ from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.cassettes import open_deck
 from dspex_testkit.bridge.ledger import Ledger
 from dspex_testkit.bridge.records import ProgramRecord
-from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.calls import Caller, LMChange, LocalCounters, Scope
@@ -22,6 +21,7 @@ from dspex_testkit.lm.prices import PriceTable
 from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
+from dspex_testkit.redaction import Secret, Secrets, secrets_by_place
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.interfaces import Deck
@@ -115,6 +115,7 @@ class LMScopes:
         """
         if raw is None:
             return None, ()
+        self._secrets.update(map(Secret, secrets_by_place([raw, beside])))
         names = [definition.name for definition in self._store.named_lms()]
         parsed = parse_lm_config(raw, names=names, beside=beside)
         if parsed.value is None:
@@ -219,9 +220,7 @@ class LMScopes:
         """Keep the keys of a config out of whatever is shown; refuses a config that the policy cannot serve."""
         if config.digest in self._learned:
             return
-        for leaf in config.leaves:
-            if leaf.api_key is not None:
-                self._secrets.add(leaf.api_key.get_secret_value())
+        self._secrets.update(map(Secret, secrets_by_place(config.dump_with_key())))
         for key in self._policy.check(config):
             self._secrets.add(key)
         if len(self._learned) >= _MOST_LEARNED:

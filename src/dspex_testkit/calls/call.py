@@ -1,12 +1,15 @@
 """`LMCall`: one answered (or failed) request to an LM."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.calls.prompt import Prompt
+
+if TYPE_CHECKING:
+    from dspex_testkit.redaction import Redactor
 
 
 class Scope(StrEnum):
@@ -103,6 +106,23 @@ class LMCall:
     def provider_model(self) -> str:
         """The LM that answered: ``provider/model``."""
         return f"{self.provider}/{self.model}"
+
+    def without_secrets(self, redactor: "Redactor", errors: "Redactor") -> "LMCall":
+        """The call without secrets.
+
+        Args:
+            redactor: Cuts them out of what was asked and answered.
+            errors: Cuts them out of what went wrong.
+        """
+        prompt = None if self.prompt is None else self.prompt.to_dict()
+        said = {"inputs": self.inputs, "outputs": self.outputs, "completion": self.completion, "details": self.details}
+        changed: dict[str, Any] = {}
+        if redactor.concerns([said, prompt]):
+            changed = {name: redactor.json(value) for name, value in said.items()}
+            changed["prompt"] = None if prompt is None else Prompt.from_dict(redactor.json(prompt))
+        if self.error is not None:
+            changed["error"] = errors.text(self.error)
+        return replace(self, **changed) if changed else self
 
     def to_dict(self, *, prompt: bool = False) -> dict[str, Any]:
         """The call as JSON values, in field order; what `get_journal` returns.

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
+from dspex_testkit.cassettes.cleaning import Filter
 from dspex_testkit.cassettes.drift import Comparator, Severity, same_words
 from dspex_testkit.cassettes.matching import FIELDS, Exhausted, MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.redaction import Filter, Redactor, compile_patterns, secrets_of_environment
+from dspex_testkit.redaction import Redactor, Secret, Secrets, compile_patterns, secrets_of_environment
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.lm import CassetteLM
@@ -82,7 +83,7 @@ def cassette_options(
         UsageError: One of them cannot be used.
     """
     redactor = Redactor(
-        secrets={**secrets_of_environment(), **{f"secret {i + 1}": value for i, value in enumerate(secrets)}},
+        Secrets([*secrets_of_environment(), *(Secret(value, f"secret {i + 1}") for i, value in enumerate(secrets))]),
         patterns=compile_patterns(redact),
     )
     return CassetteOptions(

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from dspex_testkit.cassettes import drift as drifting
 from dspex_testkit.cassettes.age import StaleCassetteWarning, parse_age, too_old
-from dspex_testkit.cassettes.cleaning import Cleaner
+from dspex_testkit.cassettes.cleaning import Cleaner, Filter
 from dspex_testkit.cassettes.document import Document, RecordedLM, read_document
 from dspex_testkit.cassettes.files import RecorderLock, exists, refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
@@ -19,10 +19,10 @@ from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.nearest import no_match
 from dspex_testkit.cassettes.playback import Playback
-from dspex_testkit.cassettes.redaction import Filter, Redactor
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
 from dspex_testkit.errors import CassetteError, CassetteWriteError, NothingRecordedError
+from dspex_testkit.redaction import Redactor
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class OpenCassette:
         self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
         self._playback = Playback(self.document.interactions, self.options.rules, path=self.path)
         self._plays = 0
-        self._recorded: list[tuple[bytes, Interaction]] = []
+        self._recorded: list[Interaction] = []
+        self._answered_anew: set[bytes] = set()
         self._written = 0
         self._lms: list[RecordedLM] = list(self.document.lms)
         self._misses: list[CassetteError] = []
@@ -161,13 +162,20 @@ class OpenCassette:
 
     def play(self, request: dict[str, Any]) -> Interaction | None:
         """The next recording that answers a request; None where there is none. Quick, however many there are."""
-        key = self.options.rules.key(self._cleaner.asked(request))
         with self._lock:
-            position = self._playback.take(key)
+            position = self._take(request)
             if position is None:
                 return None
             self._plays += 1
             return self.document.interactions[position]
+
+    def _take(self, request: dict[str, Any]) -> int | None:
+        """The next recording of this request, by today's rules or by those of the first format."""
+        key = self.options.rules.key(self._cleaner.asked(request))
+        if (position := self._playback.take(key)) is not None:
+            return position
+        old = self.options.rules.key(self._cleaner.asked_in_format_1(request))
+        return None if old == key else self._playback.take(old)
 
     def miss(self, request: dict[str, Any]) -> CassetteError:
         """Note that nothing answers a request; returns the error, which names the nearest recordings.
@@ -194,13 +202,15 @@ class OpenCassette:
             return
         key = self.options.rules.key(kept.request)
         if self.mode is RecordMode.VERIFY:
-            self._compare(key, kept)
+            self._compare(interaction.request, kept)
             return
         if kept.error is not None and not self.options.record_errors:
             return
         self._refuse_secrets_of(kept)
+        old = self.options.rules.key(self._cleaner.asked_in_format_1(interaction.request))
         with self._lock:
-            self._recorded.append((key, kept))
+            self._recorded.append(kept)
+            self._answered_anew |= {key, old}
             if self.options.write_through:
                 self._write_through()
 
@@ -319,32 +329,31 @@ class OpenCassette:
         kept = self._kept()
         used = {interaction.model for interaction in kept}
         document = Document(kept, tuple(lm for lm in self._lms if lm.model in used))
-        save(self.options.write_to or self.path, document, secrets=self.options.redactor.secrets)
+        save(self.options.write_to or self.path, document, secrets=self.options.redactor.known)
         self._committed = True
         self._written = len(self._recorded)
 
     def _kept(self) -> tuple[Interaction, ...]:
-        recorded = tuple(interaction for _, interaction in self._recorded)
+        recorded = tuple(self._recorded)
         if self.options.write_to is not None:
             return recorded
         if self.mode is not RecordMode.ALL:
             return (*self.document.interactions, *recorded)
-        again = {key for key, _ in self._recorded}
         old = [
             interaction
             for interaction in self.document.interactions
-            if self.options.rules.key(interaction.request) not in again
+            if self.options.rules.key(interaction.request) not in self._answered_anew
         ]
         return (*old, *recorded)
 
     def _refuse_secrets_of(self, interaction: Interaction) -> None:
         # Now, and not only when the file is written: whoever recorded should stop paying at once.
         record = interaction.to_record()
-        refuse_secrets({"interactions": [record]}, "", self.options.redactor.secrets, path=self.path)
+        refuse_secrets({"interactions": [record]}, "", self.options.redactor.known, path=self.path)
 
-    def _compare(self, key: bytes, live: Interaction) -> None:
+    def _compare(self, request: dict[str, Any], live: Interaction) -> None:
         with self._lock:
-            position = self._playback.take(key)
+            position = self._take(request)
             if position is None:
                 self._drifts.append(drifting.unrecorded(live))
                 return

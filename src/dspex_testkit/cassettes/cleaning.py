@@ -1,23 +1,43 @@
 """What of an interaction may be kept: no secret, not who asked, and only what the user's filters leave."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.cassettes.redaction import Filter, Redactor
+from dspex_testkit.redaction import LOOKS_OF_FORMAT_1, Redactor, count_redactions
+
+_PRIVATE_KEYS = frozenset({"user", "user_id", "safety_identifier", "metadata", "organization", "system_fingerprint"})
+"""Top-level fields of bodies that say who asked."""
+
+Filter = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""Takes a request or response as JSON and returns what may be kept of it; None: keep nothing of the interaction."""
+
+
+def without_private_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """A body without the fields that say who asked."""
+    return {key: value for key, value in body.items() if key not in _PRIVATE_KEYS}
 
 
 def without_secrets(interaction: Interaction, redactor: Redactor) -> Interaction:
     """The interaction as the redactor leaves it.
 
-    A secret may lie across two chunks of a stream, where it cannot be cut out. So chunks that hold one, or that make up
-    a response that holds one, are left out, and the response is streamed anew.
+    A secret may lie across chunks of a stream. Where chunks no longer say what the response says, because it is spelt
+    otherwise there, they are left out, and the response is streamed anew.
     """
-    response, chunks = redactor.json(interaction.response), interaction.chunks
-    if chunks is not None and (response != interaction.response or redactor.json(chunks) != list(chunks)):
-        chunks = None
     request, error = redactor.json(interaction.request), redactor.json(interaction.error)
+    response, chunks = redactor.json(interaction.response), interaction.chunks
+    if chunks is not None:
+        chunks = tuple(redactor.events(chunks))
+        if _cuts(response, interaction.response) != _cuts(chunks, interaction.chunks):
+            chunks = None
     return replace(interaction, request=request, response=response, error=error, chunks=chunks)
+
+
+def _cuts(clean: Any, original: Any) -> int:
+    if clean == original:
+        return 0
+    return count_redactions(clean).total() - count_redactions(original).total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +50,14 @@ class Cleaner:
 
     def asked(self, request: dict[str, Any]) -> dict[str, Any]:
         """A request in the form in which it is kept and compared."""
-        clean = _anonymous(self.redactor.json(request) if self.redactor.concerns(request) else request)
+        return self._asked(request, self.redactor)
+
+    def asked_in_format_1(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request in the form in which cassettes of the first format have it."""
+        return self._asked(request, self.redactor.with_looks(LOOKS_OF_FORMAT_1))
+
+    def _asked(self, request: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+        clean = _anonymous(redactor.json(request) if redactor.concerns(request) else request)
         if self.filter_request is None:
             return clean
         return self.filter_request(clean) or clean

@@ -10,9 +10,9 @@ import dspy
 from dspex_testkit.cassettes.cleaning import without_secrets
 from dspex_testkit.cassettes.document import Document, RecordedLM, level_of, read_record
 from dspex_testkit.cassettes.lm import describe
-from dspex_testkit.cassettes.redaction import Redactor
 from dspex_testkit.cassettes.traffic import Exchange, Reading, read_exchange
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True)

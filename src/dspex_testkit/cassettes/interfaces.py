@@ -1,6 +1,6 @@
 """What a bridge and its LMs need of cassettes, whichever process they are open in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.report import CassetteReport
+from dspex_testkit.redaction import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ class Deck(Protocol):
         """Whether other processes have their cassettes here too."""
         ...
 
-    def learn(self, secrets: Mapping[str, str]) -> None:
-        """Know what must be in no recording: values, by names that may be shown."""
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Know what must be in no recording."""
         ...
 
     def use(

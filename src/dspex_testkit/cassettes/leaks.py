@@ -1,31 +1,28 @@
 """The last look at a finished recording: does any known secret stand in it, in whatever disguise?
 
-Redaction works on what it understands. This looks at everything that is about to be written: each text raw,
-URL-encoded and in base64 at all three alignments, the JSON that texts hold, and the pieces of streams put together.
+Redaction works on what it understands. This looks at everything that is about to be written: each text in every form
+in which a secret travels, the JSON that texts hold, and the pieces of streams put together.
 """
 
-import base64
 import contextlib
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from dspex_testkit.errors import SecretFoundError
+from dspex_testkit.redaction import Secrets
 
 _JSON = ("{", "[", '"')
 """What JSON begins with that can hold a text."""
-_PERCENT = re.compile("%[0-9A-F]{2}")
 
 
-def refuse_secrets(document: Any, text: str, secrets: Mapping[str, str], *, path: object) -> None:
+def refuse_secrets(document: Any, text: str, secrets: Secrets, *, path: object) -> None:
     """Look for every known secret.
 
     Args:
         document: The recording as JSON values.
         text: The recording as it would be written.
-        secrets: Values by the name that may be shown.
+        secrets: Those that are known.
         path: The file, for the message.
 
     Raises:
@@ -33,41 +30,20 @@ def refuse_secrets(document: Any, text: str, secrets: Mapping[str, str], *, path
     """
     if not secrets:
         return
-    disguises = {name: list(_disguises(value)) for name, value in secrets.items() if value}
     for place, found in _texts(document):
-        _refuse(place, found, disguises, path)
+        _refuse(place, found, secrets, path)
     # What the file's own syntax adds (keys, comments, escapes) is looked at too.
-    _refuse("the file's text", text, disguises, path)
+    _refuse("the file's text", text, secrets, path)
 
 
-def _refuse(place: str, text: str, disguises: Mapping[str, list[tuple[str, str]]], path: object) -> None:
-    for name, forms in disguises.items():
-        for disguise, form in forms:
-            if form in text:
-                raise SecretFoundError(
-                    f"{path}: the value of {name} stands in {place}{disguise}. Nothing was written; filter that place "
-                    "with filter_request= or filter_response=, or keep the secret out of prompts.",
-                    details={"path": str(path), "secret": name, "place": place},
-                )
-
-
-def _disguises(secret: str) -> Iterator[tuple[str, str]]:
-    yield "", secret
-    quoted = {quote(secret, safe=""), quote_plus(secret), quote(secret)}
-    for encoded in {*quoted, *(_PERCENT.sub(lambda found: found[0].lower(), each) for each in quoted)} - {secret}:
-        yield " (URL-encoded)", encoded
-    raw = secret.encode()
-    for shift in range(3):
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            coded = encode(b"\0" * shift + raw).decode().rstrip("=")
-            # The characters at both ends also depend on the neighbours.
-            start = (shift * 8 + 5) // 6
-            end = (shift + len(raw)) * 8 // 6
-            if end - start >= 8:
-                yield " (base64)", coded[start:end]
-    for escaped in {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} - {secret}:
-        yield " (escaped)", escaped
-    yield " (escaped)", "".join(f"\\u{ord(char):04x}" for char in secret)
+def _refuse(place: str, text: str, secrets: Secrets, path: object) -> None:
+    for form, disguise, secret in secrets.forms:
+        if form in text:
+            raise SecretFoundError(
+                f"{path}: the value of {secret.name} stands in {place}{disguise}. Nothing was written; filter that "
+                "place with filter_request= or filter_response=, or keep the secret out of prompts.",
+                details={"path": str(path), "secret": secret.name, "place": place},
+            )
 
 
 def _texts(document: Any) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,7 @@ class CassetteLM(EngineLM):
         identity = identity or _identity(opened, lm, model)
         if opened is not None and lm is not None:
             for name in ("api_key", "azure_ad_token_provider"):
-                opened.options.redactor.learn(f"the LM's {name}", getattr(lm, "kwargs", {}).get(name))
+                opened.options.redactor.known.add(getattr(lm, "kwargs", {}).get(name), f"the LM's {name}")
         self.journal = Journal()
         engine = CassetteEngine(
             (lambda: opened) if opened is not None else cassette,  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import orjson
 
-from dspex_testkit.cassettes.redaction import compile_patterns
 from dspex_testkit.cassettes.remembered import remembering_texts
 from dspex_testkit.cassettes.schemas import comparable_schema
 from dspex_testkit.errors import UsageError
+from dspex_testkit.redaction import compile_patterns
 
 FIELDS = ("model", "messages", "tools", "response_format", "params")
 """What can be matched on; `messages` includes the system message."""

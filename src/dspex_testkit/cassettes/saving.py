@@ -1,15 +1,15 @@
 """The one way in which recordings get into files."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from dspex_testkit.cassettes import index_cache, yaml_text
 from dspex_testkit.cassettes.document import Document, document_from, parse_record
 from dspex_testkit.cassettes.files import refuse_read_only, write_atomically
 from dspex_testkit.cassettes.leaks import refuse_secrets
+from dspex_testkit.redaction import Secrets
 
 
-def save(path: Path, document: Document, *, secrets: Mapping[str, str]) -> None:
+def save(path: Path, document: Document, *, secrets: Secrets) -> None:
     """Write a document, after looking for secrets and after reading back what would be written.
 
     Raises:
@@ -27,7 +27,7 @@ def save(path: Path, document: Document, *, secrets: Mapping[str, str]) -> None:
     index_cache.remember(content, parsed)
 
 
-def save_traffic(path: Path, text: str, *, secrets: Mapping[str, str]) -> None:
+def save_traffic(path: Path, text: str, *, secrets: Secrets) -> None:
     """Write a cassette of HTTP traffic, after looking for secrets.
 
     Raises:

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -27,6 +27,7 @@ from dspex_testkit.cassettes.interfaces import Taken
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.errors import CassetteError, CassetteWriteError, UsageError
+from dspex_testkit.redaction import Secret, Secrets
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class CassetteDeck:
         self.mode = settings.mode if settings.record else RecordMode.NONE
         self._open: dict[str | None, OpenCassette] = {}
         self._named: set[str | None] = set()
-        self._secrets: dict[str, str] = {}
+        self._secrets = Secrets()
         self._parts = count(1)
         self._lock = threading.RLock()
 
@@ -75,12 +76,12 @@ class CassetteDeck:
         """Whether other processes have their cassettes here too; they would go through a `RemoteDeck`."""
         return False
 
-    def learn(self, secrets: Mapping[str, str]) -> None:
-        """Know what must be in no recording: values, by names that may be shown."""
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Know what must be in no recording."""
         with self._lock:
-            self._secrets |= secrets
+            self._secrets.update(secrets)
             for cassette in self._open.values():
-                _teach(cassette.options, secrets)
+                cassette.options.redactor.known.update(self._secrets)
 
     def use(
         self,
@@ -219,7 +220,7 @@ class CassetteDeck:
 
     def _options(self, given: Mapping[str, Any]) -> CassetteOptions:
         options = cassette_options(**given)
-        _teach(options, self._secrets)
+        options.redactor.known.update(self._secrets)
         return options
 
     def _open_unnamed(self, session_id: str | None) -> OpenCassette:
@@ -231,8 +232,3 @@ class CassetteDeck:
             part = f"{path.stem}~{os.getpid()}-{id(self):x}-{next(self._parts):06}.yaml"
             options = replace(options, write_to=Path(self.settings.staging) / part)
         return OpenCassette(path, self.mode, options)
-
-
-def _teach(options: CassetteOptions, secrets: Mapping[str, str]) -> None:
-    for name, value in secrets.items():
-        options.redactor.learn(name, value)

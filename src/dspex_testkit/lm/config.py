@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from dspex_testkit.lm.providers import ENSEMBLE, MOCK, get_provider
+from dspex_testkit.redaction import without_credentials
 
 Strategy = Literal["majority", "first_success", "best_of", "all"]
 CacheMode = Literal["off", "memory", "disk"]
@@ -184,6 +185,8 @@ class LMConfig(BaseModel):
         for name in ("api_key_env", "api_base", "mock"):
             if (value := getattr(self, name)) is not None:
                 record[name] = value
+        if self.api_base is not None and not with_key:
+            record["api_base"] = without_credentials(self.api_base)
         if self.cache is not None:
             record["cache"] = self.cache.model_dump(exclude_none=True)
         if self.replayed:

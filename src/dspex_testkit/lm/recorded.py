@@ -13,6 +13,7 @@ from dspex_testkit.lm.keys import find_key
 from dspex_testkit.lm.live import provider_lm
 from dspex_testkit.lm.parts import CONNECTION_PARAMS
 from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.redaction import Secret, secrets_by_place
 
 
 class RecordedProviderLM(CassetteLM):
@@ -30,9 +31,9 @@ class RecordedProviderLM(CassetteLM):
         behind = None
         if deck.records and not config.replayed:
             key = find_key(answering)
-            if key is not None:
-                # A provider's error may quote it.
-                deck.learn({f"the key of {config.dspy_model}": key})
+            # A provider's error may quote them.
+            found = {*secrets_by_place(answering.dump_with_key()), *([] if key is None else [key])}
+            deck.learn([Secret(value, f"the key of {config.dspy_model}") for value in found])
             behind = provider_lm(answering, key)
         super().__init__(
             lambda: deck.current(caller_now().session_id),

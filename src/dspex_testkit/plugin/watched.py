@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 
-from dspex_testkit.bridge.redaction import Secrets
 from dspex_testkit.calls import Caller, Journal, LMCall, Usage
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.engines.entry import Entry
@@ -17,6 +16,7 @@ from dspex_testkit.lm.composed import ComposedLM
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.providers import find_provider
 from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.redaction import NO_LOOKS, Redactor, Secret, Secrets, error_redactor, secrets_by_place
 
 _asked_now: ContextVar[Any] = ContextVar("dspex_testkit_asked_now", default=None)
 """The LM that is being asked."""
@@ -33,11 +33,10 @@ class WatchedCall:
     """
 
     def __init__(self, lm: Any, request: Callable[[], Any], capture: Capture | None, journal: Journal) -> None:
-        self._lm = lm
         provider, model = identity_of(lm)
         real = is_provider_lm(lm)
         identity = LMCall(provider=provider, model=model, mocked=not real, engine="live" if real else "custom")
-        self._entry = Entry(identity, request(), capture, Caller(), journal)
+        self._entry = Entry(identity, request(), capture, Caller(), _WithoutSecrets(journal, _secrets_of(lm)))
 
     def answered(self, result: Any) -> None:
         """Write down an answer: DSPy's result of the call."""
@@ -57,10 +56,24 @@ class WatchedCall:
 
     def failed(self, error: BaseException) -> None:
         """Write down that there is no answer, and why."""
-        if isinstance(error, Exception):
-            self._entry.write({"error": _without_keys(self._lm, f"{type(error).__name__}: {error}")})
-        else:
-            self._entry.failed(error)
+        self._entry.failed(error)
+
+
+class _WithoutSecrets:
+    """Passes calls on to a journal that is to show no key."""
+
+    def __init__(self, journal: Journal, secrets: Secrets) -> None:
+        self._journal = journal
+        self._answers, self._errors = Redactor(secrets, NO_LOOKS), error_redactor(secrets)
+
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether calls are to be written with their prompts."""
+        return self._journal.keeps_prompts
+
+    def record(self, call: LMCall) -> LMCall:
+        """Write a call down."""
+        return self._journal.record(call.without_secrets(self._answers, self._errors))
 
 
 @contextmanager
@@ -129,12 +142,11 @@ def _cost(result: Any) -> Decimal | None:
     return None if result.cost is None else Decimal(f"{result.cost:.10g}")
 
 
-def _without_keys(lm: Any, text: str) -> str:
-    """A text without the key that the LM was given, or finds in the environment."""
-    secrets = Secrets()
+def _secrets_of(lm: Any) -> Secrets:
+    """The keys that the LM was given, or finds in the environment."""
     provider = find_provider(identity_of(lm)[0])
     variables = () if provider is None else provider.key_variables
-    for key in (getattr(lm, "kwargs", {}).get("api_key"), *map(os.environ.get, variables)):
-        if isinstance(key, str):
-            secrets.add(key)
-    return str(secrets.scrub(text))
+    secrets = Secrets(map(Secret, secrets_by_place(dict(getattr(lm, "kwargs", None) or {}))))
+    for name in variables:
+        secrets.add(os.environ.get(name), name)
+    return secrets

@@ -92,7 +92,7 @@ class Loader:
             store=store,
             started=server.started,
         )
-        server.log.scrub = bridge.secrets.scrub
+        server.log.scrub = bridge.scrub
         return bridge
 
 

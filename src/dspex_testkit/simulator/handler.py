@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -13,12 +14,12 @@ from dspex_testkit.calls import LMCall, Usage
 from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.usage import estimate_usage
+from dspex_testkit.redaction import LOOKS, Redactor, Secret, Secrets, secrets_of_request
 from dspex_testkit.simulator.delivery import Delivery
 from dspex_testkit.simulator.exchange import Answered, Ask, Unanswered
 from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
 from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
 from dspex_testkit.simulator.reading import Read, Reading
-from dspex_testkit.simulator.redaction import keys_of, redacted
 from dspex_testkit.simulator.registry import Registry
 from dspex_testkit.simulator.tenant import Numbers, Tenant
 from dspex_testkit.simulator.wires import ENDINGS, Route, find_route
@@ -46,7 +47,7 @@ class Handler:
     async def __call__(self, request: web.BaseRequest) -> Any:
         """Answer one request."""
         # Parsing a query that is not there costs as much as looking a target up.
-        keys = keys_of(request.headers, request.query if request.query_string else {})
+        keys = secrets_of_request(request.headers, request.query if request.query_string else {})
         number = self._numbers.next()
         delivery = Delivery(request, {"x-request-id": f"req_sim{number}"}, self._registry.clock, self._stopping)
         try:
@@ -213,8 +214,15 @@ class _Served:
         self._record(calls if chunks is None else [replace(call, stream_chunks=chunks) for call in calls])
 
     def _record(self, calls: list[LMCall]) -> None:
+        redactor = _redactor(tuple(self._keys))
         for call in calls:
-            self._registry.journal.record(redacted(call, self._keys))
+            self._registry.journal.record(call.without_secrets(redactor, redactor))
+
+
+@lru_cache(maxsize=256)
+def _redactor(keys: tuple[str, ...]) -> Redactor:
+    """Cuts out the keys that came with a request, and whatever looks like one."""
+    return Redactor(Secrets(map(Secret, keys)), LOOKS)
 
 
 def _unknown_path(method: str, path: str) -> str:

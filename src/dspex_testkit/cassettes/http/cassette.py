@@ -125,8 +125,13 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
         """Save nothing: vcrpy does so before it takes its patches off, and what a save raises would leave them on."""
 
     def _miss(self, request: VCRRequest) -> NoMatchingInteractionError:
-        asked = self.filters.request(request)
         path = Path(str(self._path))
+        if (asked := self.filters.request(request)) is None:
+            return NoMatchingInteractionError(
+                f"{request.method} {request.url.partition('?')[0]} hands out credentials, and such requests are never "
+                "recorded; replay with a client that has a key or token (any text), so that it asks for none",
+                details={"path": str(path)},
+            )
         lines = [f"{path.name} has no recording that answers {asked.method} {asked.uri}"]
         body = self.filters.comparable(asked.body)
         scored = []

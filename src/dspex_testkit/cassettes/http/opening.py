@@ -92,11 +92,12 @@ def http_cassette(
     if not existed and mode in (RecordMode.NONE, RecordMode.VERIFY):
         raise CassetteNotFoundError(f"There is no cassette {file}; record it with record_mode='once'")
     player = vcr.VCR(
-        match_on=("method", "path", "query", "json_body"),
+        match_on=("method", "kept_path", "query", "json_body"),
         before_record_request=filters.request,
         before_record_response=filters.response,
         decode_compressed_response=True,
     )
+    player.register_matcher("kept_path", filters.same_path)
     player.register_matcher("json_body", filters.same_body)
     merged = player.get_merged_config(path=os.fspath(file), record_mode=_FOR_VCR[mode], persister=_Drawer(mode))
     merged |= {
@@ -134,4 +135,4 @@ def http_cassette(
             raise NothingRecordedError(f"{file} was to be recorded, and nothing was sent", details={"path": str(file)})
         if cassette.asked_live:
             text = serialize(cassette.to_keep(), ReadableYAML(file))
-            save_traffic(file, text, secrets=settings.redactor.secrets)
+            save_traffic(file, text, secrets=settings.redactor.known)

@@ -12,7 +12,7 @@ from dspex_testkit.errors import UsageError
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.drift import Drift
-    from dspex_testkit.cassettes.redaction import Redactor
+    from dspex_testkit.redaction import Redactor
 
 
 def add_commands(commands: Any) -> None:
@@ -216,7 +216,7 @@ def _convert(options: argparse.Namespace) -> int:
     if output.exists() and not options.force:
         raise UsageError(f"{output} exists; overwrite it with --force, or name another with -o")
     conversion = convert(options.path, redactor)
-    save(output, conversion.document, secrets=redactor.secrets)
+    save(output, conversion.document, secrets=redactor.known)
     for line in conversion.skipped:
         print(f"left out {line}", file=sys.stderr)
     print(f"Wrote {output} with {len(conversion.document.interactions)} interactions")
@@ -252,7 +252,7 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _redactor(patterns: list[str]) -> "Redactor":
-    from dspex_testkit.cassettes.redaction import Redactor, compile_patterns
+    from dspex_testkit.redaction import Redactor, compile_patterns
 
     return Redactor(patterns=compile_patterns(patterns))
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,9 +16,9 @@ from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.library import cassette_files
 from dspex_testkit.cassettes.matching import MatchRules
-from dspex_testkit.cassettes.redaction import Redactor
 from dspex_testkit.cassettes.saving import save, save_traffic
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.redaction import Redactor, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def scrub(path: Path, redactor: Redactor) -> int:
     )
     if not changed:
         # What was cut out was looked through when it was saved.
-        refuse_secrets(record, path.read_text(encoding="utf-8"), redactor.secrets, path=path)
+        refuse_secrets(record, path.read_text(encoding="utf-8"), redactor.known, path=path)
     return changed
 
 
@@ -143,7 +143,7 @@ def _scrub_calls(path: Path, record: Any, redactor: Redactor) -> int:
     clean = tuple(without_secrets(interaction, redactor) for interaction in document.interactions)
     changed = sum(old != new for old, new in zip(document.interactions, clean, strict=True))
     if changed:
-        save(path, Document(clean, document.lms), secrets=redactor.secrets)
+        save(path, Document(clean, document.lms), secrets=redactor.known)
     return changed
 
 
@@ -151,11 +151,11 @@ def _scrub_traffic(path: Path, record: Any, redactor: Redactor) -> int:
     clean: list[Any] = redactor.json(record["interactions"])
     changed = sum(bool(old != new) for old, new in zip(record["interactions"], clean, strict=True))
     if changed:
-        _write_traffic(path, {**record, "interactions": clean}, redactor.secrets)
+        _write_traffic(path, {**record, "interactions": clean}, redactor.known)
     return changed
 
 
-def _write_traffic(path: Path, record: Any, secrets: Mapping[str, str]) -> None:
+def _write_traffic(path: Path, record: Any, secrets: Secrets) -> None:
     text = json.dumps(record, indent=2) if path.suffix == ".json" else yaml_text.dump(record)
     save_traffic(path, text, secrets=secrets)
 
@@ -206,9 +206,9 @@ def prune(plan: Pruning) -> None:
         if not kept:
             _delete(path)
         elif level_of(record) == "lm":
-            save(path, document_from({**record, "interactions": kept}, path), secrets={})
+            save(path, document_from({**record, "interactions": kept}, path), secrets=Secrets())
         else:
-            _write_traffic(path, {**record, "interactions": kept}, {})
+            _write_traffic(path, {**record, "interactions": kept}, Secrets())
     for path in plan.orphans:
         _delete(path)
 

@@ -21,9 +21,9 @@ from dspex_testkit.cassettes.files import RecorderLock, refuse_read_only
 from dspex_testkit.cassettes.library import cassette_files
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.redaction import secrets_of_environment
 from dspex_testkit.cassettes.saving import save
 from dspex_testkit.errors import CassetteWriteError, NothingRecordedError, UsageError
+from dspex_testkit.redaction import Secrets, secrets_of_environment
 
 _WAITING = ".recording-"
 _UNWRITTEN = ".unwritten-"
@@ -135,7 +135,7 @@ def _promote(waiting: Path, folder: Path, mode: RecordMode) -> tuple[Path, ...]:
         path = folder / f"{name}.yaml"
         lock = RecorderLock(path)
         try:
-            save(path, _joined(path, documents, mode), secrets=secrets_of_environment())
+            save(path, _joined(path, documents, mode), secrets=Secrets(secrets_of_environment()))
         finally:
             lock.release()
         written.append(path)

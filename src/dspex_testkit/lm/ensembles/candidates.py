@@ -9,6 +9,7 @@ from dspy.lm15 import Response, ToolCallPart
 from dspex_testkit.calls import LMCall
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.engines.responses import as_json, read_outputs, text_of
+from dspex_testkit.redaction import redact_error
 
 WHOLE = "(answer)"
 """The one field of an answer that nobody reads field by field: without an adapter, or with tool calls."""
@@ -45,7 +46,8 @@ class Candidate:
 
 def brief(error: BaseException) -> str:
     """A failure in one line; what DSPy advises to do about it stands in the member's own call."""
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0]
+    # It is told in an answer, where only secrets that are known are looked for.
+    return redact_error(f"{type(error).__name__}: {error}").split("\n", 1)[0]
 
 
 class UnreadableAnswerError(Exception):
