@@ -22,7 +22,7 @@ from dspex_testkit.errors import CassetteFormatError
 from dspex_testkit.mock_lm import MockLM
 from dspex_testkit.redaction import Secret, Secrets
 from dspex_testkit.simulator import ProviderSimulator
-from tests.support.programs_of_all_kinds import PROGRAMS, conversation, schema, several, text, thoughts, tools
+from tests.support.programs_of_all_kinds import PROGRAMS, conversation, schema, several, text, thoughts
 
 Program = Callable[[Any], str]
 MODELS = [
@@ -32,14 +32,13 @@ MODELS = [
     "anthropic/claude-3-5-sonnet-20241022",
     "gemini/gemini-2.5-flash",
 ]
-WITHOUT_TOOLS = [each for each in PROGRAMS if each not in (tools, conversation)]
-"""litellm needs another package for tools."""
 BY_LITELLM = [
-    *(("openai/gpt-4o-mini", each) for each in WITHOUT_TOOLS if each is not thoughts),
+    *(("openai/gpt-4o-mini", each) for each in PROGRAMS if each is not thoughts),
     ("openai/gpt-5", thoughts),
-    *(("anthropic/claude-sonnet-4-5", each) for each in WITHOUT_TOOLS if each is not several),
+    *(("anthropic/claude-sonnet-4-5", each) for each in PROGRAMS if each is not several),
     ("anthropic/claude-3-5-sonnet-20241022", schema),  # which litellm asks for by a tool
-    *(("gemini/gemini-2.5-flash", each) for each in WITHOUT_TOOLS),
+    # Not a conversation: on Gemini's wire litellm leaves out the ids of tool calls, by which it asks again.
+    *(("gemini/gemini-2.5-flash", each) for each in PROGRAMS if each is not conversation),
 ]
 
 pytestmark = [

@@ -120,7 +120,7 @@ def test_a_program_is_answered_as_it_was_when_it_was_recorded(
     assert {(call.engine, call.rule) for call in target.calls} == {("replay", "cassette:c")}
 
 
-# Not Cohere: litellm cannot read the stream of its second version.
+# Not Cohere, of whose second version litellm cannot read the stream (see test_litellm.py).
 @pytest.mark.parametrize(("model", "engine"), ROUTES[:-1])
 def test_recorded_answers_are_streamed_and_given_asynchronously(
     sim: ProviderSimulator, tmp_path: Path, model: str, engine: str

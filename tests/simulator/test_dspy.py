@@ -137,7 +137,7 @@ def test_asynchronous_calls_are_answered(sim: ProviderSimulator, model: str, eng
     assert [answer.answer for answer in run(both())] == ["A", "B"]
 
 
-# Not Cohere: litellm cannot read the stream of its second version.
+# Not Cohere, of whose second version litellm cannot read the stream (see test_litellm.py).
 @pytest.mark.parametrize(("model", "engine"), ROUTES[:-1])
 def test_answers_are_streamed(sim: ProviderSimulator, model: str, engine: str) -> None:
     """A listener hears the field word by word."""
@@ -159,8 +159,9 @@ def test_answers_are_streamed(sim: ProviderSimulator, model: str, engine: str) -
     assert (target.calls[0].stream_chunks or 0) > 6
 
 
+@pytest.mark.parametrize("engine", ["auto", "litellm"])
 @pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"])
-def test_native_tools_are_called_with_valid_arguments(sim: ProviderSimulator, model: str) -> None:
+def test_native_tools_are_called_with_valid_arguments(sim: ProviderSimulator, model: str, engine: str) -> None:
     """Offered a tool, the simulated model calls it with arguments that its schema accepts."""
 
     def weather(city: str, days: int) -> str:
@@ -174,8 +175,7 @@ def test_native_tools_are_called_with_valid_arguments(sim: ProviderSimulator, mo
 
     target = sim.target(model)
     adapter = dspy.ChatAdapter(use_native_function_calling=True)
-    # On the native stack: litellm wants the package `mcp` as soon as there are tools.
-    with dspy.context(lm=target.lm(), adapter=adapter):
+    with dspy.context(lm=target.lm(engine=engine), adapter=adapter):
         calls = dspy.Predict(Ask)(question="Rain?", tools=[dspy.Tool(weather)]).calls.tool_calls
 
     assert [call.name for call in calls] == ["weather"]

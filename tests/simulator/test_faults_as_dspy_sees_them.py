@@ -137,6 +137,29 @@ def test_litellm_heeds_retry_after_on_its_openai_route_since_1_109(
     assert slept == ([7, 7] if provider == "openai" and since("litellm", "1.109") else [1, 2])
 
 
+@pytest.mark.usefixtures("slept")
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize(
+    ("kind", "status", "attempts"),
+    [
+        *(("invalid_request", status, 1) for status in (400, 404, 409, 422)),
+        ("timeout", 408, 3),
+        ("rate_limit", 429, 3),
+        *(("server_error", status, 3) for status in (500, 502, 503, 504, 529)),
+    ],
+)
+def test_what_may_pass_is_tried_again(
+    sim: ProviderSimulator, kind: str, status: int, attempts: int, stack: str
+) -> None:
+    """DSPy tells the two apart by the status; a miss of the simulator's is a 400, and is asked once."""
+    target = sim.target("openai/gpt-4o-mini", faults=[{"kind": kind, "status": status}])
+
+    with pytest.raises(dspy.LMError):
+        lm_on(target, stack)("hello")
+
+    assert len(target.calls) == attempts
+
+
 @pytest.mark.parametrize("kind", ["wrong_content_type", "slow_first_byte"])
 @pytest.mark.parametrize(("provider", "stack"), ROUTES)
 def test_an_odd_answer_is_an_answer(sim: ProviderSimulator, kind: str, provider: str, stack: str) -> None:

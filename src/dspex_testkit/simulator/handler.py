@@ -56,7 +56,7 @@ class Handler:
             wire = (find_route(request.path) or _FALLBACK).wire
             return await delivery.send(wire.error(Failure("not_found", error.message, code=error.code), 404), 404)
         if path.endswith("/api/show"):
-            # litellm asks Ollama what a model can do before it uses it.
+            # litellm asks Ollama what a model can do.
             return await delivery.send(OLLAMA_MODEL)
         if request.method == "GET":
             return await self._get(request, tenant, path, delivery)

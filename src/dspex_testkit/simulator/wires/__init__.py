@@ -69,7 +69,7 @@ def find_route(path: str) -> Route | None:
     found = _GEMINI_PATH.search(path)
     if found is None:
         return None
-    # Some versions of litellm leave the model out where the base is given by a variable.
+    # A base may name the model, or none: the path is then the action alone.
     said = {"model": found["model"] or "gemini", "action": found["action"]}
     return Route(_GEMINI, gemini_embeddings if "mbed" in found["action"] else None, said)
 

@@ -1,4 +1,4 @@
-"""Cohere's chat, first version: litellm needs it to stream."""
+"""Cohere's chat, first version: the one whose streams litellm can read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
