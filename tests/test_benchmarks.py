@@ -27,3 +27,14 @@ def test_every_figure_can_be_taken_and_stands_on_the_page(tmp_path: Path) -> Non
 
     assert rows(page) == rows(ROOT / "docs" / "benchmarks.md")
     assert len(rows(page)) > 1
+
+
+def test_the_walks_of_a_call_can_be_counted() -> None:
+    """Each walk is made, enters files, and a replayed call climbs to no higher room."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.walks"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+
+    found = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert found.keys() == {"mock call", "execution", "replayed call"}
+    assert found["replayed call"].endswith(" 0 climbs")
