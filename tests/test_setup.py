@@ -18,10 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
-from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[1]
-UV = find_uv_bin()
+UV = Path(sys.executable).with_name("uv")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 PROJECT = """
 [build-system]
@@ -73,7 +72,7 @@ def run(command: list[str], place: Path, **settings: str) -> subprocess.Complete
 
 def install(place: Path, purpose: str = "tools", **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the installing script, on the Python that runs the tests."""
-    with_uv = {"PATH": os.pathsep.join([str(Path(UV).parent), "/usr/bin", "/bin"])}
+    with_uv = {"PATH": os.pathsep.join([str(UV.parent), "/usr/bin", "/bin"])}
     return run([sys.executable, ".ci/install.py", purpose], place, **with_uv | settings)
 
 
