@@ -75,6 +75,7 @@ class Server:
         self._bridge: Bridge | None = None
         self._loader: Loader | None = None
         self._warm_loader: Loader | None = None
+        self._store: StateStore | None = None
         self._gate = _thread.allocate_lock()
         self._early_commands = 0
         self._early_errors = 0
@@ -90,8 +91,13 @@ class Server:
             host: Hangs up when the process ends that this one was forked from.
         """
         from dspex_testkit.runtime.loader import WarmLoader
+        from dspex_testkit.runtime.watchdog import watch
 
-        self._warm_loader = WarmLoader(self, store, host)
+        self._store = store
+        self._warm_loader = WarmLoader(
+            self.settings, self.log, make=self._make_bridge, adopt=self.adopt, fail=self.fail
+        )
+        watch(self.wire, self.log, self.signals, host)
 
     def resume(self, unread: bytes, answered: int) -> None:
         """Go on where another process has stopped.
@@ -189,11 +195,31 @@ class Server:
 
     def _load(self) -> "Loader":
         if self._loader is None:
-            from dspex_testkit.runtime.loader import Loader
-
-            self._loader = self._warm_loader or Loader(self)
+            self._loader = self._warm_loader or self._cold_loader()
             self._loader.start()
         return self._loader
+
+    def _cold_loader(self) -> "Loader":
+        from dspex_testkit.runtime.loader import Loader
+        from dspex_testkit.runtime.watchdog import watch
+
+        watch(self.wire, self.log, self.signals)
+        return Loader(self.settings, self.log, make=self._make_bridge, adopt=self.adopt, fail=self.fail)
+
+    def _make_bridge(self) -> "Bridge":
+        from dspex_testkit.bridge import Bridge
+        from dspex_testkit.protocol import use_orjson
+
+        use_orjson()
+        bridge = Bridge(
+            self.settings.for_bridge(),
+            mode=self.mode,
+            worker_id=self.worker_id,
+            store=self._store,
+            started=self.started,
+        )
+        self.log.scrub = bridge.scrub
+        return bridge
 
     def _answer_in_order(self, bridge: "Bridge", request: Request) -> None:
         answer = bridge.dispatch(request)
@@ -213,7 +239,7 @@ class Server:
                 request.id,
             )
         else:
-            self._load().workers.submit(lambda: self._execute_and_send(request, answer))
+            self._load().threads.submit(lambda: self._execute_and_send(request, answer))
 
     def _execute_and_send(self, request: Request, execution: "Execution") -> None:
         try:
@@ -272,7 +298,7 @@ class Server:
         while (self._backlog or self._executions) and time.monotonic() < deadline:
             time.sleep(0.002)
 
-    def fail(self, summary: str, text: str = "", *, status: int = 1) -> "NoReturn":
+    def fail(self, summary: str, text: str = "", status: int = 1) -> "NoReturn":
         """End the process for a reason that is not the client's."""
         self.log.error(f"{summary}\n{text}")
         self.wire.complain(summary)

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 Work = Callable[[], None]
 
 
-class Workers:
+class ExecutionThreads:
     """Runs work on a limited number of daemon threads.
 
     Args:
