@@ -26,13 +26,12 @@ from dspex_testkit.protocol import (
 )
 from dspex_testkit.runtime.early_ping import answer_ping
 from dspex_testkit.runtime.leaving import GRACE, leave
-from dspex_testkit.runtime.log import Log, current_traceback
-from dspex_testkit.runtime.settings import Settings
-from dspex_testkit.runtime.stdio import Wire
+from dspex_testkit.runtime.log import current_traceback
+from dspex_testkit.runtime.startup import Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, NoReturn
+    from typing import NoReturn
 
     from dspex_testkit.bridge import Bridge, Execution
     from dspex_testkit.bridge.state import StateStore
@@ -40,38 +39,56 @@ if TYPE_CHECKING:
     from dspex_testkit.runtime.loader import Loader
 
 
+def serve(
+    process: Started,
+    *,
+    unread: bytes = b"",
+    answered: int = 0,
+    store: "StateStore | None" = None,
+    host: "int | None" = None,
+) -> "NoReturn":
+    """Serve a client, then end the process.
+
+    Args:
+        process: This process, with what it was told.
+        unread: What another process has read from the wire and not answered.
+        answered: How many commands it has answered.
+        store: The state that the client's other bridges share, if any.
+        host: In a worker of the warm host, a descriptor that hangs up when the host ends.
+    """
+    arguments, log = process.arguments, process.log
+    log.info(f"{arguments.mode} started" + (f" as {arguments.worker_id}" if arguments.worker_id else ""))
+    server = Server(process)
+    try:
+        if host is not None:
+            server.begin_warm(store, host)
+        server.resume(unread, answered)
+        server.run()
+    except ConnectionError:
+        log.info("leaving: nobody reads the answers")
+    except BaseException as error:
+        server.fail(f"internal failure: {type(error).__name__}: {error}", current_traceback())
+    leave(0)
+
+
 class Server:
     """Serves one client until it goes away.
 
     Args:
-        wire: Where frames come from and go to.
-        log: Where failures are written down.
-        settings: What the bridge was told.
-        mode: ``standalone`` or ``pool-worker``.
-        worker_id: As given on the command line; else learned from the first ping.
-        started: `time.monotonic` when the process started.
-        signals: A descriptor that becomes readable with a signal, for the watchdog.
+        process: This process, with what it was told.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        log: Log,
-        settings: Settings,
-        *,
-        mode: "Literal['standalone', 'pool-worker']" = "standalone",
-        worker_id: "str | None" = None,
-        started: "float | None" = None,
-        signals: "int | None" = None,
-    ) -> None:
+    def __init__(self, process: Started) -> None:
+        settings = process.settings
         self.decoder = FrameDecoder(settings.max_frame_size)
-        self.wire = wire
-        self.log = log
+        self.wire = process.wire
+        self.log = process.log
         self.settings = settings
-        self.mode = mode
-        self.worker_id = worker_id
-        self.started = time.monotonic() if started is None else started
-        self.signals = signals
+        self.mode = process.arguments.mode
+        self.worker_id = process.arguments.worker_id
+        """As given on the command line; else learned from the first ping."""
+        self.started = process.at
+        self.signals = process.signals
         self._bridge: Bridge | None = None
         self._loader: Loader | None = None
         self._warm_loader: Loader | None = None

@@ -9,16 +9,13 @@ from dspex_testkit.protocol.frames import HEADER_SIZE
 from dspex_testkit.runtime.early_ping import answer_ping
 from dspex_testkit.runtime.host.messages import LONGEST_SILENCE
 from dspex_testkit.runtime.leaving import GRACE, leave
-from dspex_testkit.runtime.log import Log
-from dspex_testkit.runtime.stdio import Wire
+from dspex_testkit.runtime.startup import Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from dspex_testkit.runtime.arguments import Arguments
     from dspex_testkit.runtime.host.messages import Lines
-    from dspex_testkit.runtime.settings import Settings
 
 _LARGEST_PING = 1 << 16
 _MOST_KEPT = 1 << 20
@@ -29,22 +26,18 @@ class EarlyAnswers:
     """Reads a client's first requests.
 
     Args:
-        wire: Where frames come from and go to.
-        log: Where it is written what happens.
-        settings: What the bridge was told.
-        arguments: The command line; it learns the worker's id from a ping.
-        started: `time.monotonic` when the process started.
+        process: This process, with what it was told; its command line learns the worker's id from a ping.
     """
 
-    def __init__(self, wire: Wire, log: Log, settings: "Settings", arguments: "Arguments", *, started: float) -> None:
+    def __init__(self, process: Started) -> None:
         self.unread = bytearray()
         """What was read and not answered."""
         self.answered = 0
-        self._wire = wire
-        self._log = log
-        self._settings = settings
-        self._arguments = arguments
-        self._started = started
+        self._wire = process.wire
+        self._log = process.log
+        self._settings = process.settings
+        self._arguments = process.arguments
+        self._started = process.at
         self._seen = 0
         self._ended_at: float | None = None
 

@@ -6,17 +6,14 @@ so everything is handed over as it is. Until a host has been started, pings are 
 
 import os
 
-from dspex_testkit.runtime.log import Log
-from dspex_testkit.runtime.stdio import Wire
+from dspex_testkit.runtime.startup import Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from dspex_testkit.runtime.arguments import Arguments
     from dspex_testkit.runtime.host.early import EarlyAnswers
     from dspex_testkit.runtime.host.messages import Lines
-    from dspex_testkit.runtime.settings import Settings
 
 _TRIES = 3
 _AT_ONCE = 0.05
@@ -27,33 +24,12 @@ class Launcher:
     """Brings a client and a worker together.
 
     Args:
-        wire: Where frames come from and go to.
-        log: Where it is written what happens.
-        settings: What the bridge was told.
-        arguments: The command line.
-        home: Folder in which the settings file is looked for.
-        started: `time.monotonic` when the process started.
-        signals: A descriptor on which the number of each signal can be read.
+        process: This process, with what it was told.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        log: Log,
-        settings: "Settings",
-        arguments: "Arguments",
-        *,
-        home: "str | None",
-        started: float,
-        signals: int,
-    ) -> None:
-        self._wire = wire
-        self._log = log
-        self._settings = settings
-        self._arguments = arguments
-        self._home = home
-        self._started = started
-        self._signals = signals
+    def __init__(self, process: Started) -> None:
+        self._process = process
+        self._log = process.log
         self._early: EarlyAnswers | None = None
 
     @property
@@ -108,7 +84,7 @@ class Launcher:
             # A client that was heard before may be waiting, and say nothing more.
             if self._early is None:
                 self._answer_early().take_in()
-            connection = reach(place, linger=self._settings.host_linger)
+            connection = reach(place, linger=self._process.settings.host_linger)
         return Lines(connection)
 
     def _first_word(self, lines: "Lines") -> "dict[str, Any] | None":
@@ -133,20 +109,20 @@ class Launcher:
         if self._early is None:
             from dspex_testkit.runtime.host.early import EarlyAnswers
 
-            self._early = EarlyAnswers(self._wire, self._log, self._settings, self._arguments, started=self._started)
+            self._early = EarlyAnswers(self._process)
         return self._early
 
     def _hand_over(self, lines: "Lines") -> bool:
         """Whether there was still somebody to take everything; if not, nothing is lost."""
         from dspex_testkit.runtime.host.messages import HandOver
 
-        wire = self._wire
+        wire, arguments = self._process.wire, self._process.arguments
         told = HandOver.of_this_process(
-            mode=self._arguments.mode,
-            worker_id=self._arguments.worker_id,
-            flags=self._arguments.flags,
-            home=self._home,
-            started=self._started,
+            mode=arguments.mode,
+            worker_id=arguments.worker_id,
+            flags=arguments.flags,
+            home=self._process.home,
+            started=self._process.at,
             answered=self.answered,
             unread=self.unread,
             descriptors=[wire.fd_in, wire.fd_out, *([] if wire.fd_err is None else [wire.fd_err])],
@@ -161,4 +137,5 @@ class Launcher:
     def _stay(self, lines: "Lines", worker: int) -> None:
         from dspex_testkit.runtime.host.companion import Companion
 
-        Companion(lines, worker, client=self._wire.fd_in, signals=self._signals, log=self._log).stay()
+        process = self._process
+        Companion(lines, worker, client=process.wire.fd_in, signals=process.signals, log=process.log).stay()

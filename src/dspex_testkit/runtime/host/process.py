@@ -45,6 +45,7 @@ _IMPORTED_LATE = (
     "dspex_testkit.runtime.loader",
     "dspex_testkit.runtime.processes",
     "dspex_testkit.runtime.serve",
+    "dspex_testkit.runtime.watchdog",
 )
 """What a bridge imports when it is first needed, so as to start quickly; a worker is to find it here."""
 

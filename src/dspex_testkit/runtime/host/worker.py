@@ -17,8 +17,9 @@ from dspex_testkit.protocol import encode_frame
 from dspex_testkit.runtime.arguments import Arguments
 from dspex_testkit.runtime.host.messages import HandOver
 from dspex_testkit.runtime.leaving import leave, leave_orphans_to_parent
-from dspex_testkit.runtime.main import serve
+from dspex_testkit.runtime.serve import serve
 from dspex_testkit.runtime.settings import Settings
+from dspex_testkit.runtime.startup import start_up
 from dspex_testkit.runtime.stdio import Wire
 
 
@@ -46,20 +47,10 @@ def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never
         leave(2)
     arguments = Arguments("pool-worker" if told.mode == "pool-worker" else "standalone", told.worker_id, told.flags)
 
-    def store(settings: Settings) -> RemoteStore | None:
-        # Two standalone bridges of one owner have nothing to do with each other.
-        return _open_store(state, board, settings) if arguments.mode == "pool-worker" else None
-
-    serve(
-        wire,
-        arguments,
-        home=told.home,
-        started=told.started,
-        unread=told.unread,
-        answered=told.answered,
-        store=store,
-        host=state.fileno(),
-    )
+    process = start_up(wire, arguments, home=told.home, at=told.started)
+    # Two standalone bridges of one owner have nothing to do with each other.
+    store = _open_store(state, board, process.settings) if arguments.mode == "pool-worker" else None
+    serve(process, unread=told.unread, answered=told.answered, store=store, host=state.fileno())
 
 
 def _host_lives_until_told(launcher: socket.socket, state: socket.socket) -> bool:
