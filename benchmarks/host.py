@@ -18,7 +18,7 @@ from benchmarks.pipe import INPUTS, SIGNATURE, SPEC
 from benchmarks.process import Child, bridge_arguments, clean_environment, request_frame
 from dspex_testkit import MockLM
 from dspex_testkit.bridge.signatures import parse_signature
-from dspex_testkit.runtime.host import start_worker
+from dspex_testkit.host import start_worker
 
 _PING = request_frame("ping", {"initialization": True, "worker_id": "worker_1_1"})
 _COLD = (

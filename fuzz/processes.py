@@ -24,7 +24,7 @@ MEMORY = 8 << 30
 Mode = Literal["standalone", "pool-worker"]
 Kind = Literal["owner", "launcher", "host", "worker", "other"]
 
-_HOST = b"dspex_testkit.runtime.host.process"
+_HOST = b"dspex_testkit.host.main"
 
 
 class Sandbox:

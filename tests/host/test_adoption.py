@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.host import Worker, start_worker
+from dspex_testkit.host.messages import Lines, say
+from dspex_testkit.host.place import find_place
 from dspex_testkit.protocol import Request, encode_frame, encode_request
-from dspex_testkit.runtime.host import Worker, start_worker
-from dspex_testkit.runtime.host.messages import Lines, say
-from dspex_testkit.runtime.host.place import find_place
 from tests.host.conftest import Start
 from tests.support.bridges import PATIENCE, Process
 from tests.support.hosts import ARGV, ask, end, forget_shared_state, hosts_of, is_gone
@@ -101,7 +101,7 @@ HANGS_ONCE = """
 import sys, threading
 from pathlib import Path
 hung = Path(__file__).with_name("hung")
-if "dspex_testkit.runtime.host.process" in sys.orig_argv and not hung.exists():
+if "dspex_testkit.host.main" in sys.orig_argv and not hung.exists():
     hung.touch()
     threading.Event().wait()
 """

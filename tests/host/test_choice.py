@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dspex_testkit.host import start_worker
+from dspex_testkit.host.place import Unavailable, find_place, import_environment
+from dspex_testkit.host.system import System
 from dspex_testkit.runtime.doctor import examine
-from dspex_testkit.runtime.host import start_worker
-from dspex_testkit.runtime.host.place import Unavailable, find_place, import_environment
-from dspex_testkit.runtime.host.system import System
 from dspex_testkit.runtime.install import install
 from tests.host.conftest import Start
 from tests.support.bridges import Process

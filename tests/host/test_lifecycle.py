@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dspex_testkit.host import direct, start_worker
+from dspex_testkit.host.contact import reach
+from dspex_testkit.host.messages import Lines
+from dspex_testkit.host.place import Unavailable, find_place
 from dspex_testkit.protocol import Request, encode_frame, encode_request
-from dspex_testkit.runtime.host import direct, start_worker
-from dspex_testkit.runtime.host.contact import reach
-from dspex_testkit.runtime.host.messages import Lines
-from dspex_testkit.runtime.host.place import Unavailable, find_place
 from tests.host.conftest import Start
 from tests.support.bridges import PATIENCE, Process
 from tests.support.hosts import ARGV, all_hosts, ask, hosts_of, is_gone, usual_host, workers_of

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.runtime.host import start_worker
-from dspex_testkit.runtime.host.place import find_place
+from dspex_testkit.host import start_worker
+from dspex_testkit.host.place import find_place
 from dspex_testkit.runtime.scratch import remove_left_scratch
 from tests.host.test_choice import complaints
 from tests.support.bridges import Process

@@ -7,6 +7,8 @@ from contextlib import suppress
 
 import psutil
 
+from dspex_testkit.host import Worker, start_worker
+from dspex_testkit.host.place import find_place
 from dspex_testkit.protocol import (
     NEED_DATA,
     EndOfStream,
@@ -18,11 +20,9 @@ from dspex_testkit.protocol import (
     encode_request,
     parse_response,
 )
-from dspex_testkit.runtime.host import Worker, start_worker
-from dspex_testkit.runtime.host.place import find_place
 from tests.support.waiting import PATIENCE
 
-_PROGRAM = "dspex_testkit.runtime.host.process"
+_PROGRAM = "dspex_testkit.host.main"
 ARGV = ("python", "-m", "dspex_testkit.runtime.main", "--mode", "pool-worker")
 
 

@@ -13,7 +13,7 @@ from dspex_testkit.pool.starting import Spawner, StartedProcess
 
 def shares_state(env: Mapping[str, str]) -> bool:
     """Whether pool workers with these variables come from a warm host, and so share their pool's state."""
-    from dspex_testkit.runtime.host.place import Unavailable, find_place
+    from dspex_testkit.host.place import Unavailable, find_place
 
     if env.get("DSPEX_TESTKIT_HOST") == "off":
         return False
@@ -42,8 +42,8 @@ class WarmStarter:
             WorkerStartError: There is no host, and the system refuses to start a process.
             UsageError: The command line runs no bridge.
         """
-        from dspex_testkit.runtime.host.direct import start_worker
-        from dspex_testkit.runtime.host.place import Unavailable
+        from dspex_testkit.host.direct import start_worker
+        from dspex_testkit.host.place import Unavailable
 
         if env.get("DSPEX_TESTKIT_HOST") != "off" and argv[0] == sys.executable:
             try:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.runtime.host.contact import lock
-from dspex_testkit.runtime.host.place import Unavailable, find_place
-from dspex_testkit.runtime.host.system import System
+from dspex_testkit.host.contact import lock
+from dspex_testkit.host.place import Unavailable, find_place
+from dspex_testkit.host.system import System
 from dspex_testkit.runtime.install import LAUNCHER, is_ours
 from dspex_testkit.runtime.probe import Probe, ProbeError
 from dspex_testkit.runtime.python_wrapper import is_wrapper, wrapped

@@ -37,7 +37,7 @@ def main(argv: "Sequence[str] | None" = None, *, home: "str | None" = None) -> "
     process = start_up(wire, arguments, home=home, at=at)
     unread, answered = b"", 0
     if process.settings.host == "auto":
-        from dspex_testkit.runtime.host.launcher import Launcher
+        from dspex_testkit.host.launcher import Launcher
 
         launcher = Launcher(process)
         try:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from dspex_testkit.runtime.host import light_json
+from dspex_testkit.host import light_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Never
 from dspex_testkit.bridge.remote.board import Board
 from dspex_testkit.bridge.remote.client import RemoteStore
 from dspex_testkit.bridge.remote.link import Link
+from dspex_testkit.host.messages import HandOver
 from dspex_testkit.protocol import encode_frame
 from dspex_testkit.runtime.arguments import Arguments
-from dspex_testkit.runtime.host.messages import HandOver
 from dspex_testkit.runtime.leaving import leave, leave_orphans_to_parent
 from dspex_testkit.runtime.serve import serve
 from dspex_testkit.runtime.settings import Settings

@@ -13,12 +13,12 @@ import time
 from typing import Never
 
 from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.runtime.host import worker
-from dspex_testkit.runtime.host.contact import lock, peer_user, take_away
-from dspex_testkit.runtime.host.exchange import Exchange
-from dspex_testkit.runtime.host.messages import say
-from dspex_testkit.runtime.host.orphans import end_leftovers
-from dspex_testkit.runtime.host.place import Unavailable
+from dspex_testkit.host import worker
+from dspex_testkit.host.contact import lock, peer_user, take_away
+from dspex_testkit.host.exchange import Exchange
+from dspex_testkit.host.messages import say
+from dspex_testkit.host.orphans import end_leftovers
+from dspex_testkit.host.place import Unavailable
 from dspex_testkit.runtime.scratch import remove_left_scratch
 
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP

@@ -12,11 +12,11 @@ import stat
 import sys
 import time
 
-from dspex_testkit.runtime.host.place import Owner, Unavailable, interpreter_flags
+from dspex_testkit.host.place import Owner, Unavailable, interpreter_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dspex_testkit.runtime.host.place import Place
+    from dspex_testkit.host.place import Place
 
 LISTENER = 3
 """The descriptor at which a host finds its listening socket."""
@@ -193,7 +193,7 @@ def _spawn(place: "Place", listener: int, linger: float) -> None:
     from signal import SIGINT, SIGTERM
 
     owner = place.owner
-    command = [sys.executable, "-P", *interpreter_flags(), "-m", "dspex_testkit.runtime.host.process"]
+    command = [sys.executable, "-P", *interpreter_flags(), "-m", "dspex_testkit.host.main"]
     command += [str(owner.pid), owner.started, place.path, str(linger)]
     shell = os.posix_spawn(
         "/bin/sh",

@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from dspex_testkit.runtime.host.early import EarlyAnswers
-    from dspex_testkit.runtime.host.messages import Lines
+    from dspex_testkit.host.early import EarlyAnswers
+    from dspex_testkit.host.messages import Lines
 
 _TRIES = 3
 _AT_ONCE = 0.05
@@ -50,7 +50,7 @@ class Launcher:
         Raises:
             ConnectionError: Nobody reads the answers any more.
         """
-        from dspex_testkit.runtime.host.place import Unavailable
+        from dspex_testkit.host.place import Unavailable
 
         try:
             for _ in range(_TRIES):
@@ -72,12 +72,12 @@ class Launcher:
         Raises:
             Unavailable: There can be none.
         """
-        from dspex_testkit.runtime.host.place import find_place
+        from dspex_testkit.host.place import find_place
 
         place = find_place(os.getppid())
         # Not every system that has no host could import these.
-        from dspex_testkit.runtime.host.contact import connect, reach
-        from dspex_testkit.runtime.host.messages import Lines
+        from dspex_testkit.host.contact import connect, reach
+        from dspex_testkit.host.messages import Lines
 
         connection = connect(place)
         if connection is None:
@@ -93,7 +93,7 @@ class Launcher:
         Raises:
             Unavailable: It says nothing.
         """
-        from dspex_testkit.runtime.host.place import Unavailable
+        from dspex_testkit.host.place import Unavailable
 
         if self._early is None:
             try:
@@ -107,14 +107,14 @@ class Launcher:
 
     def _answer_early(self) -> "EarlyAnswers":
         if self._early is None:
-            from dspex_testkit.runtime.host.early import EarlyAnswers
+            from dspex_testkit.host.early import EarlyAnswers
 
             self._early = EarlyAnswers(self._process)
         return self._early
 
     def _hand_over(self, lines: "Lines") -> bool:
         """Whether there was still somebody to take everything; if not, nothing is lost."""
-        from dspex_testkit.runtime.host.messages import HandOver
+        from dspex_testkit.host.messages import HandOver
 
         wire, arguments = self._process.wire, self._process.arguments
         told = HandOver.of_this_process(
@@ -135,7 +135,7 @@ class Launcher:
         return True
 
     def _stay(self, lines: "Lines", worker: int) -> None:
-        from dspex_testkit.runtime.host.companion import Companion
+        from dspex_testkit.host.companion import Companion
 
         process = self._process
         Companion(lines, worker, client=process.wire.fd_in, signals=process.signals, log=process.log).stay()

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from dspex_testkit.runtime.host.messages import Lines
+    from dspex_testkit.host.messages import Lines
 
 _PATIENCE = 0.4
 """Seconds that a worker has to end by itself, beyond what an answer may take."""

@@ -15,10 +15,10 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Never
 
-from dspex_testkit.runtime.host import contact
-from dspex_testkit.runtime.host.messages import say
-from dspex_testkit.runtime.host.orphans import adopt_orphans
-from dspex_testkit.runtime.host.place import Owner, Unavailable
+from dspex_testkit.host import contact
+from dspex_testkit.host.messages import say
+from dspex_testkit.host.orphans import adopt_orphans
+from dspex_testkit.host.place import Owner, Unavailable
 from dspex_testkit.runtime.scratch import remove_left_scratch
 
 _LOOK_EVERY = 0.5
@@ -41,7 +41,7 @@ _WARM_UP: tuple[tuple[str, dict[str, Any]], ...] = (
 _IMPORTED_LATE = (
     "dspex_testkit.protocol.plain_json",
     "dspex_testkit.protocol.recovery",
-    "dspex_testkit.runtime.host.supervisor",
+    "dspex_testkit.host.supervisor",
     "dspex_testkit.runtime.loader",
     "dspex_testkit.runtime.processes",
     "dspex_testkit.runtime.serve",
@@ -103,7 +103,7 @@ def main() -> Never:
         _refuse_everybody(listener, f"the warm host cannot start: {type(error).__name__}: {error}")
         contact.take_away(path)
         os._exit(1)
-    from dspex_testkit.runtime.host.supervisor import Supervisor
+    from dspex_testkit.host.supervisor import Supervisor
 
     Supervisor(listener, owner, path, linger=float(linger)).run()
 

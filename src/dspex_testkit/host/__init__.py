@@ -11,7 +11,7 @@ owner sees, living and dying with the worker.
     launcher    the launched process, up to the hand-over
     early       its answers to pings while a host is still starting
     companion   the launched process from then on
-    process     the host's own start: import, warm up, serve
+    main        the host's own start: import, warm up, serve
     supervisor  its loop: forking, reaping, answering for the shared state
     worker      what a fork does to become a bridge
     orphans     what a worker has left behind
@@ -22,14 +22,14 @@ The launcher's side imports nothing that its first ping would have to wait for.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dspex_testkit.runtime.host.direct import Worker, start_worker
+    from dspex_testkit.host.direct import Worker, start_worker
 
 __all__ = ["Worker", "start_worker"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from dspex_testkit.runtime.host import direct
+        from dspex_testkit.host import direct
 
         return getattr(direct, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

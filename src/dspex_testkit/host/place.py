@@ -9,7 +9,7 @@ import sys
 from binascii import crc32
 
 from dspex_testkit import __version__
-from dspex_testkit.runtime.host.system import System
+from dspex_testkit.host.system import System
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

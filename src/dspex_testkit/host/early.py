@@ -4,10 +4,10 @@ import select
 import time
 
 from dspex_testkit.errors import MalformedMessageError
+from dspex_testkit.host.messages import LONGEST_SILENCE
 from dspex_testkit.protocol import encode_response, parse_request
 from dspex_testkit.protocol.frames import HEADER_SIZE
 from dspex_testkit.runtime.early_ping import answer_ping
-from dspex_testkit.runtime.host.messages import LONGEST_SILENCE
 from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.startup import Started
 
@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from dspex_testkit.runtime.host.messages import Lines
+    from dspex_testkit.host.messages import Lines
 
 _LARGEST_PING = 1 << 16
 _MOST_KEPT = 1 << 20

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.host.contact import reach
+from dspex_testkit.host.messages import LONGEST_SILENCE, HandOver, Lines
+from dspex_testkit.host.place import Unavailable, find_place
 from dspex_testkit.runtime.arguments import read_arguments
-from dspex_testkit.runtime.host.contact import reach
-from dspex_testkit.runtime.host.messages import LONGEST_SILENCE, HandOver, Lines
-from dspex_testkit.runtime.host.place import Unavailable, find_place
 from dspex_testkit.runtime.processes import status_of_dead
 
 _ATTEMPTS = 3
