@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import cassettes, concurrency, harness, host, mock_engine, pipe, simulator, startup
 from benchmarks.measure import Figure
-from dspex_testkit.runtime.install import install
+from dspex_testkit.launch.install import install
 
 PAGE = """\
 # Benchmarks

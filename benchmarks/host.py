@@ -22,7 +22,7 @@ from dspex_testkit.host import start_worker
 
 _PING = request_frame("ping", {"initialization": True, "worker_id": "worker_1_1"})
 _COLD = (
-    "import sys, dspy; from dspex_testkit.runtime.main import main; "
+    "import sys, dspy; from dspex_testkit.launch.main import main; "
     "main(['--mode', 'pool-worker', '--worker-id', 'worker_1_1'])"
 )
 _COLD_NAME = "a cold process that imports dspy at its start"

@@ -105,7 +105,7 @@ def _kind(pid: int) -> Kind:
             if _HOST in Path(f"/proc/{parent}/cmdline").read_bytes():
                 return "worker"
         return "host"
-    if b"dspex_testkit.runtime.main" in line or b"dspy_bridge.py" in line:
+    if b"dspex_testkit.launch.main" in line or b"dspy_bridge.py" in line:
         return "launcher"
     return "owner" if b"fuzz/owner.py" in line else "other"
 
@@ -113,7 +113,7 @@ def _kind(pid: int) -> Kind:
 def command_line(mode: Mode, number: int = 0) -> list[str]:
     """What starts a bridge, its memory bounded."""
     limited = ["sh", "-c", f'ulimit -v {MEMORY >> 10}; exec "$@"', "sh"]
-    bridge = [sys.executable, "-m", "dspex_testkit.runtime.main", "--mode", mode]
+    bridge = [sys.executable, "-m", "dspex_testkit.launch.main", "--mode", mode]
     return [*limited, *bridge, *(["--worker-id", f"worker_{number}"] if mode == "pool-worker" else [])]
 
 

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["bridge"]:
         # Its options are the bridge's own.
-        from dspex_testkit.runtime.main import main as serve
+        from dspex_testkit.launch.main import main as serve
 
         serve(arguments[1:])
     if not _streams_are_open():
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _install(options: argparse.Namespace) -> int:
-    from dspex_testkit.runtime.install import BACKUP, install, install_python, script_path
+    from dspex_testkit.launch.install import BACKUP, install, install_python, script_path
     from dspex_testkit.runtime.setting_table import FILE_NAME
 
     launcher = install(options.folder, force=options.force, in_place=options.in_place)
@@ -146,7 +146,7 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    from dspex_testkit.runtime.install import uninstall
+    from dspex_testkit.launch.install import uninstall
 
     for path in uninstall(options.folder):
         print(f"{'Brought back' if path.exists() else 'Removed'} {path}")
@@ -154,7 +154,7 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from dspex_testkit.runtime.doctor import examine
+    from dspex_testkit.launch.doctor import examine
 
     steps = []
     for step in examine(options.folder, python=options.python):

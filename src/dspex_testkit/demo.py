@@ -56,7 +56,7 @@ class Row:
 
 def play() -> Iterator[Row]:
     """Play the workflow, one row per execution."""
-    from dspex_testkit.runtime.install import install
+    from dspex_testkit.launch.install import install
     from dspex_testkit.runtime.scratch import scratch
 
     with scratch() as folder:

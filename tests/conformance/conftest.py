@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dspex_testkit.runtime.install import install
+from dspex_testkit.launch.install import install
 from tests.support.bridges import Process
 from tests.support.hosts import forget_shared_state
 

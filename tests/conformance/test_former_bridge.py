@@ -35,7 +35,7 @@ def test_every_defect_has_a_test_that_exists(line: str, tests: list[tuple[str, s
 
 UNWRITABLE = """
 from dspex_testkit.bridge.commands import HANDLERS
-from dspex_testkit.runtime.main import main
+from dspex_testkit.launch.main import main
 
 HANDLERS["get_stats"] = lambda bridge, args: {"a": object()}
 main()

@@ -83,7 +83,7 @@ def test_a_worker_is_what_was_launched(start: Start, reporter: Path, tmp_path: P
 def test_settings_are_each_workers_own(start: Start) -> None:
     """They come from its environment and its command line, not from the host's."""
     one = start(env={"DSPEX_TESTKIT_DEFAULT_LM": "openai/gpt-4"})
-    other = start(argv=["-m", "dspex_testkit.runtime.main", "--default-lm", "anthropic/claude-3"])
+    other = start(argv=["-m", "dspex_testkit.launch.main", "--default-lm", "anthropic/claude-3"])
     assert one.call("get_lm")["lm"]["model"] == "gpt-4"
     assert other.call("get_lm")["lm"]["model"] == "claude-3"
 

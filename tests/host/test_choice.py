@@ -11,8 +11,8 @@ import pytest
 from dspex_testkit.host import start_worker
 from dspex_testkit.host.place import Unavailable, find_place, import_environment
 from dspex_testkit.host.system import System
-from dspex_testkit.runtime.doctor import examine
-from dspex_testkit.runtime.install import install
+from dspex_testkit.launch.doctor import examine
+from dspex_testkit.launch.install import install
 from tests.host.conftest import Start
 from tests.support.bridges import Process
 from tests.support.hosts import ARGV, hosts_of

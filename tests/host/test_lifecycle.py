@@ -65,7 +65,7 @@ class Parent:
 import subprocess, sys, time
 for inherited in sys.argv[1:]:
     stdin, stdout = map(int, inherited.split(","))
-    bridge = subprocess.Popen([sys.executable, "-m", "dspex_testkit.runtime.main", "--mode", "pool-worker"],
+    bridge = subprocess.Popen([sys.executable, "-m", "dspex_testkit.launch.main", "--mode", "pool-worker"],
                               stdin=stdin, stdout=stdout, start_new_session=True)
     print(bridge.pid, flush=True)
 time.sleep(600)
@@ -422,7 +422,7 @@ def test_a_host_without_descriptors_left_refuses_and_lives_on(start: Start, tmp_
     """Whichever of those that a worker takes is the one too many; bridges then run by themselves."""
     log = tmp_path / "log"
     env = {"PYTHONHASHSEED": str(descriptors), "DSPEX_TESTKIT_LOG": str(log)}
-    limited = ["-c", f'ulimit -n {descriptors}; exec "$0" "$@"', sys.executable, "-m", "dspex_testkit.runtime.main"]
+    limited = ["-c", f'ulimit -n {descriptors}; exec "$0" "$@"', sys.executable, "-m", "dspex_testkit.launch.main"]
     first = Family(start(python="/bin/sh", argv=limited, env=env))
     others: list[Process] = []
     while "running without the warm host: the warm host cannot be forked: Too many open files" not in log.read_text(

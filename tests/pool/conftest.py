@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dspex_testkit.launch.install import install
 from dspex_testkit.pool import BridgePool, Dialect, Launch, leftovers
-from dspex_testkit.runtime.install import install
 from tests.support.waiting import PATIENCE
 
 MOCKED = Launch(env={"DSPEX_TESTKIT_DEFAULT_LM": "mock", "DSPEX_TESTKIT_ALLOW_CRASH": "1"})

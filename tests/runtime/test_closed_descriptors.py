@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from dspex_testkit.launch.install import install
 from dspex_testkit.protocol import Request
-from dspex_testkit.runtime.install import install
 from tests.support.bridges import PATIENCE, Process
 
 UNUSABLE = ["<&-", ">&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
-MODULE = ["-m", "dspex_testkit.runtime.main"]
+MODULE = ["-m", "dspex_testkit.launch.main"]
 EMBEDDED = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.runtime.install import BACKUP, LAUNCHER, install, is_ours, script_path, uninstall
+from dspex_testkit.launch.install import BACKUP, LAUNCHER, install, is_ours, script_path, uninstall
 from dspex_testkit.runtime.setting_table import FILE_NAME
 from tests.support.disks import small_disk
 

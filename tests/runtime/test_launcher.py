@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import dspex_testkit
-from dspex_testkit.runtime.install import install
+from dspex_testkit.launch.install import install
 from tests.support.bridges import Process
 
 POOL = ["--mode", "pool-worker", "--worker-id", "worker_1_1"]
@@ -154,6 +154,37 @@ except RuntimeError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert "Program not found" in done.stdout
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.fixture
+def former(launcher: Path) -> Path:
+    """A launcher as installations wrote it when what it imports was in another room."""
+    text = launcher.read_text(encoding="utf-8")
+    for name in ("main", "embedded"):
+        assert f"from dspex_testkit.launch.{name} import" in text
+        text = text.replace(f"dspex_testkit.launch.{name}", f"dspex_testkit.runtime.{name}")
+    launcher.write_text(text, encoding="utf-8")
+    return launcher
+
+
+def test_a_launcher_that_was_installed_before_still_serves(former: Path) -> None:
+    """The paths that it names are kept as doors."""
+    with Process(argv=[str(former), *POOL]) as bridge:
+        assert bridge.call("ping")["status"] == "ok"
+        assert bridge.call("list_programs")["programs"] == []
+
+
+def test_a_launcher_that_was_installed_before_can_still_be_imported(former: Path) -> None:
+    """Its class answers in process."""
+    code = "import dspy_bridge; print(dspy_bridge.DSPyBridge().handle_command('ping', {})['status'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=former.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "ok\n"
+
+
+def test_the_module_can_be_run_where_it_was_before() -> None:
+    """Whoever starts ``python -m`` has its name in a configuration."""
+    with Process(argv=["-m", "dspex_testkit.runtime.main", *POOL]) as bridge:
+        assert bridge.call("ping")["status"] == "ok"
 
 
 def test_a_python_on_the_path_with_nothing_installed_will_do(launcher: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from dspex_testkit.cli import main
 from dspex_testkit.errors import UsageError
 from dspex_testkit.host.system import System
-from dspex_testkit.runtime.doctor import examine
-from dspex_testkit.runtime.install import install, install_python, uninstall
+from dspex_testkit.launch.doctor import examine
+from dspex_testkit.launch.install import install, install_python, uninstall
 from tests.support.bridges import Process
 
 PROBES = [

@@ -9,7 +9,7 @@ import pytest
 
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.errors import UsageError
-from dspex_testkit.runtime.install import settings_template
+from dspex_testkit.launch.install import settings_template
 from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS
 from dspex_testkit.runtime.settings import load
 from tests.runtime.conftest import Start
@@ -163,7 +163,7 @@ def test_a_default_lm_that_cannot_be_used_says_so_and_ends(start: Start) -> None
 
 def test_every_setting_is_an_option_of_the_bridge(start: Start) -> None:
     """And the file can be named."""
-    bridge = start(argv=["-m", "dspex_testkit.runtime.main", "--default-lm", "openai/gpt-4", "--seed=7"])
+    bridge = start(argv=["-m", "dspex_testkit.launch.main", "--default-lm", "openai/gpt-4", "--seed=7"])
     result = bridge.call("predict", {"signature": "question -> answer", "inputs": {"question": "?"}})
     assert (result["lm"]["model"], result["lm"]["scope"]) == ("gpt-4", "default")
 
@@ -181,7 +181,7 @@ def test_every_setting_is_an_option_of_the_bridge(start: Start) -> None:
 )
 def test_the_command_line_explains_itself(argv: list[str], status: int, says: str) -> None:
     """Help and errors go where a person looks."""
-    command = [sys.executable, "-m", "dspex_testkit.runtime.main", *argv]
+    command = [sys.executable, "-m", "dspex_testkit.launch.main", *argv]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "200"})
     assert done.returncode == status
     assert says in done.stdout + done.stderr

@@ -12,7 +12,7 @@ from tests.support.bridges import Process
 HEAVY = {"dspy", "pydantic", "orjson", "numpy", "dataclasses", "typing", "pathlib", "argparse", "tomllib", "logging"}
 
 
-@pytest.mark.parametrize("module", ["dspex_testkit.runtime.main", "dspex_testkit.bridge.ping"])
+@pytest.mark.parametrize("module", ["dspex_testkit.launch.main", "dspex_testkit.bridge.ping"])
 def test_nothing_heavy_is_imported_before_the_first_ping(module: str) -> None:
     """In a fresh interpreter the serve loop brings along only light modules."""
     code = f"import sys; old = set(sys.modules); import {module}; print(*set(sys.modules) - old)"
@@ -22,7 +22,7 @@ def test_nothing_heavy_is_imported_before_the_first_ping(module: str) -> None:
 
 def test_a_launcher_hands_over_before_it_could_read_json() -> None:
     """Where there is a host it needs none of the modules that take as long to import as Python takes to start."""
-    modules = ["runtime.main", *(f"host.{name}" for name in ("launcher", "place", "contact", "messages", "companion"))]
+    modules = ["launch.main", *(f"host.{name}" for name in ("launcher", "place", "contact", "messages", "companion"))]
     imports = "; ".join(f"import dspex_testkit.{module}" for module in modules)
     code = f"import sys; old = set(sys.modules); {imports}; print(*set(sys.modules) - old)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -101,7 +101,7 @@ def test_commands_answered_early_are_counted(start: Start) -> None:
 )
 def test_every_command_line_of_dspex_is_understood(argv: list[str]) -> None:
     """Standalone without arguments, a worker with and without an id; the id may also come with the first ping."""
-    with Process(argv=["-m", "dspex_testkit.runtime.main", *argv]) as bridge:
+    with Process(argv=["-m", "dspex_testkit.launch.main", *argv]) as bridge:
         first = bridge.call("ping", {"initialization": True, "worker_id": "worker_1_17"})
         bridge.call("get_stats")
         later = bridge.call("ping")

@@ -75,7 +75,7 @@ class Process:
         cwd: Path | None = None,
         python: str = sys.executable,
     ) -> None:
-        command = [python, *(argv or ["-m", "dspex_testkit.runtime.main"])]
+        command = [python, *(argv or ["-m", "dspex_testkit.launch.main"])]
         if mode != "standalone":
             command += ["--mode", mode]
         if worker_id:

@@ -23,7 +23,7 @@ from dspex_testkit.protocol import (
 from tests.support.waiting import PATIENCE
 
 _PROGRAM = "dspex_testkit.host.main"
-ARGV = ("python", "-m", "dspex_testkit.runtime.main", "--mode", "pool-worker")
+ARGV = ("python", "-m", "dspex_testkit.launch.main", "--mode", "pool-worker")
 
 
 def hosts_of(owner: int | None = None) -> list[psutil.Process]:

@@ -9,9 +9,9 @@ import os
 import select
 import time
 
-from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.log import Log
 from dspex_testkit.runtime.processes import status_of_dead
+from dspex_testkit.runtime.shutdown import GRACE, leave
 from dspex_testkit.runtime.signals import SIGNALS, kill, only_tell
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ from dspex_testkit.host.messages import LONGEST_SILENCE
 from dspex_testkit.protocol import encode_response, parse_request
 from dspex_testkit.protocol.frames import HEADER_SIZE
 from dspex_testkit.runtime.early_ping import answer_ping
-from dspex_testkit.runtime.leaving import GRACE, leave
+from dspex_testkit.runtime.shutdown import GRACE, leave
 from dspex_testkit.runtime.startup import Started
 
 TYPE_CHECKING = False

@@ -16,9 +16,9 @@ from dspex_testkit.bridge.remote.link import Link
 from dspex_testkit.host.messages import HandOver
 from dspex_testkit.protocol import encode_frame
 from dspex_testkit.runtime.arguments import Arguments
-from dspex_testkit.runtime.leaving import leave, leave_orphans_to_parent
 from dspex_testkit.runtime.serve import serve
 from dspex_testkit.runtime.settings import Settings
+from dspex_testkit.runtime.shutdown import leave, leave_orphans_to_parent
 from dspex_testkit.runtime.startup import start_up
 from dspex_testkit.runtime.stdio import Wire
 

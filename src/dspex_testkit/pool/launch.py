@@ -11,7 +11,7 @@ from typing import Self
 from dspex_testkit.pool.dialects import Dialect
 from dspex_testkit.pool.starting import Spawner, StartedProcess, Starter
 
-_MODULE = "dspex_testkit.runtime.main"
+_MODULE = "dspex_testkit.launch.main"
 _LOG = "DSPEX_TESTKIT_LOG"
 _POOL = "DSPEX_TESTKIT_POOL"
 

@@ -2,8 +2,8 @@
 
 import os
 
-from dspex_testkit.runtime.leaving import remove_when_leaving
 from dspex_testkit.runtime.scratch import make_scratch
+from dspex_testkit.runtime.shutdown import remove_when_leaving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import threading
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.runtime import environment
 from dspex_testkit.runtime.execution_threads import ExecutionThreads
-from dspex_testkit.runtime.leaving import leave
 from dspex_testkit.runtime.library_log import listen_to_libraries
 from dspex_testkit.runtime.log import Log, current_traceback
 from dspex_testkit.runtime.scratch import remove_left_scratch
+from dspex_testkit.runtime.shutdown import leave
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from dspex_testkit.protocol import (
     parse_request,
 )
 from dspex_testkit.runtime.early_ping import answer_ping
-from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.log import current_traceback
+from dspex_testkit.runtime.shutdown import GRACE, leave
 from dspex_testkit.runtime.startup import Started
 
 TYPE_CHECKING = False

@@ -2,8 +2,8 @@
 
 import os
 
-from dspex_testkit.runtime.leaving import leave
 from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.shutdown import leave
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

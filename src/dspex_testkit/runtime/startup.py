@@ -1,9 +1,9 @@
 """What every process of a bridge does first, launched or forked: read its settings, open its log, mind its signals."""
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.runtime.leaving import leave
 from dspex_testkit.runtime.log import Log
 from dspex_testkit.runtime.settings import load
+from dspex_testkit.runtime.shutdown import leave
 from dspex_testkit.runtime.signals import leave_on_signals
 from dspex_testkit.runtime.stdio import open_log
 

@@ -10,8 +10,8 @@ import select
 import threading
 import time
 
-from dspex_testkit.runtime.leaving import GRACE, leave
 from dspex_testkit.runtime.log import Log
+from dspex_testkit.runtime.shutdown import GRACE, leave
 from dspex_testkit.runtime.signals import SIGNALS
 from dspex_testkit.runtime.stdio import Wire
 

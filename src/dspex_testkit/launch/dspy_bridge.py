@@ -25,7 +25,7 @@ class DSPyBridge:
     def __init__(self, mode: "Any" = "standalone", worker_id: "str | None" = None) -> None:
         if not find_kit():
             raise ImportError(explain())
-        from dspex_testkit.runtime.embedded import EmbeddedBridge
+        from dspex_testkit.launch.embedded import EmbeddedBridge
 
         self._bridge = EmbeddedBridge(mode, worker_id, home=home())
 
@@ -43,7 +43,7 @@ def main() -> None:
             run_with(python)
     if not find_kit():
         sys.exit(explain())
-    from dspex_testkit.runtime.main import main as serve
+    from dspex_testkit.launch.main import main as serve
 
     serve(home=home())
 

@@ -19,9 +19,9 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.host.contact import lock
 from dspex_testkit.host.place import Unavailable, find_place
 from dspex_testkit.host.system import System
-from dspex_testkit.runtime.install import LAUNCHER, is_ours
-from dspex_testkit.runtime.probe import Probe, ProbeError
-from dspex_testkit.runtime.python_wrapper import is_wrapper, wrapped
+from dspex_testkit.launch.install import LAUNCHER, is_ours
+from dspex_testkit.launch.probe import Probe, ProbeError
+from dspex_testkit.launch.python_wrapper import is_wrapper, wrapped
 from dspex_testkit.runtime.settings import load
 
 _WANTED_TEXT = (r"class DSPyBridge", r"def handle_command", r"def main\(\)")
