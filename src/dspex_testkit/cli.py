@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _install(options: argparse.Namespace) -> int:
     from dspex_testkit.launch.install import BACKUP, install, install_python, script_path
-    from dspex_testkit.runtime.setting_table import FILE_NAME
+    from dspex_testkit.setting_table import FILE_NAME
 
     launcher = install(options.folder, force=options.force, in_place=options.in_place)
     python = str(install_python(options.folder).absolute()) if options.python else sys.executable
@@ -170,7 +170,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> int:
-    from dspex_testkit.runtime.setting_table import SETTINGS
+    from dspex_testkit.setting_table import SETTINGS
 
     if options.markdown:
         print("| setting | variable | option | values | default | what it is for |\n|---|---|---|---|---|---|")

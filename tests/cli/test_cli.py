@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dspex_testkit.cli import main
-from dspex_testkit.runtime.setting_table import SETTINGS
+from dspex_testkit.setting_table import SETTINGS
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str, str]:

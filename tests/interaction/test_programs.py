@@ -397,7 +397,7 @@ def test_unusable_signatures_fall_back_and_say_so(bridge: Client) -> None:
 
 def test_strict_signatures_refuse_what_they_cannot_use(connect: Connect) -> None:
     """With the switch on, the fallback becomes the error `Invalid …`."""
-    bridge = connect(BridgeSettings(strict_signatures=True, default_lm="mock"))
+    bridge = connect(BridgeSettings(strict=True, default_lm="mock"))
 
     response = bridge.ask("create_program", {"id": "p", "signature": {"inputs": [], "outputs": []}})
 

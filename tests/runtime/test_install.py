@@ -6,7 +6,7 @@ import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.launch.install import BACKUP, LAUNCHER, install, is_ours, script_path, uninstall
-from dspex_testkit.runtime.setting_table import FILE_NAME
+from dspex_testkit.setting_table import FILE_NAME
 from tests.support.disks import small_disk
 
 THEIRS = "class DSPyBridge:\n    def handle_command(self): ...\ndef main(): ...\n"

@@ -10,8 +10,8 @@ import pytest
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.errors import UsageError
 from dspex_testkit.launch.install import settings_template
-from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS
 from dspex_testkit.runtime.settings import load
+from dspex_testkit.setting_table import FILE_NAME, SETTINGS
 from tests.runtime.conftest import Start
 
 
@@ -26,7 +26,7 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
     (tmp_path / FILE_NAME).write_text("seed = 1\nconcurrency = 1\njournal_size = 1\n", encoding="utf-8")
     environ = {"DSPEX_TESTKIT_SEED": "2", "DSPEX_TESTKIT_CONCURRENCY": "2", "DSPEX_TESTKIT_LOG": ""}
     settings = load({"seed": "3"}, environ=environ, home=str(tmp_path))
-    assert (settings.seed, settings.concurrency, settings.journal_size, settings.log) == (3, 2, 1, "off")
+    assert (settings.values["seed"], settings.concurrency, settings.journal_size, settings.log) == (3, 2, 1, "off")
     assert settings.sources["seed"] == "--seed"
     assert settings.sources["concurrency"] == "DSPEX_TESTKIT_CONCURRENCY"
     assert settings.sources["journal_size"] == f"{tmp_path / FILE_NAME}: journal_size"
@@ -84,13 +84,13 @@ def test_a_bad_value_is_named_with_its_source_and_what_was_wanted(variable: str,
 def test_the_file_is_toml(tmp_path: Path) -> None:
     """Plain lines and everything else that TOML has."""
     simple = from_file(tmp_path, '# all plain\noffline_policy = "live"\nstrict = true\nseed = 5\n')
-    assert (simple.offline_policy, simple.strict, simple.seed) == ("live", True, 5)
+    assert (simple.offline_policy, simple.strict, simple.values["seed"]) == ("live", True, 5)
     full = from_file(
         tmp_path,
         "seed = -5 # with a comment\nallow_import = ['a', \"b\"]\nsession_ttl = 1.5\n"
         '[default_lm]\nprovider = "mock"\nresponses = { "q" = "a \\u00e9" }\n',
     )
-    assert (full.seed, full.allow_import, full.session_ttl) == (-5, ("a", "b"), 1.5)
+    assert (full.values["seed"], full.allow_import, full.session_ttl) == (-5, ("a", "b"), 1.5)
     assert full.default_lm == {"provider": "mock", "responses": {"q": "a é"}}
 
 
@@ -114,7 +114,7 @@ def test_a_mistake_in_the_file_is_pointed_out(tmp_path: Path, text: str, says: s
 
 def test_a_file_asked_for_by_name_has_to_exist(tmp_path: Path) -> None:
     """The one beside the launcher does not."""
-    assert load(environ={}, home=str(tmp_path)).seed == 0
+    assert load(environ={}, home=str(tmp_path)).values["seed"] == 0
     with pytest.raises(UsageError, match="does not exist"):
         load(environ={"DSPEX_TESTKIT_CONFIG": str(tmp_path / "none.toml")})
 

@@ -4,6 +4,7 @@
 `BridgeProcess`: a bare port that sends no first ping and shows each packet as it comes, for tests of the wire itself.
 """
 
+import json
 import os
 import select
 import subprocess
@@ -16,7 +17,6 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from dspex_testkit.bridge import Bridge, BridgeSettings
-from dspex_testkit.lm.policy import OfflinePolicy
 from dspex_testkit.pool.client import InProcessBridge, result_of
 from dspex_testkit.protocol import (
     NEED_DATA,
@@ -29,9 +29,11 @@ from dspex_testkit.protocol import (
     encode_request,
     parse_response,
 )
+from dspex_testkit.setting_table import SETTINGS
 from tests.support.waiting import PATIENCE as PATIENCE
 
 Transport = Literal["memory", "standalone", "pool-worker"]
+DEFAULTS_BY_VARIABLE = {setting.env: setting.default for setting in SETTINGS}
 TRANSPORTS: tuple[Transport, ...] = ("memory", "standalone", "pool-worker")
 
 
@@ -173,32 +175,13 @@ class Process:
 
 def as_environment(settings: BridgeSettings) -> dict[str, str]:
     """The settings as a process reads them."""
-    import json
+    told = {setting.env: getattr(settings, setting.name, setting.default) for setting in SETTINGS}
+    return {name: _as_text(value) for name, value in told.items() if value != DEFAULTS_BY_VARIABLE[name]}
 
-    default = BridgeSettings()
-    env: dict[str, str] = {}
-    if settings.offline_policy != OfflinePolicy.MOCK:
-        env["DSPEX_TESTKIT_OFFLINE_POLICY"] = str(settings.offline_policy)
-    if settings.default_lm is not None:
-        default_lm = settings.default_lm
-        env["DSPEX_TESTKIT_DEFAULT_LM"] = default_lm if isinstance(default_lm, str) else json.dumps(default_lm)
-    for name in ("strict_signatures", "allow_local_interpreter", "allow_crash", "journal_prompts"):
-        if getattr(settings, name):
-            env[f"DSPEX_TESTKIT_{name.removesuffix('_signatures').upper()}"] = "1"
-    if settings.allow_import:
-        env["DSPEX_TESTKIT_ALLOW_IMPORT"] = ",".join(settings.allow_import)
-    for name in (
-        "cassettes",
-        "price_table",
-        "response_cache",
-        "cache_dir",
-        "cache_ttl",
-        "cache_size",
-        "max_waiting",
-        "concurrency",
-    ):
-        if getattr(settings, name) != getattr(default, name):
-            env[f"DSPEX_TESTKIT_{name.upper()}"] = str(getattr(settings, name))
-    if settings.dynamic_signatures is not default.dynamic_signatures:
-        env["DSPEX_DYNAMIC_SIGNATURES"] = "false"
-    return env
+
+def _as_text(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        return ",".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

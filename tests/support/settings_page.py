@@ -6,7 +6,7 @@
 import argparse
 from pathlib import Path
 
-from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS, Setting
+from dspex_testkit.setting_table import FILE_NAME, SETTINGS, Setting
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 

@@ -50,7 +50,7 @@ def define_program(
         return within if beside in (None, {}, []) else beside
 
     dynamic = args.get("use_dynamic_signature") is not False and bridge.settings.dynamic_signatures
-    spec = parse_signature(_with_instructions(raw, args), strict=bridge.settings.strict_signatures, dynamic=dynamic)
+    spec = parse_signature(_with_instructions(raw, args), strict=bridge.settings.strict, dynamic=dynamic)
     lm, warnings = bridge.lms.assign(Scope.PROGRAM, given("lm_config"))
     if "lm" in inside:
         warnings = (

@@ -12,6 +12,7 @@ from dspex_testkit.bridge.state import DataOperation, SessionFilter
 from dspex_testkit.calls import ANY_SESSION, Accounts, CountersByLM, Journal, LocalCounters
 from dspex_testkit.lm.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
+from dspex_testkit.setting_table import DEFAULTS
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.session_cassettes import CassetteDeck, DeckSettings
@@ -31,8 +32,8 @@ class InProcessStore:
     def __init__(
         self,
         *,
-        session_ttl: float = 3600.0,
-        journal_size: int = 10_000,
+        session_ttl: float = DEFAULTS["session_ttl"],
+        journal_size: int = DEFAULTS["journal_size"],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = Journal(max_calls=journal_size)

@@ -64,7 +64,7 @@ class LMScopes:
         self._store = store
         self._secrets = redaction
         self._worker_id = worker_id
-        prices = PriceTable.from_file(settings.price_table) if settings.price_table else PriceTable()
+        prices = PriceTable() if settings.price_table == "off" else PriceTable.from_file(settings.price_table)
         self._ledger = Ledger(store, prices, redaction, keeps_prompts=settings.journal_prompts)
         self._gate = self._ledger.admit
         self._deck: Deck | None = None

@@ -14,7 +14,7 @@ import dspex_testkit
 from dspex_testkit.atomic_files import replace_file
 from dspex_testkit.errors import UsageError
 from dspex_testkit.launch.python_wrapper import WRAPPER, is_wrapper, wrapper_text
-from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS, Setting
+from dspex_testkit.setting_table import FILE_NAME, SETTINGS, Setting
 
 LAUNCHER = "dspy_bridge.py"
 BACKUP = LAUNCHER + ".before-dspex-testkit"

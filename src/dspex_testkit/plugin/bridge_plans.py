@@ -11,7 +11,7 @@ from typing import Any
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin.options import Mode
 from dspex_testkit.pool.warm import shares_state
-from dspex_testkit.runtime.setting_table import SETTINGS
+from dspex_testkit.setting_table import SETTINGS
 
 __tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 

@@ -56,7 +56,7 @@ def _parse(argv: "Sequence[str]") -> Arguments:
     import argparse
 
     from dspex_testkit import __version__
-    from dspex_testkit.runtime.setting_table import FILE_NAME, SETTINGS
+    from dspex_testkit.setting_table import FILE_NAME, SETTINGS
 
     parser = argparse.ArgumentParser(
         prog="dspex-bridge",

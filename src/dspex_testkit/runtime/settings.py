@@ -8,7 +8,7 @@ the file. Help, reference page and errors are made from the same table (`setting
 import os
 
 from dspex_testkit.errors import UsageError
-from dspex_testkit.runtime.setting_table import ENV_PREFIX, FILE_NAME, SETTINGS
+from dspex_testkit.setting_table import ENV_PREFIX, FILE_NAME, SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dspex_testkit.bridge.settings import BridgeSettings
-    from dspex_testkit.runtime.setting_table import Setting
+    from dspex_testkit.setting_table import Setting
 
 
 class Settings:
@@ -28,73 +28,32 @@ class Settings:
         warnings: What is probably a mistake, but not certainly.
     """
 
+    # Those that the process itself reads; the rest is the bridge's.
     offline_policy: str
-    default_lm: "str | dict[str, Any] | None"
-    cassettes: str
-    record_mode: str
-    record_staging: "str | None"
-    model_aliases: "tuple[tuple[str, str], ...]"
     log: str
     log_level: str
-    strict: bool
-    dynamic_signatures: bool
     max_frame_size: int
     concurrency: int
     journal_size: int
-    journal_prompts: bool
     session_ttl: float
     max_waiting: int
-    price_table: str
-    response_cache: str
-    cache_dir: str
-    cache_ttl: float
-    cache_size: int
-    seed: int
-    allow_local_interpreter: bool
-    allow_crash: bool
-    allow_import: "tuple[str, ...]"
     block_network: bool
     allow_hosts: "tuple[str, ...]"
     host: str
     pool: str
     host_linger: float
-    config: "str | None"
-    python: "str | None"
 
     def __init__(self, values: "Mapping[str, Any]", sources: "Mapping[str, str]", warnings: "list[str]") -> None:
         self.__dict__.update(values)
+        self.values = values
         self.sources = sources
         self.warnings = warnings
 
     def for_bridge(self) -> "BridgeSettings":
         """The part that the bridge itself wants to know."""
         from dspex_testkit.bridge.settings import BridgeSettings
-        from dspex_testkit.lm.policy import OfflinePolicy
 
-        return BridgeSettings(
-            offline_policy=OfflinePolicy(self.offline_policy),
-            default_lm=self.default_lm,
-            cassettes=self.cassettes,
-            record_mode=self.record_mode,
-            record_staging=self.record_staging,
-            model_aliases=self.model_aliases,
-            strict_signatures=self.strict,
-            dynamic_signatures=self.dynamic_signatures,
-            seed=self.seed,
-            concurrency=self.concurrency,
-            journal_size=self.journal_size,
-            journal_prompts=self.journal_prompts,
-            session_ttl=self.session_ttl,
-            max_waiting=self.max_waiting,
-            price_table=None if self.price_table == "off" else self.price_table,
-            response_cache=self.response_cache,  # type: ignore[arg-type]  # the table knows the words
-            cache_dir=self.cache_dir,
-            cache_ttl=self.cache_ttl,
-            cache_size=self.cache_size,
-            allow_local_interpreter=self.allow_local_interpreter,
-            allow_crash=self.allow_crash,
-            allow_import=self.allow_import,
-        )
+        return BridgeSettings.of(self.values)
 
 
 def load(
