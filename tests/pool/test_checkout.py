@@ -1,7 +1,7 @@
 """Idle workers and waiting callers meet in a fair order."""
 
 from dspex_testkit.pool import AnyWorker, SessionAffinity
-from dspex_testkit.pool.checkout import CheckoutQueue
+from dspex_testkit.pool.checkout_queue import CheckoutQueue
 
 
 def given(queue: CheckoutQueue) -> list[tuple[str | None, str]]:

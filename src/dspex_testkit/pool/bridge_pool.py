@@ -7,18 +7,18 @@ from typing import Self
 from dspex_testkit.errors import UsageError, WorkerBusyError
 from dspex_testkit.managed import Managed
 from dspex_testkit.pool.affinity import Affinity, AnyWorker
-from dspex_testkit.pool.bridge_process import BridgeProcess
+from dspex_testkit.pool.broadcast import ask_idle
 from dspex_testkit.pool.callers import Caller, session_in
+from dspex_testkit.pool.checkout import Checkout
 from dspex_testkit.pool.client import Args, BridgeClient, result_of
-from dspex_testkit.pool.crew import Crew, OnEnd, wait_for_all
 from dspex_testkit.pool.dialects import V2, Dialect
 from dspex_testkit.pool.health import Monitor, ping_workers
 from dspex_testkit.pool.launch import Launch
-from dspex_testkit.pool.lease import Checkout
 from dspex_testkit.pool.leaving import Ending
-from dspex_testkit.pool.rounds import ask_idle
+from dspex_testkit.pool.process import BridgeProcess
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionStore
 from dspex_testkit.pool.status import PoolStatus
+from dspex_testkit.pool.workers import OnEnd, Workers, wait_for_all
 from dspex_testkit.protocol import Response
 
 HEALTH_TIMEOUT = 5.0
@@ -73,7 +73,7 @@ class BridgePool(Managed[None], BridgeClient):
         self._launch = (launch or Launch()).of_one_pool()
         self._ids = count(1)
         self._opened = time.monotonic()
-        self._crew = Crew(
+        self._workers = Workers(
             size,
             self._make_worker,
             affinity or AnyWorker(),
@@ -106,11 +106,11 @@ class BridgePool(Managed[None], BridgeClient):
         Raises:
             PoolError: A worker did not start.
         """
-        wait_for_all(self._crew.fill())
+        wait_for_all(self._workers.fill())
 
     def stop(self) -> None:
         """End all workers and wait for it; `endings` then says how each went. Safe to call again."""
-        self.endings += self._crew.stop()
+        self.endings += self._workers.stop()
         if self._monitor is not None:
             self._monitor.stop()
 
@@ -131,7 +131,7 @@ class BridgePool(Managed[None], BridgeClient):
         """
         patience = self.dialect.checkout_timeout if timeout is None else timeout
         asked_by = None if session_id == ANONYMOUS else session_id
-        return Checkout(self._crew, asked_by, patience=patience, timeout=self.dialect.call_timeout)
+        return Checkout(self._workers, asked_by, patience=patience, timeout=self.dialect.call_timeout)
 
     def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
         """The answer of one worker to one command.
@@ -185,28 +185,28 @@ class BridgePool(Managed[None], BridgeClient):
 
     def status(self) -> PoolStatus:
         """How the pool is."""
-        workers, starting, waiting = self._crew.status()
+        workers, starting, waiting = self._workers.status()
         return PoolStatus(
-            size=self._crew.size,
+            size=self._workers.size,
             workers=workers,
             starting=starting,
             waiting=waiting,
-            started=self._crew.started,
-            removed=self._crew.removed,
+            started=self._workers.started,
+            removed=self._workers.removed,
             sessions=self.sessions.sessions(),
             uptime=time.monotonic() - self._opened,
         )
 
     def processes(self) -> dict[str, BridgeProcess]:
         """The processes of the workers that live, by worker id; for faults and for a look inside."""
-        return {worker.worker_id: worker.process for worker in self._crew.living()}
+        return {worker.worker_id: worker.process for worker in self._workers.living()}
 
     def check_health(self, *, timeout: float = HEALTH_TIMEOUT) -> dict[str, bool]:
         """Ping workers; which of them answered in time.
 
         Workers of V3 are pinged also while they are busy, those of the other pools when they are idle.
         """
-        return ping_workers(self._crew, self.dialect, timeout=timeout)
+        return ping_workers(self._workers, self.dialect, timeout=timeout)
 
     def broadcast(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> dict[str, Response]:
         """The answers of all workers that are idle, by worker id; they are asked at the same time.
@@ -215,7 +215,7 @@ class BridgePool(Managed[None], BridgeClient):
             PoolError: A worker did not answer. All of them were asked all the same.
         """
         limit = self.dialect.call_timeout if timeout is None else timeout
-        answers = ask_idle(self._crew, command, args, timeout=limit)
+        answers = ask_idle(self._workers, command, args, timeout=limit)
         for answer in answers.values():
             if not isinstance(answer, Response):
                 raise answer

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from dspex_testkit.errors import PoolError, UsageError, WorkerExitedError
-from dspex_testkit.pool.bridge_process import BridgeProcess
+from dspex_testkit.pool.process import BridgeProcess
 from dspex_testkit.protocol import encode_frame
 
 CRASH_PATIENCE = 30.0

@@ -1,115 +1,151 @@
-"""Who gets which worker, and when: idle workers in a row, waiting callers in a row. Knows no process and no thread.
+"""A worker in somebody's hands."""
 
-The pool holds its lock around every call.
-"""
+import asyncio
+from contextlib import suppress
+from types import TracebackType
 
-from collections.abc import Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-
-from dspex_testkit.pool.affinity import Affinity
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ticket:
-    """A caller's place in the row."""
-
-    session_id: str | None
-    """For whom a worker is wanted."""
-
-    future: "Future[str]" = field(default_factory=Future)
-    """The id of the worker, or why there is none."""
-
-    def __post_init__(self) -> None:
-        # Marked as running, it cannot be cancelled behind the pool's back.
-        self.future.set_running_or_notify_cancel()
+from dspex_testkit.errors import PoolError, PoolExhaustedError
+from dspex_testkit.pool.checkout_queue import Ticket
+from dspex_testkit.pool.client import Args, BridgeClient
+from dspex_testkit.pool.outcomes import Outcome, outcome_of, worst
+from dspex_testkit.pool.process import BridgeProcess
+from dspex_testkit.pool.status import WorkerStatus
+from dspex_testkit.pool.workers import Worker, Workers
+from dspex_testkit.protocol import Response
 
 
-class CheckoutQueue:
-    """Idle workers and waiting callers, both served first in, first out.
+class CheckedOutWorker(BridgeClient):
+    """A worker that belongs to one client until it is given back.
+
+    What the client meets meanwhile decides how the worker is given back.
 
     Args:
-        affinity: Which worker a session would like.
+        worker: The worker.
+        timeout: Seconds that a command may take.
     """
 
-    def __init__(self, affinity: Affinity) -> None:
-        self._affinity = affinity
-        self._idle: dict[str, None] = {}
-        self._busy: set[str] = set()
-        self._waiting: dict[Ticket, None] = {}
+    def __init__(self, worker: Worker, timeout: float) -> None:
+        self._worker = worker
+        self._timeout = timeout
+        self.outcome: Outcome = "ok"
+        """How the worker will be given back."""
 
     @property
-    def idle(self) -> tuple[str, ...]:
-        """Idle workers, the one that waits longest first."""
-        return tuple(self._idle)
+    def process(self) -> BridgeProcess:
+        """The worker's process."""
+        return self._worker.process
 
     @property
-    def busy(self) -> frozenset[str]:
-        """Workers that were given to somebody."""
-        return frozenset(self._busy)
+    def worker_id(self) -> str:
+        """The worker's name."""
+        return self._worker.worker_id
 
-    @property
-    def waiting(self) -> int:
-        """Callers without a worker."""
-        return len(self._waiting)
+    def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """The answer to one command, as of `BridgeProcess.ask`."""
+        try:
+            return self._count(self.process.ask(command, args, timeout=self._limit(timeout)))
+        except BaseException as error:
+            self.note(error)
+            raise
 
-    @property
-    def in_need_of_a_new_worker(self) -> int:
-        """Callers that no living worker is held back for."""
-        return sum(1 for ticket in self._waiting if self._held_for(ticket) is None)
+    async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """`ask` for an event loop."""
+        try:
+            return self._count(await self.process.aask(command, args, timeout=self._limit(timeout)))
+        except BaseException as error:
+            self.note(error)
+            raise
 
-    def join(self, session_id: str | None) -> Ticket:
-        """Stand in line."""
-        ticket = Ticket(session_id)
-        self._waiting[ticket] = None
-        return ticket
+    def note(self, error: BaseException | None) -> None:
+        """Let something that the client met count against the worker."""
+        self.outcome = worst(self.outcome, outcome_of(error))
 
-    def leave(self, ticket: Ticket) -> bool:
-        """Stand in line no more; false if a worker, or an error, was handed out already."""
-        if ticket not in self._waiting:
-            return False
-        del self._waiting[ticket]
-        return True
+    def _limit(self, timeout: float | None) -> float:
+        self._worker.requests += 1
+        return self._timeout if timeout is None else timeout
 
-    def put(self, worker_id: str) -> None:
-        """A worker is idle, new or given back."""
-        self._busy.discard(worker_id)
-        self._idle[worker_id] = None
+    def _count(self, response: Response) -> Response:
+        self._worker.errors += not response.success
+        return response
 
-    def take(self, worker_id: str) -> None:
-        """Give an idle worker to somebody who did not stand in line."""
-        del self._idle[worker_id]
-        self._busy.add(worker_id)
 
-    def remove(self, worker_id: str) -> None:
-        """A worker is no more."""
-        self._idle.pop(worker_id, None)
-        self._busy.discard(worker_id)
-        self._affinity.gone(worker_id)
+class Checkout:
+    """A wish for a worker, fulfilled by ``with`` or ``async with``.
 
-    def match(self) -> Iterator[tuple[Ticket, str]]:
-        """Give idle workers to those who wait."""
-        for ticket in tuple(self._waiting):
-            worker_id = self._choose(ticket)
-            if worker_id is not None:
-                del self._waiting[ticket]
-                self.take(worker_id)
-                self._affinity.served(ticket.session_id, worker_id)
-                yield ticket, worker_id
+    Args:
+        workers: Where the worker comes from.
+        session_id: For whom; None for a call without a session.
+        patience: Seconds to wait for it.
+        timeout: Seconds that a command may take.
+    """
 
-    def pop_waiting(self) -> Ticket | None:
-        """Send the first in line away."""
-        ticket = next(iter(self._waiting), None)
-        if ticket is not None:
-            del self._waiting[ticket]
-        return ticket
+    def __init__(self, workers: Workers, session_id: str | None, *, patience: float, timeout: float) -> None:
+        self._workers = workers
+        self._session_id = session_id
+        self._patience = patience
+        self._timeout = timeout
+        self._checked_out: CheckedOutWorker | None = None
+        self._worker: Worker | None = None
 
-    def _choose(self, ticket: Ticket) -> str | None:
-        home = self._affinity.home_of(ticket.session_id)
-        if home in self._idle:
-            return home
-        return None if self._held_for(ticket) else next(iter(self._idle), None)
+    def __enter__(self) -> CheckedOutWorker:
+        ticket = self._workers.join(self._session_id)
+        try:
+            worker_id = ticket.future.result(self._patience)
+        except TimeoutError:
+            worker_id = self._last_look(ticket)
+        except BaseException:
+            self._withdraw(ticket)
+            raise
+        return self._take(worker_id)
 
-    def _held_for(self, ticket: Ticket) -> str | None:
-        home = self._affinity.home_of(ticket.session_id) if self._affinity.strict else None
-        return home if home in self._busy else None
+    async def __aenter__(self) -> CheckedOutWorker:
+        ticket = self._workers.join(self._session_id)
+        try:
+            async with asyncio.timeout(self._patience):
+                worker_id = await asyncio.wrap_future(ticket.future)
+        except TimeoutError:
+            worker_id = self._last_look(ticket)
+        except BaseException:
+            self._withdraw(ticket)
+            raise
+        return self._take(worker_id)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._checked_out is not None
+        assert self._worker is not None
+        self._checked_out.note(error)
+        self._workers.give_back(self._worker, self._checked_out.outcome)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _take(self, worker_id: str) -> CheckedOutWorker:
+        self._worker = self._workers.worker(worker_id)
+        self._checked_out = CheckedOutWorker(self._worker, self._timeout)
+        return self._checked_out
+
+    def _last_look(self, ticket: Ticket) -> str:
+        """The worker that came in the very last moment."""
+        if not self._workers.leave(ticket):
+            return ticket.future.result(0)
+        workers, starting, waiting = self._workers.status()
+        raise PoolExhaustedError(
+            f"no worker became free within {self._patience:g} s: {_describe(workers)}, {starting} being started, "
+            f"{waiting} other callers waiting; give workers back sooner, or let the pool have more than "
+            f"{self._workers.size}",
+            details={"timeout": self._patience, "size": self._workers.size, "waiting": waiting, "starting": starting},
+        )
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        """The caller wants no worker any more; one that was handed to it already goes back."""
+        if not self._workers.leave(ticket):
+            with suppress(PoolError):
+                self._workers.give_back(self._workers.worker(ticket.future.result(0)), "ok")
+
+
+def _describe(workers: tuple[WorkerStatus, ...]) -> str:
+    return ", ".join(f"{worker.worker_id} is {worker.state}" for worker in workers) or "no worker was started"

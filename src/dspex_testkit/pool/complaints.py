@@ -7,7 +7,7 @@ from dspex_testkit.errors import WorkerExitedError, WorkerTimeoutError
 from dspex_testkit.protocol import Request
 
 if TYPE_CHECKING:
-    from dspex_testkit.pool.bridge_process import BridgeProcess
+    from dspex_testkit.pool.process import BridgeProcess
 
 
 def exited(process: "BridgeProcess", request: Request) -> WorkerExitedError:

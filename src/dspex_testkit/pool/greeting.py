@@ -6,7 +6,7 @@ from dspex_testkit.errors import WorkerStartError
 from dspex_testkit.pool.complaints import details, quoted_log
 
 if TYPE_CHECKING:
-    from dspex_testkit.pool.bridge_process import BridgeProcess
+    from dspex_testkit.pool.process import BridgeProcess
 
 
 def greet(process: "BridgeProcess") -> None:

@@ -3,23 +3,23 @@
 import threading
 from collections.abc import Callable
 
-from dspex_testkit.pool.crew import Crew
+from dspex_testkit.pool.broadcast import ask_each, ask_idle
 from dspex_testkit.pool.dialects import Dialect
-from dspex_testkit.pool.rounds import ask_each, ask_idle
+from dspex_testkit.pool.workers import Workers
 from dspex_testkit.protocol import Response
 
 _PING = {"health_check": True}
 
 
-def ping_workers(crew: Crew, dialect: Dialect, *, timeout: float) -> dict[str, bool]:
+def ping_workers(workers: Workers, dialect: Dialect, *, timeout: float) -> dict[str, bool]:
     """Ping workers, and count what they miss; which of them answered in time, by worker id.
 
     Workers that take one command at a time are pinged also while they are busy, the others when they are idle.
     """
     if dialect.correlation == "one_at_a_time":
-        answers = ask_each(crew.living(), "ping", _PING, timeout=timeout, health=True)
+        answers = ask_each(workers.living(), "ping", _PING, timeout=timeout, health=True)
     else:
-        answers = ask_idle(crew, "ping", _PING, timeout=timeout)
+        answers = ask_idle(workers, "ping", _PING, timeout=timeout)
     healthy = {}
     for worker, answer in answers.items():
         healthy[worker.worker_id] = isinstance(answer, Response) and answer.success

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from dspex_testkit.errors import PoolError, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from dspex_testkit.pool.bridge_process import BridgeProcess
+    from dspex_testkit.pool.process import BridgeProcess
 
 Rung = Literal["before", "command", "end of input", "SIGTERM", "SIGKILL"]
 

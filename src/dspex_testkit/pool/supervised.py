@@ -6,9 +6,9 @@ from typing import Self
 
 from dspex_testkit.errors import DSPexTestkitError, PoolClosedError
 from dspex_testkit.managed import Managed
-from dspex_testkit.pool.bridge_process import BridgeProcess
 from dspex_testkit.pool.client import Args, BridgeClient
 from dspex_testkit.pool.launch import Launch
+from dspex_testkit.pool.process import BridgeProcess
 from dspex_testkit.protocol import Response
 
 

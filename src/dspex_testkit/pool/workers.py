@@ -1,7 +1,7 @@
 """The workers of a pool: started when wanted, handed out, judged when they come back, replaced.
 
 Workers start on threads of their own, so that neither a caller nor an event loop is held up; what waits, waits on a
-future. Nothing that can block is done under the lock; it is held wherever a private method of `Crew` runs, but for
+future. Nothing that can block is done under the lock; it is held wherever a private method of `Workers` runs, but for
 `_hire`, `_report_failed_start` and `_worker_ended`, which are the beginnings of threads.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from dspex_testkit.errors import PoolClosedError
 from dspex_testkit.pool.affinity import Affinity
-from dspex_testkit.pool.bridge_process import BridgeProcess
-from dspex_testkit.pool.checkout import CheckoutQueue, Ticket
+from dspex_testkit.pool.checkout_queue import CheckoutQueue, Ticket
 from dspex_testkit.pool.leaving import Ending
 from dspex_testkit.pool.outcomes import Outcome
+from dspex_testkit.pool.process import BridgeProcess
 from dspex_testkit.pool.status import WorkerState, WorkerStatus
 
 OnEnd = Callable[[BridgeProcess], None]
@@ -36,7 +36,7 @@ class Worker:
     failed_health_pings: int = 0
 
 
-class Crew:
+class Workers:
     """The workers of one pool.
 
     Args:

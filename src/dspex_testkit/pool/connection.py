@@ -11,7 +11,7 @@ from dspex_testkit.pool.dialects import Dialect
 from dspex_testkit.protocol import Request, Response, encode_frame, encode_request, parse_response
 
 
-class Correspondent(BridgeClient):
+class Connection(BridgeClient):
     """Asks what stands at the other end of a pipe; whoever extends it owns the pipe and knows how its owner fares.
 
     Any thread may ask; how many requests may be in flight is the dialect's to say.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.pool.client import Args
 from dspex_testkit.pool.correlation import Pending
-from dspex_testkit.pool.crew import Crew, Worker
 from dspex_testkit.pool.outcomes import outcome_of
+from dspex_testkit.pool.workers import Worker, Workers
 from dspex_testkit.protocol import Response
 
 Answers = Mapping[Worker, Response | DSPexTestkitError]
@@ -36,16 +36,16 @@ def ask_each(
     return {worker: _answer(worker, pending, deadline) for worker, pending in sent.items()}
 
 
-def ask_idle(crew: Crew, command: str, args: Args | None, *, timeout: float) -> Answers:
+def ask_idle(workers: Workers, command: str, args: Args | None, *, timeout: float) -> Answers:
     """Ask all workers that are idle, as `ask_each` does; meanwhile nobody else gets them."""
-    idle = crew.take_idle()
+    idle = workers.take_idle()
     answers: Answers = {}
     try:
         answers = ask_each(idle, command, args, timeout=timeout)
     finally:
         for worker in idle:
             answer = answers.get(worker)
-            crew.give_back(worker, outcome_of(answer if isinstance(answer, Exception) else None))
+            workers.give_back(worker, outcome_of(answer if isinstance(answer, Exception) else None))
     return answers
 
 

@@ -1,4 +1,4 @@
-"""The client of one bridge process: starts it, notices its end, sends it away; `Correspondent` asks it."""
+"""The client of one bridge process: starts it, notices its end, sends it away; `Connection` asks it."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from dspex_testkit.managed import Managed
 from dspex_testkit.pool import leftovers
 from dspex_testkit.pool.channel import Channel
 from dspex_testkit.pool.complaints import condition, exited, quoted_log, timed_out
-from dspex_testkit.pool.correspondent import Correspondent
+from dspex_testkit.pool.connection import Connection
 from dspex_testkit.pool.dialects import STANDALONE, Dialect
 from dspex_testkit.pool.errorlog import ErrorLog
 from dspex_testkit.pool.greeting import greet
@@ -31,7 +31,7 @@ def new_worker_id() -> str:
     return f"worker_{next(_numbers)}_{time.time_ns() // 1000}"
 
 
-class BridgeProcess(Managed[Ending], Correspondent):
+class BridgeProcess(Managed[Ending], Connection):
     """A bridge in a process of its own, standalone or as a pool's worker.
 
     Use it as a context manager, or call `start` and `stop` (`astart` and `astop` in an event loop).
