@@ -11,17 +11,15 @@ leftovers         which processes are still there
 """
 
 from dspex_testkit.pool import chaos, leftovers
-from dspex_testkit.pool.affinity import Affinity, AnyWorker, SessionAffinity
 from dspex_testkit.pool.bridge_pool import BridgePool
 from dspex_testkit.pool.checkout import CheckedOutWorker, Checkout
+from dspex_testkit.pool.checkout_queue import Affinity, AnyWorker, SessionAffinity
 from dspex_testkit.pool.client import BridgeClient, Handler, InProcessBridge
-from dspex_testkit.pool.correlation import Pending, Strays
+from dspex_testkit.pool.connection import Pending, Strays
 from dspex_testkit.pool.dialects import STANDALONE, V1, V2, V3, Dialect
-from dspex_testkit.pool.launch import Launch
-from dspex_testkit.pool.leaving import Ending
-from dspex_testkit.pool.process import BridgeProcess, new_worker_id
+from dspex_testkit.pool.launch import Launch, SpawnedProcess, Spawner, StartedProcess, Starter
+from dspex_testkit.pool.process import BridgeProcess, Ending, new_worker_id
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionInfo, SessionStore, program_data_of
-from dspex_testkit.pool.starting import SpawnedProcess, Spawner, StartedProcess, Starter
 from dspex_testkit.pool.status import PoolStatus, WorkerStatus
 from dspex_testkit.pool.supervised import SupervisedBridge
 from dspex_testkit.pool.warm import WarmStarter

@@ -6,16 +6,13 @@ from typing import Self
 
 from dspex_testkit.errors import UsageError, WorkerBusyError
 from dspex_testkit.managed import Managed
-from dspex_testkit.pool.affinity import Affinity, AnyWorker
-from dspex_testkit.pool.broadcast import ask_idle
-from dspex_testkit.pool.callers import Caller, session_in
+from dspex_testkit.pool.broadcast import Monitor, ask_idle, ping_workers
 from dspex_testkit.pool.checkout import Checkout
+from dspex_testkit.pool.checkout_queue import Affinity, AnyWorker
 from dspex_testkit.pool.client import Args, BridgeClient, result_of
 from dspex_testkit.pool.dialects import V2, Dialect
-from dspex_testkit.pool.health import Monitor, ping_workers
 from dspex_testkit.pool.launch import Launch
-from dspex_testkit.pool.leaving import Ending
-from dspex_testkit.pool.process import BridgeProcess
+from dspex_testkit.pool.process import BridgeProcess, Ending
 from dspex_testkit.pool.sessions import ANONYMOUS, SessionStore
 from dspex_testkit.pool.status import PoolStatus
 from dspex_testkit.pool.workers import OnEnd, Workers, wait_for_all
@@ -241,3 +238,33 @@ class BridgePool(Managed[None], BridgeClient):
 
     def _make_worker(self, on_end: OnEnd) -> BridgeProcess:
         return BridgeProcess(self._launch, dialect=self.dialect, ids=self._ids, on_end=on_end)
+
+
+class Caller(BridgeClient):
+    """Asks a pool on behalf of one session, or of none.
+
+    Args:
+        pool: Who is asked.
+        session_id: Whose programs are remembered; None for callers without a session.
+        sent_id: The session id that goes with every command; None sends none.
+    """
+
+    def __init__(self, pool: BridgePool, session_id: str | None, *, sent_id: str | None) -> None:
+        self._pool = pool
+        self._session_id = session_id
+        self._added = {} if sent_id is None else {"session_id": sent_id}
+
+    def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """The answer to one command, as of `BridgePool.ask`."""
+        return self._pool.ask_as(self._session_id, command, {**(args or {}), **self._added}, timeout=timeout)
+
+    async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
+        """`ask` for an event loop."""
+        sent = {**(args or {}), **self._added}
+        return await self._pool.aask_as(self._session_id, command, sent, timeout=timeout)
+
+
+def session_in(args: Args | None) -> str | None:
+    """The session that a command's arguments name."""
+    session_id = (args or {}).get("session_id")
+    return session_id if isinstance(session_id, str) else None

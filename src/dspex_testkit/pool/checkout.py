@@ -7,10 +7,9 @@ from types import TracebackType
 from dspex_testkit.errors import PoolError, PoolExhaustedError
 from dspex_testkit.pool.checkout_queue import Ticket
 from dspex_testkit.pool.client import Args, BridgeClient
-from dspex_testkit.pool.outcomes import Outcome, outcome_of, worst
 from dspex_testkit.pool.process import BridgeProcess
 from dspex_testkit.pool.status import WorkerStatus
-from dspex_testkit.pool.workers import Worker, Workers
+from dspex_testkit.pool.workers import Outcome, Worker, Workers, outcome_of, worst
 from dspex_testkit.protocol import Response
 
 

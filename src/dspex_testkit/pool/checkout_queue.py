@@ -1,13 +1,72 @@
-"""Who gets which worker, and when: idle workers in a row, waiting callers in a row. Knows no process and no thread.
+"""Who gets which worker, and when: idle workers in a row, waiting callers in a row, and which one a session would like.
 
-The pool holds its lock around every call.
+Knows no process and no thread; the pool holds its lock around every call.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from dspex_testkit.pool.affinity import Affinity
+
+class Affinity(Protocol):
+    """Remembers who served whom. The pool calls it under its lock, so it must be quick."""
+
+    strict: bool
+    """Whether a session waits for its worker as long as that lives, rather than take another one."""
+
+    def home_of(self, session_id: str | None) -> str | None:
+        """The worker that a session would like; None if any will do."""
+        ...
+
+    def served(self, session_id: str | None, worker_id: str) -> None:
+        """A worker was given to a session."""
+        ...
+
+    def gone(self, worker_id: str) -> None:
+        """A worker is no more."""
+        ...
+
+
+class AnyWorker:
+    """Whoever has been idle longest: what DSPex's pools do."""
+
+    strict = False
+
+    def home_of(self, session_id: str | None) -> str | None:
+        """Any will do."""
+        return None
+
+    def served(self, session_id: str | None, worker_id: str) -> None:
+        """Nothing is remembered."""
+
+    def gone(self, worker_id: str) -> None:
+        """Nothing is remembered."""
+
+
+class SessionAffinity:
+    """The worker that served the session last.
+
+    Args:
+        strict: Wait for it while it is busy, rather than take another one.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self._homes: dict[str, str] = {}
+
+    def home_of(self, session_id: str | None) -> str | None:
+        """Who served the session last; any will do for calls without a session."""
+        return None if session_id is None else self._homes.get(session_id)
+
+    def served(self, session_id: str | None, worker_id: str) -> None:
+        """The session's home is there from now on."""
+        if session_id is not None:
+            self._homes[session_id] = worker_id
+
+    def gone(self, worker_id: str) -> None:
+        """Its sessions go wherever there is room."""
+        self._homes = {session: home for session, home in self._homes.items() if home != worker_id}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

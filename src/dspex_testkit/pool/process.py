@@ -1,29 +1,55 @@
-"""The client of one bridge process: starts it, notices its end, sends it away; `Connection` asks it."""
+"""The client of one bridge process: starts it and greets it, says what is wrong with it, and ends it.
 
+A process counts as started once it has answered its first ping. It is ended by a ladder of ever firmer requests, each
+with a bound: the dialect's farewell, the end of its input, SIGTERM, SIGKILL. An error names who was asked what, how the
+process is, and how its log ends. How it is asked is `Connection`'s to know.
+"""
+
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
-from typing import Self
+from typing import Literal, Self
 
-from dspex_testkit.errors import MalformedMessageError, WorkerExitedError, WorkerStartError, WorkerTimeoutError
+from dspex_testkit.errors import (
+    MalformedMessageError,
+    PoolError,
+    RemoteProtocolError,
+    WorkerExitedError,
+    WorkerStartError,
+    WorkerTimeoutError,
+)
 from dspex_testkit.managed import Managed
 from dspex_testkit.pool import leftovers
 from dspex_testkit.pool.channel import Channel
-from dspex_testkit.pool.complaints import condition, exited, quoted_log, timed_out
 from dspex_testkit.pool.connection import Connection
 from dspex_testkit.pool.dialects import STANDALONE, Dialect
 from dspex_testkit.pool.errorlog import ErrorLog
-from dspex_testkit.pool.greeting import greet
-from dspex_testkit.pool.launch import Launch
-from dspex_testkit.pool.leaving import Ending, send_away
-from dspex_testkit.pool.starting import StartedProcess
+from dspex_testkit.pool.launch import Launch, StartedProcess
 from dspex_testkit.protocol import Request
 
+Rung = Literal["before", "command", "end of input", "SIGTERM", "SIGKILL"]
+
+_KILL_PATIENCE = 10.0
+"""Seconds in which the system removes a killed process, on a machine that is busy."""
 _REAPED_WITHIN = 2.0
 """Seconds that a process may take to end after it has closed its output."""
 
 _numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended."""
+
+    by: Rung
+    """What ended it; ``before`` if it was gone already."""
+
+    status: int | None
+    """Its exit status, 128 + signal for a signal; None if it was never started, or could not even be killed."""
 
 
 def new_worker_id() -> str:
@@ -80,7 +106,7 @@ class BridgeProcess(Managed[Ending], Connection):
             raise WorkerStartError(f"{self} was started before; make another BridgeProcess")
         try:
             self.spawn()
-            greet(self)
+            self._greet()
         except BaseException:
             self.stop(by_force=True)
             raise
@@ -107,7 +133,7 @@ class BridgeProcess(Managed[Ending], Connection):
         """
         with self._stopping:
             if self.ending is None:
-                rung = send_away(self, by_force=by_force)
+                rung = self._send_away(by_force=by_force)
                 if self._channel is not None:
                     self._channel.close()
                 self._log.close()
@@ -144,7 +170,7 @@ class BridgeProcess(Managed[Ending], Connection):
                 raise BrokenPipeError
             self._channel.send(data)
         except ConnectionError:
-            raise WorkerExitedError(f"nothing can be sent to {self}: {condition(self)}{quoted_log(self)}") from None
+            raise WorkerExitedError(f"nothing can be sent to {self}: {self._condition()}{self._quoted_log()}") from None
 
     def __str__(self) -> str:
         name = f"worker {self.worker_id!r}" if self.worker_id else "the standalone bridge"
@@ -175,15 +201,52 @@ class BridgeProcess(Managed[Ending], Connection):
         """The end of it."""
         return self._log.tail()
 
-    def _exited(self, request: Request) -> WorkerExitedError:
-        return exited(self, request)
+    # The first ping
 
-    def _timed_out(self, request: Request, limit: float) -> WorkerTimeoutError:
-        return timed_out(self, request, limit)
+    def _greet(self) -> None:
+        """Send the dialect's first ping and wait for its answer."""
+        dialect = self.dialect
+        pending = self.submit("ping", dialect.init_args(self.worker_id), id=dialect.init_ping_id)
+        response = self.result(pending, timeout=dialect.init_timeout)
+        if response.success and (not dialect.init_needs_ok or response.result.get("status") == "ok"):
+            return
+        said = f"status {response.result.get('status')!r}" if response.success else response.message
+        raise WorkerStartError(f"{self} refused its first ping: {said}{self._quoted_log()}", details=self._details())
 
-    def _unreadable(self, error: MalformedMessageError) -> MalformedMessageError:
-        text = f"{self} sent what is no answer: {error.message}{quoted_log(self)}"
-        return MalformedMessageError(text, request_id=error.request_id)
+    # The end
+
+    def _send_away(self, *, by_force: bool) -> Rung:
+        """End it by the farewell, the end of its input, SIGTERM or SIGKILL; says which of them it took."""
+        if not self.alive:
+            return "before"
+        if not by_force and (rung := self._ask_to_end()) is not None:
+            return rung
+        self.kill()
+        self.wait(_KILL_PATIENCE)
+        return "SIGKILL"
+
+    def _ask_to_end(self) -> Rung | None:
+        if self.dialect.farewell is not None:
+            if self._say_farewell():
+                return "command"
+            self.close_stdin()
+            if self.wait(self.dialect.eof_patience):
+                return "end of input"
+        self.terminate()
+        return "SIGTERM" if self.wait(self.dialect.kill_after) else None
+
+    def _say_farewell(self) -> bool:
+        """Send the last command and wait; whether the process has ended."""
+        assert self.dialect.farewell is not None
+        command, id, patience = self.dialect.farewell
+        args = {"worker_id": self.worker_id} if self.worker_id else {}
+        with suppress(PoolError, RemoteProtocolError):
+            # A worker that serves another client, or reads no more, is not asked.
+            pending = self.submit(command, args, id=id, health=True)
+            if not self.dialect.farewell_ends_with_reply:
+                return self.wait(patience)
+            self.result(pending, timeout=patience)
+        return not self.alive
 
     def _end(self) -> None:
         """Runs in the channel's thread, when there is nothing more to read."""
@@ -193,3 +256,66 @@ class BridgeProcess(Managed[Ending], Connection):
         self._fail_all()
         if self._on_end is not None:
             self._on_end(self)
+
+    # What is said when it does not do what it should
+
+    def _exited(self, request: Request) -> WorkerExitedError:
+        return WorkerExitedError(
+            f"{self} did not answer {request.command} (id {request.id}): {self._condition()}{self._quoted_log()}",
+            details=self._details(request),
+        )
+
+    def _timed_out(self, request: Request, limit: float) -> WorkerTimeoutError:
+        strays = self.strays
+        odd = [
+            f"{number} {kind}"
+            for number, kind in (
+                (strays.late, "late answers to earlier requests"),
+                (strays.unknown, "answers to nothing that was asked"),
+                (strays.undecodable, "packets that are no answers"),
+            )
+            if number
+        ]
+        also = f"; it has sent {', '.join(odd)}" if odd else ""
+        return WorkerTimeoutError(
+            f"{self} did not answer {request.command} (id {request.id}) within {limit:g} s{also}{self._quoted_log()}",
+            details=self._details(request) | {"timeout": limit},
+        )
+
+    def _unreadable(self, error: MalformedMessageError) -> MalformedMessageError:
+        text = f"{self} sent what is no answer: {error.message}{self._quoted_log()}"
+        return MalformedMessageError(text, request_id=error.request_id)
+
+    def _condition(self) -> str:
+        """Why nothing more can be had of the process."""
+        if self.pid is None:
+            return "it was not started"
+        if self.alive:
+            return "its standard input is closed"
+        status = self.exit_status
+        if status is None:
+            return "it closed its output but still runs"
+        if status <= 128:
+            return f"it ended with status {status}"
+        try:
+            name = signal.Signals(status - 128).name
+        except ValueError:
+            name = f"signal {status - 128}"
+        return f"it was ended by {name} (status {status})"
+
+    def _details(self, request: Request | None = None) -> dict[str, object]:
+        """The same for a program."""
+        known: dict[str, object] = {
+            "worker_id": self.worker_id,
+            "pid": self.pid,
+            "exit_status": self.exit_status,
+            "log": self.log_tail,
+        }
+        if request is not None:
+            known |= {"command": request.command, "id": request.id}
+        return known
+
+    def _quoted_log(self) -> str:
+        """The end of the log, to be put behind a message; nothing if there is none."""
+        lines = self.log_tail.splitlines()
+        return "\n".join(["", "Its log ends with:", *(f"  {line}" for line in lines)]) if lines else ""

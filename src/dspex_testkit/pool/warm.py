@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dspex_testkit.pool.starting import Spawner, StartedProcess
+from dspex_testkit.pool.launch import Spawner, StartedProcess
 
 
 def shares_state(env: Mapping[str, str]) -> bool:

@@ -10,16 +10,27 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
-from dspex_testkit.errors import PoolClosedError
-from dspex_testkit.pool.affinity import Affinity
-from dspex_testkit.pool.checkout_queue import CheckoutQueue, Ticket
-from dspex_testkit.pool.leaving import Ending
-from dspex_testkit.pool.outcomes import Outcome
-from dspex_testkit.pool.process import BridgeProcess
+from dspex_testkit.errors import (
+    PoolClosedError,
+    RemoteCommandError,
+    RemoteProtocolError,
+    ResponseMismatchError,
+    WorkerBusyError,
+    WorkerTimeoutError,
+)
+from dspex_testkit.pool.checkout_queue import Affinity, CheckoutQueue, Ticket
+from dspex_testkit.pool.process import BridgeProcess, Ending
 from dspex_testkit.pool.status import WorkerState, WorkerStatus
 
 OnEnd = Callable[[BridgeProcess], None]
+Outcome = Literal["ok", "error", "close"]
+"""``ok`` clears a worker's count of failures, ``error`` adds one, ``close`` removes the worker."""
+
+_BY_SEVERITY: tuple[Outcome, ...] = ("ok", "error", "close")
+_OK = (RemoteCommandError, WorkerBusyError)
+_ERROR = (WorkerTimeoutError, ResponseMismatchError, RemoteProtocolError)
 
 
 @dataclass(slots=True, eq=False)
@@ -281,3 +292,19 @@ def wait_for_all(started: "list[Future[None]]") -> None:
     wait(started)
     for future in started:
         future.result()
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """How a worker is given back after this.
+
+    An error that the bridge answered says nothing against the worker; a late, wrong or unreadable answer does. After
+    anything else, an exception of the client's own included, nobody knows what state the worker is in.
+    """
+    if error is None or isinstance(error, _OK):
+        return "ok"
+    return "error" if isinstance(error, _ERROR) else "close"
+
+
+def worst(first: Outcome, second: Outcome) -> Outcome:
+    """The one that weighs more."""
+    return max(first, second, key=_BY_SEVERITY.index)

@@ -13,7 +13,7 @@ from dspex_testkit.errors import (
     WorkerExitedError,
     WorkerTimeoutError,
 )
-from dspex_testkit.pool.outcomes import Outcome, outcome_of, worst
+from dspex_testkit.pool.workers import Outcome, outcome_of, worst
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from dspex_testkit.errors import MalformedMessageError, PoolError, ResponseMismatchError, WorkerBusyError
-from dspex_testkit.pool.correlation import ById, FirstPacket, OneAtATime
+from dspex_testkit.pool.connection import ById, FirstPacket, OneAtATime
 from dspex_testkit.protocol import Request, Response
 
 
