@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fuzz.processes import PATIENCE, Bridge, Mode, Sandbox, eventually, frame, wait_for
-from tests.support.hostile import HOSTILE, KEYS, PLACES, PROGRAM, Place, samples
+from tests.support.hostile import HOSTILE, KEYS, PLACES, PREPARED, Place, samples
 
 _LARGEST = 1 << 20
 """Bytes that a bridge under attack takes in one frame."""
@@ -431,8 +431,9 @@ def attack(setting: Setting, packets: int, seed: int) -> Tally:
             if batches % _BATCHES_BETWEEN_RESETS == 0:
                 # What was accepted must not stand in the way of what comes.
                 target.send(maker.request("reset_state", {}, "reset_state"))
-                target.send(maker.request(*PROGRAM, "create_program"))
-                tally.packets -= 2
+                for command, args in PREPARED:
+                    target.send(maker.request(command, args, command))
+                tally.packets -= 1 + len(PREPARED)
             batches += 1
             for _ in range(_BATCH):
                 packet = maker.next()

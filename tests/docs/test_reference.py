@@ -1,12 +1,15 @@
 """The reference pages are complete."""
 
+import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
-from dspex_testkit import errors
+from dspex_testkit import errors, limits
 from dspex_testkit.bridge.commands import HANDLERS
 from tests.support import settings_page
 
+LIMITS = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text(encoding="utf-8")
 COMMANDS = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 
 SENT = (errors.RemoteProtocolError, errors.CommandError, errors.LMResolutionError, errors.MockLMError)
@@ -22,6 +25,19 @@ def leaves(kind: type[errors.DSPexTestkitError]) -> set[type[errors.DSPexTestkit
 def test_the_settings_page_is_up_to_date() -> None:
     """What the page says is what the table has."""
     assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.render()
+
+
+def test_every_limit_is_in_the_table_with_its_value() -> None:
+    """A client finds each bound, with what it bounds; the table has no other."""
+    said = ast.parse(Path(limits.__file__).read_text(encoding="utf-8")).body
+    rows = [
+        f"| `{node.target.id}` | {getattr(limits, node.target.id):,} | {ast.literal_eval(after.value)} |"
+        for node, after in pairwise(said)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr)
+    ]
+
+    assert len(rows) == sum(name.isupper() and name[0] != "_" for name in vars(limits)) - 1  # TYPE_CHECKING is none
+    assert [line for line in LIMITS.splitlines() if line.startswith("| `")] == rows
 
 
 def test_every_command_has_a_section_and_an_executed_example() -> None:

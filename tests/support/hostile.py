@@ -359,15 +359,18 @@ def _places() -> Iterator[Place]:
 PLACES: list[Place] = list(dict.fromkeys(_places()))
 """Every place where a value can be put."""
 
-PROGRAM: tuple[str, dict[str, Any]] = (
-    "create_program",
-    {
-        "id": "known",
-        "signature": "question -> answer",
-        "lm_config": {"provider": "mock", "responses": {"default": "Ada"}},
-    },
-)
-"""What a bridge has before it is swept."""
+PREPARED: list[tuple[str, dict[str, Any]]] = [
+    ("define_lm", {"name": "named", "provider": "mock"}),
+    (
+        "create_program",
+        {
+            "id": "known",
+            "signature": "question -> answer",
+            "lm_config": {"provider": "mock", "responses": {"default": "Ada"}},
+        },
+    ),
+]
+"""Requests that make what a bridge has before it is swept."""
 
 
 # A form or condition that the code has learnt is missed here by name.

@@ -6,6 +6,7 @@ from typing import Any
 from dspex_testkit.calls import ANY_SESSION
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.errors import InvalidArgsError
+from dspex_testkit.limits import LARGEST_COUNT, brief, span
 
 ANONYMOUS = "anonymous"
 """The session name that DSPex's pool sends for callers without a session."""
@@ -51,16 +52,16 @@ class Args:
             return value
         raise self._wrong(name, "a map", value)
 
-    def count(self, name: str, *, low: int = 0) -> int | None:
-        """An integer of at least `low`, or None where absent.
+    def count(self, name: str, *, low: int = 0, high: int = LARGEST_COUNT) -> int | None:
+        """An integer from `low` to `high`, or None where absent.
 
         Raises:
             InvalidArgsError: Something else came.
         """
         value = self.values.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= low):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
             return value
-        raise self._wrong(name, f"an integer of at least {low}", value)
+        raise self._wrong(name, span("an integer", low, high), value)
 
     def flag(self, name: str) -> bool:
         """True or false; absent counts as false.
@@ -86,11 +87,6 @@ class Args:
 
     def _wrong(self, name: str, wanted: str, came: object) -> InvalidArgsError:
         return InvalidArgsError(
-            f"Invalid argument {name!r} of {self.command}: {wanted} was wanted, but {_brief(came)} came",
+            f"Invalid argument {name!r} of {self.command}: {wanted} was wanted, but {brief(came)} came",
             details={"argument": name, "wanted": wanted},
         )
-
-
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"

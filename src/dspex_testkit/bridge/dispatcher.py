@@ -8,7 +8,7 @@ run it on another thread without changing who answers.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from dspex_testkit.bridge.args import Args
@@ -20,9 +20,9 @@ from dspex_testkit.bridge.modules import CompiledPrograms
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.bridge.state import StateStore
-from dspex_testkit.errors import DSPexTestkitError, UnknownCommandError
+from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError, ProtocolError, UnknownCommandError
 from dspex_testkit.lm.params import nearest
-from dspex_testkit.protocol import Request, Response
+from dspex_testkit.protocol import Request, Response, encode_request, parse_request
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secret, Secrets, error_redactor, secrets_by_place
 
 logger = logging.getLogger(__name__)
@@ -148,6 +148,8 @@ class Bridge:
             self.error_count += 1
         if isinstance(error, DSPexTestkitError):
             message, code, details = error.message, error.code, error.details
+        elif (unsendable := _unsendable(request.args)) is not None:
+            message, code, details = unsendable, InvalidArgsError.code, {}
         else:
             logger.error("%s failed", request.command, exc_info=error)
             message, code, details = f"Internal error in {request.command}: {error!r}", "internal_error", {}
@@ -166,3 +168,15 @@ class Bridge:
         raise UnknownCommandError(
             f"Unknown command: {command}{nearest(command, HANDLERS)}", details={"command": command}
         )
+
+
+def _unsendable(args: Mapping[str, Any]) -> str | None:
+    """What is wrong with arguments that no client could have sent; they reach a bridge in its own process only.
+
+    Asked once a command has failed, so that no other request pays for it.
+    """
+    try:
+        parse_request(encode_request(Request(1, "", dict(args))))
+    except ProtocolError as error:
+        return f"The arguments have no form in JSON: {error.message}"
+    return None

@@ -36,7 +36,7 @@ class Severity(IntEnum):
         """
         try:
             return cls[name.upper()]
-        except KeyError:
+        except (KeyError, AttributeError):
             raise UsageError(f"There is no severity {name!r}; write text, parameters or schema") from None
 
 

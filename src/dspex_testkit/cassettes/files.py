@@ -16,6 +16,7 @@ from dspex_testkit.errors import (
     CassetteReadOnlyError,
     CassetteWriteError,
 )
+from dspex_testkit.limits import brief
 
 
 def cache_folder() -> Path:
@@ -33,12 +34,20 @@ def resolve_inside(folder: Path, name: str | os.PathLike[str], *, suffix: str = 
     wanted = Path(written)
     if not written or "\0" in written or wanted.is_absolute() or ".." in wanted.parts or "\\" in written:
         raise CassettePathError(
-            f"A cassette is named relative to {folder}, without '..'; {written!r} is not",
+            f"A cassette is named relative to {folder}, without '..'; {brief(written)} is not",
             details={"folder": str(folder), "name": written},
         )
     if wanted.suffix not in (".yaml", ".yml"):
         wanted = wanted.with_name(wanted.name + suffix)
-    path = (folder / wanted).resolve()
+    try:
+        path = (folder / wanted).resolve()
+        path.exists()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CassettePathError(
+            f"{brief(written)} cannot be the name of a cassette: {reason}",
+            details={"folder": str(folder), "name": written[:100].encode(errors="replace").decode()},
+        ) from None
     if not path.is_relative_to(folder.resolve()):
         raise CassettePathError(
             f"{folder / wanted} is a link that leads out of {folder}, to {path}; cassettes stay inside",

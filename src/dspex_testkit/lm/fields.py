@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dspex_testkit.errors import InvalidLMConfigError
+from dspex_testkit.limits import brief, span
 
 
 def read_text(flat: Mapping[str, Any], key: str) -> str | None:
@@ -16,7 +17,7 @@ def read_text(flat: Mapping[str, Any], key: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise InvalidLMConfigError(f"{key} must be a text, but {value!r} came")
+        raise InvalidLMConfigError(f"{key} must be a text, but {brief(value)} came")
     return value
 
 
@@ -30,7 +31,7 @@ def read_map(flat: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if value is None or value == []:
         return {}
     if not isinstance(value, Mapping):
-        raise InvalidLMConfigError(f"{key} must be a map, but {value!r} came")
+        raise InvalidLMConfigError(f"{key} must be a map, but {brief(value)} came")
     return value
 
 
@@ -45,5 +46,5 @@ def read_count(flat: Mapping[str, Any], key: str, *, low: int, high: int | None 
         return None
     if isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high):
         return value
-    bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
-    raise InvalidLMConfigError(f"{key} must be an integer {bounds}, but {value!r} came")
+    wanted = f"an integer of at least {low}" if high is None else span("an integer", low, high)
+    raise InvalidLMConfigError(f"{key} must be {wanted}, but {brief(value)} came")

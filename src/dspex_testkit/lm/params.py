@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from dspex_testkit.errors import InvalidLMConfigError
+from dspex_testkit.limits import LARGEST_COUNT, LONGEST_TIMEOUT_MS, brief, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ class _Param:
             "texts": "a text or a list of texts",
         }[self.kind]
         if self.low is not None and self.high is not None:
-            return f"{noun} from {self.low:g} to {self.high:g}"
+            return f"{noun} above {self.low}, {self.high} at most" if self.above else span(noun, self.low, self.high)
         if self.low is None:
             return noun
-        return f"{noun} above {self.low:g}" if self.above else f"{noun} of at least {self.low:g}"
+        return f"{noun} above {self.low}" if self.above else f"{noun} of at least {self.low}"
 
     def accepts(self, value: object) -> bool:
         match self.kind:
@@ -54,15 +55,15 @@ class _Param:
 
 PARAMS: dict[str, _Param] = {
     "temperature": _Param("number", 0, 2),
-    "max_tokens": _Param("integer", 1),
+    "max_tokens": _Param("integer", 1, LARGEST_COUNT),
     "top_p": _Param("number", 0, 1),
-    "top_k": _Param("integer", 1),
+    "top_k": _Param("integer", 1, LARGEST_COUNT),
     "stop": _Param("texts"),
-    "seed": _Param("integer"),
+    "seed": _Param("integer", -LARGEST_COUNT - 1, LARGEST_COUNT),
     "n": _Param("integer", 1, 128),
     "presence_penalty": _Param("number", -2, 2),
     "frequency_penalty": _Param("number", -2, 2),
-    "timeout": _Param("number", 0, above=True),
+    "timeout": _Param("number", 0, LONGEST_TIMEOUT_MS // 1000, above=True),
     "num_retries": _Param("integer", 0, 20),
     "reasoning_effort": _Param("text", choices=("none", "minimal", "low", "medium", "high")),
     "logprobs": _Param("boolean"),
@@ -90,7 +91,7 @@ def check_param(name: str, value: Any) -> Any:
         )
     if not param.accepts(value):
         raise InvalidLMConfigError(
-            f"Invalid LM parameter: {name} must be {param.wanted}, but {value!r} came",
+            f"Invalid LM parameter: {name} must be {param.wanted}, but {brief(value)} came",
             details={"parameter": name, "wanted": param.wanted},
         )
     return value

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from dspex_testkit.errors import InvalidLMConfigError
+from dspex_testkit.limits import LONGEST_TTL_S, brief, is_number
 from dspex_testkit.lm.config import CacheOptions, LMConfig, LMPatch, LMReference, LMValue
 from dspex_testkit.lm.fields import read_map, read_text
 from dspex_testkit.lm.params import PARAMS, check_param, nearest
@@ -299,17 +300,19 @@ def _read_cache(flat: Mapping[str, Any]) -> CacheOptions | None:
     if isinstance(given, bool | str):
         given = {"mode": given}
     if not isinstance(given, Mapping):
-        raise InvalidLMConfigError(f"cache must be off, memory, disk or a map, but {given!r} came")
+        raise InvalidLMConfigError(f"cache must be off, memory, disk or a map, but {brief(given)} came")
     mode: Any = given.get("mode", "memory")
     if isinstance(mode, bool):
         mode = "memory" if mode else "off"
     if mode not in ("off", "memory", "disk"):
-        raise InvalidLMConfigError(f"cache.mode must be one of off, memory, disk, but {mode!r} came")
+        raise InvalidLMConfigError(f"cache.mode must be one of off, memory, disk, but {brief(mode)} came")
     if unknown := sorted(set(given) - {"mode", "ttl_s"}):
         raise InvalidLMConfigError(f"Unknown key 'cache.{unknown[0]}'; the known ones are mode, ttl_s")
     ttl = given.get("ttl_s")
-    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf")):
-        raise InvalidLMConfigError(f"cache.ttl_s must be a number of seconds above 0, but {ttl!r} came")
+    if ttl is not None and not (is_number(ttl, 0, LONGEST_TTL_S) and ttl):
+        raise InvalidLMConfigError(
+            f"cache.ttl_s must be a number of seconds above 0, {LONGEST_TTL_S} at most, but {brief(ttl)} came"
+        )
     return CacheOptions(mode=mode, ttl_s=ttl)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from dspex_testkit.errors import InvalidLMConfigError
+from dspex_testkit.limits import LONGEST_TIMEOUT_MS, brief, is_number
 from dspex_testkit.lm.config import EnsembleSpec, LMConfig, LMPatch, LMReference, Strategy
 from dspex_testkit.lm.fields import read_count, read_text
 from dspex_testkit.lm.params import nearest
@@ -57,7 +58,7 @@ def read_ensemble(flat: Mapping[str, Any], part: ReadPart) -> tuple[EnsembleSpec
     if strategy not in STRATEGIES:
         hint = nearest(strategy, frozenset(STRATEGIES)) if strategy else ""
         raise InvalidLMConfigError(
-            f"An ensemble's strategy must be one of {', '.join(STRATEGIES)}, but {strategy!r} came{hint}"
+            f"An ensemble's strategy must be one of {', '.join(STRATEGIES)}, but {brief(strategy)} came{hint}"
         )
     for key, strategies in _ONLY_FOR.items():
         if key in flat and strategy not in strategies:
@@ -78,7 +79,7 @@ def read_ensemble(flat: Mapping[str, Any], part: ReadPart) -> tuple[EnsembleSpec
             members=members,
             weights=_weights(flat.get("weights"), len(members)),
             quorum=read_count(flat, "quorum", low=1, high=len(members)),
-            time_limit_ms=read_count(flat, "time_limit_ms", low=1),
+            time_limit_ms=read_count(flat, "time_limit_ms", low=1, high=LONGEST_TIMEOUT_MS),
             normalize=_boolean(flat, "normalize"),
             on_errors=_on_errors(flat.get("on_errors")),
             score=score,
@@ -116,11 +117,12 @@ def _weights(raw: object, count: int) -> tuple[float, ...] | None:
     if (
         not isinstance(raw, list)
         or len(raw) != count
-        or not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in raw)
+        or not all(is_number(weight, 0) for weight in raw)
         or not any(raw)
     ):
         raise InvalidLMConfigError(
-            f"weights must be a list of {count} numbers of at least 0, one per member and not all 0, but {raw!r} came"
+            f"weights must be a list of {count} numbers of at least 0, one per member and not all 0, "
+            f"but {brief(raw)} came"
         )
     return tuple(float(weight) for weight in raw)
 
@@ -130,11 +132,11 @@ def _on_errors(raw: object) -> tuple[str, ...]:
         return ()
     kinds = [raw] if isinstance(raw, str) else raw
     if not isinstance(kinds, list) or not kinds:
-        raise InvalidLMConfigError(f"on_errors must be a list of failures, but {raw!r} came")
+        raise InvalidLMConfigError(f"on_errors must be a list of failures, but {brief(raw)} came")
     for kind in kinds:
         if kind not in FAILURES:
             raise InvalidLMConfigError(
-                f"on_errors: {kind!r} is no failure{nearest(str(kind), frozenset(FAILURES))}; "
+                f"on_errors: {brief(kind)} is no failure{nearest(brief(kind), frozenset(FAILURES))}; "
                 f"the known ones are {', '.join(FAILURES)}"
             )
     return tuple(kinds)
@@ -143,5 +145,5 @@ def _on_errors(raw: object) -> tuple[str, ...]:
 def _boolean(flat: Mapping[str, Any], key: str) -> bool:
     value = flat.get(key, True)
     if not isinstance(value, bool):
-        raise InvalidLMConfigError(f"{key} must be true or false, but {value!r} came")
+        raise InvalidLMConfigError(f"{key} must be true or false, but {brief(value)} came")
     return value

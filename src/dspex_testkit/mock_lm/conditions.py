@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm.nearest import nearest_hint
 
 _OPERATORS = ("equals", "in", "contains", "regex", "predicate")
@@ -51,7 +52,7 @@ def read_condition(given: Any, label: str) -> Condition:
         return _equals(given)
     if len(given) != 1:
         raise InvalidMockSpecError(
-            f"{label}: a condition has one operator, such as {{'contains': 'text'}}, not {dict(given)!r}; "
+            f"{label}: a condition has one operator, such as {{'contains': 'text'}}, not {brief(dict(given))}; "
             "write {'equals': {…}} for a value that is an object."
         )
     ((operator, operand),) = given.items()
@@ -67,9 +68,9 @@ def read_condition(given: Any, label: str) -> Condition:
     if operator == "predicate" and callable(operand):
         return read_condition(operand, label)
     if operator in _OPERATORS:
-        raise InvalidMockSpecError(f"{label}: {operator!r} cannot be {operand!r}.")
+        raise InvalidMockSpecError(f"{label}: {operator!r} cannot be {brief(operand)}.")
     raise InvalidMockSpecError(
-        f"{label}: unknown operator {operator!r}{nearest_hint(str(operator), _OPERATORS)}; "
+        f"{label}: unknown operator {brief(operator)}{nearest_hint(str(operator), _OPERATORS)}; "
         f"known are {', '.join(_OPERATORS)}."
     )
 

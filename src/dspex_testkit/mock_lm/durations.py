@@ -13,10 +13,13 @@ from statistics import NormalDist
 from typing import Any
 
 from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.limits import LONGEST_WAIT_MS, brief, is_number
 from dspex_testkit.mock_lm.nearest import nearest_hint
 
 _SHAPES = ("fixed", "uniform", "lognormal")
 _NORMAL = NormalDist()
+_LARGEST_EXPONENT = 700.0
+"""What `math.exp` can take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Duration:
         if self.shape == "uniform":
             return (self.first + (self.second - self.first) * share) / 1000
         if self.shape == "lognormal":
-            return self.first * math.exp(self.second * _NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9))) / 1000
+            spread = min(self.second * _NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9)), _LARGEST_EXPONENT)
+            return min(self.first * math.exp(spread), LONGEST_WAIT_MS) / 1000
         return self.first / 1000
 
 
@@ -50,7 +54,8 @@ def read_duration(given: Any, label: str) -> Duration:
         return Duration("fixed", float(given))
     if not isinstance(given, Mapping) or len(given) != 1:
         raise InvalidMockSpecError(
-            f"{label}: a duration is a number of milliseconds or {{'uniform': [10, 30]}}, not {given!r}."
+            f"{label}: a duration is a number of milliseconds, {LONGEST_WAIT_MS} at most, or "
+            f"{{'uniform': [10, 30]}}, not {brief(given)}."
         )
     ((shape, value),) = given.items()
     if shape == "fixed" and _is_number(value):
@@ -62,11 +67,14 @@ def read_duration(given: Any, label: str) -> Duration:
         if _is_number(median) and _is_number(sigma):
             return Duration("lognormal", float(median or 0), float(sigma))
     if shape in _SHAPES:
-        raise InvalidMockSpecError(f"{label}: {shape!r} cannot be {value!r}.")
+        raise InvalidMockSpecError(
+            f"{label}: {shape!r} cannot be {brief(value)}; each number is of 0 to {LONGEST_WAIT_MS} ms."
+        )
     raise InvalidMockSpecError(
-        f"{label}: unknown distribution {shape!r}{nearest_hint(str(shape), _SHAPES)}; known are {', '.join(_SHAPES)}."
+        f"{label}: unknown distribution {brief(shape)}{nearest_hint(str(shape), _SHAPES)}; "
+        f"known are {', '.join(_SHAPES)}."
     )
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return is_number(value, 0, LONGEST_WAIT_MS)

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.limits import LONGEST_WAIT_MS, brief
 from dspex_testkit.mock_lm.nearest import nearest_hint
 
 ErrorKind = Literal[
@@ -53,9 +54,11 @@ class FaultSpec(BaseModel):
     session: str | None = Field(default=None, description="Strikes only this session, whose calls are counted apart.")
     program: str | None = Field(default=None, description="Strikes only this program, whose calls are counted apart.")
     message: str | None = Field(default=None, description="The provider's message.")
-    retry_after: float | None = Field(default=None, ge=0, description="Seconds, with a rate limit.")
+    retry_after: float | None = Field(
+        default=None, ge=0, le=LONGEST_WAIT_MS / 1000, description="Seconds, with a rate limit."
+    )
     after_chunks: int = Field(default=1, ge=0, description="Chunks that arrive before a stream drops or stalls.")
-    stall_ms: float = Field(default=1000, ge=0, description="How long a stall takes.")
+    stall_ms: float = Field(default=1000, ge=0, le=LONGEST_WAIT_MS, description="How long a stall takes.")
     field: str | None = Field(default=None, description="The field that is missing or of the wrong type.")
 
     @model_validator(mode="after")
@@ -78,11 +81,13 @@ def read_fault(given: Any, label: str) -> FaultSpec:
         return given
     fault = {"kind": given} if isinstance(given, str) else given
     if not isinstance(fault, Mapping):
-        raise InvalidMockSpecError(f"{label}: a fault is a kind such as 'rate_limit', or an object, not {given!r}.")
+        raise InvalidMockSpecError(
+            f"{label}: a fault is a kind such as 'rate_limit', or an object, not {brief(given)}."
+        )
     kind = fault.get("kind")
     if kind not in KINDS:
-        hint = nearest_hint(str(kind), KINDS)
-        raise InvalidMockSpecError(f"{label}: unknown fault {kind!r}{hint}; known are {', '.join(KINDS)}.")
+        hint = nearest_hint(kind, KINDS) if isinstance(kind, str) else ""
+        raise InvalidMockSpecError(f"{label}: unknown fault {brief(kind)}{hint}; known are {', '.join(KINDS)}.")
     try:
         return FaultSpec.model_validate(dict(fault))
     except ValidationError as error:

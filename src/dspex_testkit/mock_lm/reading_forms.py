@@ -21,6 +21,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.limits import LARGEST_BUDGET_USD, LARGEST_COUNT, brief
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import read_fault
@@ -62,7 +63,7 @@ def read_form(given: Any, label: str) -> AnswerForm:
     for key in marked:
         if key not in _BODIES + _EXTRAS:
             raise InvalidMockSpecError(
-                f"{label}: unknown key {key!r}{nearest_hint(key, _BODIES + _EXTRAS)}; "
+                f"{label}: unknown key {brief(key)}{nearest_hint(key, _BODIES + _EXTRAS)}; "
                 f"known are {', '.join(_BODIES + _EXTRAS)}."
             )
     fields = {key: value for key, value in given.items() if key not in marked}
@@ -79,24 +80,28 @@ def _with_body(marked: Mapping[str, Any], fields: Mapping[str, Any], base: Answe
         key = "$cycle" if "$cycle" in marked else "$list"
         given = marked[key]
         if not isinstance(given, list | tuple) or not given:
-            raise InvalidMockSpecError(f"{label}: {key} must be a list with at least one answer, not {given!r}.")
+            raise InvalidMockSpecError(f"{label}: {key} must be a list with at least one answer, not {brief(given)}.")
         forms = [read_form(item, f"{label}[{i}]") for i, item in enumerate(given)]
         on_exhausted = "cycle" if key == "$cycle" else marked.get("$on_exhausted", "error")
         if on_exhausted not in _ON_EXHAUSTED:
-            raise InvalidMockSpecError(f"{label}: $on_exhausted must be one of {_ON_EXHAUSTED}, not {on_exhausted!r}.")
+            raise InvalidMockSpecError(
+                f"{label}: $on_exhausted must be one of {_ON_EXHAUSTED}, not {brief(on_exhausted)}."
+            )
         return Sequenced(label, forms, on_exhausted, base)
     if "$template" in marked:
         text = marked["$template"]
         if not isinstance(text, str) and not (
             isinstance(text, Mapping) and all(isinstance(part, str) for part in text.values())
         ):
-            raise InvalidMockSpecError(f"{label}: $template must be a text, or texts per output field, not {text!r}.")
+            raise InvalidMockSpecError(
+                f"{label}: $template must be a text, or texts per output field, not {brief(text)}."
+            )
         return Template(label, text, base)
     if "$follow_demos" in marked:
         return FollowDemos(label, base)
     if "$completion" in marked:
         if not isinstance(marked["$completion"], str):
-            raise InvalidMockSpecError(f"{label}: $completion must be a text, not {marked['$completion']!r}.")
+            raise InvalidMockSpecError(f"{label}: $completion must be a text, not {brief(marked['$completion'])}.")
         return Fixed(replace(base, completion=marked["$completion"]))
     return Fixed(replace(base, value=marked.get("$value", NOTHING), fields=fields or None))
 
@@ -105,7 +110,7 @@ def _extras(marked: Mapping[str, Any], label: str) -> Answer:
     reasoning, finish, latency = (marked.get(key) for key in ("$reasoning", "$finish_reason", "$latency_ms"))
     for key, text in (("$reasoning", reasoning), ("$finish_reason", finish)):
         if text is not None and not isinstance(text, str):
-            raise InvalidMockSpecError(f"{label}: {key} must be a text, not {text!r}.")
+            raise InvalidMockSpecError(f"{label}: {key} must be a text, not {brief(text)}.")
     return Answer(
         rule=label,
         tool_calls=_tool_calls(marked["$tool_calls"], label) if "$tool_calls" in marked else None,
@@ -129,20 +134,22 @@ def _tool_calls(given: Any, label: str) -> tuple[Mapping[str, Any], ...]:
         ):
             raise InvalidMockSpecError(
                 f"{label}: $tool_calls must be objects such as {{'name': 'search', 'args': {{'query': 'x'}}}}, "
-                f"not {call or given!r}."
+                f"not {brief(call or given)}."
             )
     return tuple(calls)
 
 
 def _usage(given: Any, label: str) -> dict[str, int]:
     if not isinstance(given, Mapping) or any(
-        isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in given.values()
+        isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= LARGEST_COUNT for n in given.values()
     ):
-        raise InvalidMockSpecError(f"{label}: $usage must be counts such as {{'output_tokens': 9}}, not {given!r}.")
+        raise InvalidMockSpecError(
+            f"{label}: $usage must be counts such as {{'output_tokens': 9}}, not {brief(given)}."
+        )
     for key in given:
         if key not in _USAGE_KEYS:
             raise InvalidMockSpecError(
-                f"{label}: unknown key {key!r} in $usage{nearest_hint(str(key), _USAGE_KEYS)}; "
+                f"{label}: unknown key {brief(key)} in $usage{nearest_hint(str(key), _USAGE_KEYS)}; "
                 f"known are {', '.join(_USAGE_KEYS)}."
             )
     return dict(given)
@@ -151,8 +158,8 @@ def _usage(given: Any, label: str) -> dict[str, int]:
 def _cost(given: Any, label: str) -> Decimal:
     try:
         cost = Decimal(str(given))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         cost = Decimal("NaN")
-    if not cost.is_finite() or cost < 0:
-        raise InvalidMockSpecError(f"{label}: $cost must be US dollars such as '0.01', not {given!r}.")
+    if not cost.is_finite() or not 0 <= cost <= LARGEST_BUDGET_USD:
+        raise InvalidMockSpecError(f"{label}: $cost must be US dollars such as '0.01', not {brief(given)}.")
     return cost

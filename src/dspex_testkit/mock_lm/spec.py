@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dspex_testkit.calls import LocalCounters
 from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.limits import LARGEST_BUDGET_USD
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import FaultSpec, read_fault
 from dspex_testkit.mock_lm.nearest import nearest_hint
@@ -39,10 +40,14 @@ class Prices(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
-    cached: Decimal | None = Field(default=None, ge=0, description="Cached input; as input where left out.")
-    reasoning: Decimal | None = Field(default=None, ge=0, description="Reasoning; as output where left out.")
+    input: Decimal = Field(ge=0, le=LARGEST_BUDGET_USD)
+    output: Decimal = Field(ge=0, le=LARGEST_BUDGET_USD)
+    cached: Decimal | None = Field(
+        default=None, ge=0, le=LARGEST_BUDGET_USD, description="Cached input; as input where left out."
+    )
+    reasoning: Decimal | None = Field(
+        default=None, ge=0, le=LARGEST_BUDGET_USD, description="Reasoning; as output where left out."
+    )
 
 
 class MockSpec(BaseModel):

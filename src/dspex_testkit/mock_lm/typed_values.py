@@ -10,6 +10,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from enum import EnumMeta
 from hashlib import blake2b
@@ -19,7 +20,22 @@ import pydantic
 from dspy import Reasoning
 from typing_extensions import is_typeddict
 
+from dspex_testkit.errors import AnswerError
+from dspex_testkit.limits import (
+    LONGEST_TEXT,
+    MOST_CHARACTERS,
+    MOST_ITEMS,
+    MOST_PARTS,
+    NESTING,
+    brief,
+    is_number,
+)
 from dspex_testkit.mock_lm.bounds import Bounds
+
+
+class NoValueError(AnswerError, ValueError):
+    """A value of this type, or for this schema, cannot be made up."""
+
 
 Draw = Callable[[str], int]
 """A large number for a path (`answer`, `answer.city`, `answer[0]`), the same for the same path."""
@@ -57,6 +73,8 @@ class ValueMaker:
         self._make_text = make_text
         self._null_rate = null_rate
         self._any_member = any_member
+        self._parts = 0
+        self._characters = 0
 
     def field(self, name: str, info: Any) -> Any:
         """A value for a field of a signature or model, obeying its constraints."""
@@ -68,8 +86,16 @@ class ValueMaker:
         Raises:
             ValueError: The type is one for which no value can be made up.
         """
+        self._spend(1, 0)
+        if depth > NESTING:
+            raise NoValueError(f"{path}: the type asks for more than {NESTING} levels")
         if annotation is str:
+            if (bounds.min_length or 0) > LONGEST_TEXT:
+                raise NoValueError(
+                    f"{path}: {LONGEST_TEXT} characters are made up at most, not {brief(bounds.min_length)}"
+                )
             text = self._make_text(path, bounds)
+            self._spend(0, len(text))
             if bounds.pattern is not None and re.search(bounds.pattern, text) is None:
                 raise ValueError(
                     f"no text for the pattern {bounds.pattern!r} is known here; a random mock with realistic=true "
@@ -84,36 +110,81 @@ class ValueMaker:
             return self._generic(origin, get_args(annotation), path, bounds, depth)
         make = _SCALARS.get(annotation) if isinstance(annotation, typing.Hashable) else None
         if make is not None:
-            return make(self._draw(path), bounds)
+            try:
+                return make(self._draw(path), bounds)
+            except (OverflowError, ZeroDivisionError):
+                raise NoValueError(f"{path}: no number within these bounds can be made up") from None
         return self._named(annotation, path, bounds, depth)
 
-    def schema(self, schema: Mapping[str, Any], path: str, definitions: Mapping[str, Any] | None = None) -> Any:
-        """A value that a JSON Schema accepts: the arguments of a tool, a response format."""
-        definitions = schema.get("$defs", definitions) or {}
+    def schema(self, schema: Any, path: str, definitions: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
+        """A value that a JSON Schema accepts: the arguments of a tool, a response format.
+
+        Raises:
+            NoValueError: It is no schema, asks for more than may be made up, or for values without an end.
+        """
+        if schema is True:
+            schema = {}
+        if not isinstance(schema, Mapping):
+            raise NoValueError(f"{path}: a schema is an object, not {brief(schema)}")
+        if depth > NESTING:
+            raise NoValueError(f"{path}: the schema asks for more than {NESTING} levels")
+        self._spend(1, 0)
+        if isinstance(schema.get("$defs"), Mapping):
+            definitions = schema["$defs"]
         if "$ref" in schema:
-            return self.schema(definitions[schema["$ref"].rsplit("/", 1)[-1]], path, definitions)
+            name = str(schema["$ref"]).rsplit("/", 1)[-1]
+            if name not in (definitions or {}):
+                raise NoValueError(f"{path}: {brief(schema['$ref'])} is not among the schema's $defs")
+            return self.schema((definitions or {})[name], path, definitions, depth + 1)
         if "const" in schema:
             return schema["const"]
-        for choices in (schema.get("enum"), schema.get("examples")):
-            if choices:
+        for key in ("enum", "examples"):
+            choices = schema.get(key)
+            if isinstance(choices, list) and choices:
                 return choices[self._draw(path) % len(choices)]
         for key in ("anyOf", "oneOf", "allOf"):
-            if schema.get(key):
-                options = [option for option in schema[key] if option.get("type") != "null"] or schema[key]
-                return self.schema(options[0], path, definitions)
-        kind = schema.get("type", "object" if "properties" in schema else "string")
+            choices = schema.get(key)
+            if isinstance(choices, list) and choices:
+                return self.schema(_preferred(choices, depth), path, definitions, depth + 1)
+        return self._of_kind(schema, path, definitions, depth)
+
+    def _of_kind(self, schema: Mapping[str, Any], path: str, definitions: Mapping[str, Any] | None, depth: int) -> Any:
+        kind: Any = schema.get("type", "object" if "properties" in schema else "string")
         if isinstance(kind, list):
             kind = next((name for name in kind if name != "null"), "null")
-        bounds = _schema_bounds(schema)
+        if kind == "null":
+            return None
+        if not isinstance(kind, str) or kind not in ("object", "array", *_JSON_TYPES):
+            known = ", ".join(("object", "array", "null", *_JSON_TYPES))
+            raise NoValueError(f"{path}: the type of a schema is one of {known}, not {brief(kind)}")
+        bounds = _schema_bounds(schema, path)
         if kind == "object":
-            return {
-                name: self.schema(part, f"{path}.{name}", definitions)
-                for name, part in schema.get("properties", {}).items()
-            }
+            properties, required = schema.get("properties") or {}, schema.get("required") or []
+            if not isinstance(properties, Mapping) or not isinstance(required, list):
+                raise NoValueError(f"{path}: properties are an object of schemas, and required is a list of names")
+            # What contains itself comes to an end where it may.
+            wanted = [name for name in properties if depth < _MAX_DEPTH or name in required]
+            return {name: self.schema(properties[name], f"{path}.{name}", definitions, depth + 1) for name in wanted}
         if kind == "array":
             items = schema.get("items") or {"type": "string"}
-            return [self.schema(items, f"{path}[{i}]", definitions) for i in range(bounds.count(2))]
-        return {"null": None}.get(kind) if kind == "null" else self.value(_JSON_TYPES[kind], path, bounds)
+            count = self._count(replace(bounds, max_length=0) if depth >= _MAX_DEPTH else bounds, path)
+            return [self.schema(items, f"{path}[{i}]", definitions, depth + 1) for i in range(count)]
+        return self.value(_JSON_TYPES[kind], path, bounds)
+
+    def _count(self, bounds: Bounds, path: str) -> int:
+        """How many items a list is to have."""
+        if (bounds.min_length or 0) > MOST_ITEMS:
+            raise NoValueError(f"{path}: {MOST_ITEMS} items are made up at most, not {brief(bounds.min_length)}")
+        return bounds.count(2)
+
+    def _spend(self, parts: int, characters: int) -> None:
+        """Count what has been made up; a schema can ask for more than there is memory, in a few words."""
+        self._parts += parts
+        self._characters += characters
+        if self._parts > MOST_PARTS or self._characters > MOST_CHARACTERS:
+            raise NoValueError(
+                f"more is asked for than is made up: {MOST_PARTS} values and {MOST_CHARACTERS} characters at most"
+            )
 
     def _generic(self, origin: Any, args: tuple[Any, ...], path: str, bounds: Bounds, depth: int) -> Any:
         if origin is Literal:
@@ -131,7 +202,7 @@ class ValueMaker:
             return tuple(self.value(arg, f"{path}[{i}]", Bounds(), depth + 1) for i, arg in enumerate(args))
         if inspect.isclass(origin) and issubclass(origin, Mapping):
             keys, values = args or (str, str)
-            count = 0 if depth >= _MAX_DEPTH and not bounds.min_length else bounds.count(2)
+            count = 0 if depth >= _MAX_DEPTH and not bounds.min_length else self._count(bounds, path)
             return {
                 self.value(keys, f"{path}_key{i}", Bounds(), depth + 1): self.value(
                     values, f"{path}[{i}]", Bounds(), depth + 1
@@ -146,7 +217,7 @@ class ValueMaker:
 
     def _items(self, annotation: Any, path: str, bounds: Bounds, depth: int) -> list[Any]:
         # Recursive models come to an end here.
-        count = bounds.min_length or 0 if depth >= _MAX_DEPTH else bounds.count(2)
+        count = self._count(replace(bounds, max_length=0) if depth >= _MAX_DEPTH else bounds, path)
         return [self.value(annotation, f"{path}[{i}]", Bounds(), depth + 1) for i in range(count)]
 
     def _named(self, annotation: Any, path: str, bounds: Bounds, depth: int) -> Any:
@@ -192,7 +263,7 @@ def fit_length(text: str, bounds: Bounds) -> str:
 
 def _int(number: int, bounds: Bounds) -> int:
     low, high = bounds.whole((0, 999))
-    step = int(bounds.multiple_of or 1)
+    step = max(1, int(bounds.multiple_of or 1))
     first = -(-low // step) * step
     return first + number % ((high - first) // step + 1) * step if high >= first else first
 
@@ -240,5 +311,32 @@ _SCHEMA_BOUNDS = {
 }
 
 
-def _schema_bounds(schema: Mapping[str, Any]) -> Bounds:
-    return Bounds(**{_SCHEMA_BOUNDS[key]: value for key, value in schema.items() if key in _SCHEMA_BOUNDS})
+_LENGTHS = ("min_length", "max_length")
+
+
+def _schema_bounds(schema: Mapping[str, Any], path: str) -> Bounds:
+    found: dict[str, Any] = {}
+    for key, name in _SCHEMA_BOUNDS.items():
+        value = schema.get(key)
+        if value is None:
+            continue
+        if name == "pattern":
+            fits, wanted = isinstance(value, str), "a text"
+        elif name in _LENGTHS:
+            fits, wanted = is_number(value, 0) and value == int(value), "a number of at least 0"
+            value = int(value) if fits else value
+        else:
+            # JSON Schema's fourth draft had true and false for exclusive bounds.
+            fits, wanted = is_number(value) or isinstance(value, bool), "a number"
+        if not fits or (name == "multiple_of" and value <= 0):
+            raise NoValueError(f"{path}: {key} of a schema is {wanted}, not {brief(value)}")
+        if not isinstance(value, bool):
+            found[name] = value
+    return Bounds(**found)
+
+
+def _preferred(choices: list[Any], depth: int) -> Any:
+    """The first choice that is not null; deep down, null where it may be, so that what contains itself ends."""
+    nulls = [choice for choice in choices if isinstance(choice, Mapping) and choice.get("type") == "null"]
+    others = [choice for choice in choices if choice not in nulls]
+    return nulls[0] if nulls and (depth >= _MAX_DEPTH or not others) else others[0]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dspex_testkit.calls import Counters
 from dspex_testkit.errors import UsageError
+from dspex_testkit.limits import LONGEST_WAIT_MS, brief
 from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.typed_values import number_source
 from dspex_testkit.simulator.failures import STATUSES
@@ -54,13 +55,18 @@ class HTTPFault(BaseModel):
         default=None, ge=300, le=599, description="Another status than the provider's usual one."
     )
     message: str | None = Field(default=None, description="The provider's message.")
-    retry_after: float | None = Field(default=None, ge=0, description="Seconds after which to come again.")
+    retry_after: float | None = Field(
+        default=None, ge=0, le=LONGEST_WAIT_MS / 1000, description="Seconds after which to come again."
+    )
     retry_after_form: Literal["seconds", "date", "ms"] = Field(
         default="seconds", description="How that is spelled: `Retry-After: 2`, a date there, or `retry-after-ms`."
     )
     after_chunks: int = Field(default=1, ge=0, description="Chunks that arrive before a stream stalls or ends.")
     delay_ms: float | None = Field(
-        default=None, ge=0, description="How long a delay takes; left out, a second, and a hang is endless."
+        default=None,
+        ge=0,
+        le=LONGEST_WAIT_MS,
+        description="How long a delay takes; left out, a second, and a hang is endless.",
     )
     megabytes: int = Field(default=16, ge=1, le=512, description="How large an oversized body is.")
     location: str = Field(default="/elsewhere", description="Where a redirect leads.")
@@ -97,11 +103,11 @@ def read_http_fault(given: Any, label: str = "fault") -> HTTPFault:
         return given
     fault = {"kind": given} if isinstance(given, str) else given
     if not isinstance(fault, Mapping):
-        raise UsageError(f"{label}: a fault is a kind such as 'rate_limit', or an object, not {given!r}.")
+        raise UsageError(f"{label}: a fault is a kind such as 'rate_limit', or an object, not {brief(given)}.")
     kind = fault.get("kind")
     if kind not in KINDS:
         raise UsageError(
-            f"{label}: unknown fault {kind!r}{nearest_hint(str(kind), KINDS)}; known are {', '.join(KINDS)}."
+            f"{label}: unknown fault {brief(kind)}{nearest_hint(brief(kind), KINDS)}; known are {', '.join(KINDS)}."
         )
     try:
         return HTTPFault.model_validate(dict(fault))

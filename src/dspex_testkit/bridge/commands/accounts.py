@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.calls import BRIDGE, Holder, Limits
 from dspex_testkit.errors import InvalidArgsError
+from dspex_testkit.limits import LARGEST_BUDGET_USD, brief
 
 if TYPE_CHECKING:
     from dspex_testkit.bridge.dispatcher import Bridge
@@ -48,16 +49,16 @@ def _dollars(args: Args) -> Decimal | None:
     if given is None:
         return None
     try:
-        if isinstance(given, bool):
+        if isinstance(given, bool) or not isinstance(given, int | float | str | Decimal):
             raise TypeError
         # A float is the decimal that was written there.
         dollars = Decimal(str(given) if isinstance(given, float) else given)
-        if not dollars.is_finite() or dollars < 0:
+        if not dollars.is_finite() or not 0 <= dollars <= LARGEST_BUDGET_USD:
             raise ValueError
     except (InvalidOperation, TypeError, ValueError):
         raise InvalidArgsError(
-            f"Invalid argument 'usd' of set_budget: an amount of at least 0 was wanted, such as \"0.50\", "
-            f"but {given!r} came",
+            f"Invalid argument 'usd' of set_budget: an amount of 0 to {LARGEST_BUDGET_USD} was wanted, such as "
+            f'"0.50", but {brief(given)} came',
             details={"argument": "usd"},
         ) from None
     return dollars

@@ -10,6 +10,7 @@ from dspex_testkit.bridge.execution import prepare
 from dspex_testkit.bridge.lms import Overrides
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.calls import Scope
+from dspex_testkit.limits import LONGEST_TIMEOUT_MS
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def time_limit(args: Args) -> int | None:
     Raises:
         InvalidArgsError: It is no integer above 0.
     """
-    if (limit := args.count("timeout_ms", low=1)) is not None:
+    if (limit := args.count("timeout_ms", low=1, high=LONGEST_TIMEOUT_MS)) is not None:
         return limit
     options = args.mapping("options")
-    return Args(args.command, options).count("timeout_ms", low=1) if options else None
+    return Args(args.command, options).count("timeout_ms", low=1, high=LONGEST_TIMEOUT_MS) if options else None
 
 
 def _as_text(value: object) -> str:

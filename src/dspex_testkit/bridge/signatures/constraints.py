@@ -1,17 +1,15 @@
 """What narrows a type: bounds, lengths and patterns, under the many names that they arrive with."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from dspex_testkit.bridge.signatures.types import NUMBERS, SIZED, Kind, TypeExpr
+from dspex_testkit.limits import LARGEST_COUNT, LONGEST_TEXT, MOST_ITEMS, PATTERN_LENGTH, brief, is_number
 
 _BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
 _LENGTHS = ("min_length", "max_length")
 _LARGEST = 2**63 - 1
-_LONGEST = 2**31
-_LONGEST_PATTERN = 1000
 
 _ALIASES: dict[str, str] = {
     **{name: name for name in (*_BOUNDS, *_LENGTHS, "min", "max", "pattern", "range", "length")},
@@ -61,7 +59,9 @@ def constrain(expr: TypeExpr, given: Mapping[str, Any], notes: list[str]) -> Typ
         if limits:
             found.update(limits)
         else:
-            notes.append(f"constraint {name} = {value!r} does not fit {expr.kind} and is left out")
+            notes.append(
+                f"constraint {name} = {brief(value)} does not fit {expr.kind}{_most(expr.kind)}, and is left out"
+            )
     return replace(expr, constraints=tuple(sorted(found.items())))
 
 
@@ -76,10 +76,21 @@ def _limits(kind: Kind, name: str, value: Any) -> dict[str, Any] | None:
     if name in _BOUNDS:
         fits = kind in NUMBERS and _is_number(value) and not (name == "multiple_of" and value <= 0)
     elif name in _LENGTHS:
-        fits = kind in SIZED and type(value) is int and 0 <= value <= _LONGEST
+        # A large maximum asks nobody for anything.
+        most = LARGEST_COUNT if name == "max_length" else longest(kind)
+        fits = kind in SIZED and type(value) is int and 0 <= value <= most
     else:
         fits = kind == "string" and isinstance(value, str) and _is_pattern(value)
     return {name: value} if fits else None
+
+
+def longest(kind: Kind) -> int:
+    """The largest length that a value of a type can be asked to have at least."""
+    return LONGEST_TEXT if kind == "string" else MOST_ITEMS
+
+
+def _most(kind: Kind) -> str:
+    return f" (a length of at least {longest(kind)} at most)" if kind in SIZED else ""
 
 
 def _span(kind: Kind, name: str, value: Any) -> dict[str, Any] | None:
@@ -101,11 +112,11 @@ def _span(kind: Kind, name: str, value: Any) -> dict[str, Any] | None:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= _LARGEST  # type: ignore[arg-type]
+    return is_number(value, -_LARGEST, _LARGEST)
 
 
 def _is_pattern(value: str) -> bool:
-    if len(value) > _LONGEST_PATTERN:
+    if len(value) > PATTERN_LENGTH:
         return False
     # Pydantic's engine runs in linear time, so that a hostile pattern cannot hang the bridge.
     from pydantic_core import SchemaError, SchemaValidator, core_schema
