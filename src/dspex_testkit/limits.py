@@ -54,6 +54,25 @@ def is_number(value: "Any", low: float = -math.inf, high: float = math.inf) -> b
 _LARGEST = 1.7976931348623157e308
 
 
+def is_too_deep(value: "Any") -> bool:
+    """Whether lists and maps lie in each other more than `NESTING` levels deep."""
+    level = [value]
+    for _ in range(NESTING):
+        inner: list[Any] = []
+        for container in level:
+            inner += [item for item in _items(container) if isinstance(item, list | tuple | dict)]
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def _items(container: "Any") -> "Any":
+    return (
+        container.values() if isinstance(container, dict) else container if isinstance(container, list | tuple) else ()
+    )
+
+
 def span(noun: str, low: float, high: float) -> str:
     """What numbers are wanted: ``an integer from 1 to 128``; a bound that nobody means to reach is said after."""
     if high < LONGEST_TIMEOUT_MS / 1000:

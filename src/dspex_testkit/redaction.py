@@ -471,11 +471,14 @@ def _places(form: str, text: str) -> Iterator[Span]:
 
 
 def _beginnings(secret: str, text: str) -> Iterator[Span]:
-    for start, end in _places(secret[:SHORTEST], text):
+    start = text.find(secret[:SHORTEST])
+    while start >= 0:
         length = SHORTEST
         while length < len(secret) and text[start + length : start + length + 1] == secret[length]:
             length += 1
-        yield start, max(end, start + length)
+        yield start, start + length
+        # What was compared is not compared again: a key and a text of one letter would take the square of their length.
+        start = text.find(secret[:SHORTEST], start + length)
 
 
 def _merged(spans: list[Span]) -> list[Span]:

@@ -12,7 +12,7 @@ from dspex_testkit.protocol import Request, Response, encode_response
 from tests.support.hostile import HOSTILE, KEYS, PLACES, PREPARED, Place, on_the_wire, samples
 
 SENDABLE = {name for name, value in HOSTILE.items() if on_the_wire(value)}
-STRIDE = 8
+STRIDE = 12
 """Every value is put into every argument; into what is nested within arguments one of so many, all in turn."""
 
 FEWER = {"define_lm": 3, "predict": 3, "create_gemini_program": 3}
@@ -68,7 +68,7 @@ def test_no_argument_of_any_command_provokes_an_internal_error(bridge: Bridge, c
         response = bridge.handle(Request(2, command, args))
         asked += 1
         answers = [(command, response)]
-        if response.success and asked % 3 == 0:
+        if response.success and asked % 4 == 0:
             answers += [(c, bridge.handle(Request(3, c, a))) for c, a in place.follow_up(args)]
         for then, answer in answers:
             wrong = problem(answer, sendable=name.startswith("key") or name in SENDABLE)

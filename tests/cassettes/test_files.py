@@ -26,6 +26,11 @@ from dspex_testkit.mock_lm import MockLM
 
 Ask = Callable[..., str]
 
+BOMB = b"version: 1\na0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n".encode() for i in range(1, 12)
+)
+"""Some hundred bytes that stand for 9^12 values."""
+
 
 @pytest.fixture
 def recorded(path: Path, sums: MockLM, ask: Ask) -> Path:
@@ -47,6 +52,9 @@ def recorded(path: Path, sums: MockLM, ask: Ask) -> Path:
         (b"interactions: []\n", "version None"),
         (b"version: 1\ninteractions: {}\n", "must be a list"),
         (b"version: 1\ninteractions: [\n", "not YAML, or was cut short"),
+        (b"version: 1\na: &a [x]\ninteractions: *a\n", "alias \\*a in line 3"),
+        (BOMB, "alias \\*a0 in line 3"),
+        (b"version: 1\ninteractions: " + b"[" * 101 + b"]" * 101, "nested deeper than 100 levels"),
         (b"version: 1\ninteractions: !!python/object/apply:os.system ['touch owned']\n", "plain data only"),
         (b"version: 1\ninteractions: !!python/name:os.system\n", "plain data only"),
         (b"version: 1\nmetadata: {dspex_testkit: {level: lm, format: 9}}\ninteractions: []\n", "format 9"),

@@ -26,6 +26,7 @@ from dspex_testkit.bridge.commands import HANDLERS
 from dspex_testkit.bridge.signatures import constraints
 from dspex_testkit.cassettes import SENDABLE_OPTIONS
 from dspex_testkit.errors import ProtocolError
+from dspex_testkit.limits import NESTING
 from dspex_testkit.lm.params import PARAMS
 from dspex_testkit.lm.reading import KNOWN_KEYS
 from dspex_testkit.mock_lm import conditions, reading_forms
@@ -36,8 +37,10 @@ from dspex_testkit.protocol import Request, encode_request, parse_request
 
 Path = tuple[str | int, ...]
 
-DEEPEST = 400
-"""Levels of the nested values; deeper ones no JSON reader takes."""
+DEEP = NESTING - 10
+"""Levels of what may be sent, wherever in the arguments it stands."""
+TOO_DEEP = 4 * NESTING
+"""Levels of what may not."""
 
 
 def nested(levels: int, *, within: type = list) -> Any:
@@ -96,14 +99,16 @@ HOSTILE: Mapping[str, Any] = {
     "a list of texts": ["x", "x"],
     "a long list": list(range(5_000)),
     "a list of lists": [[[]]],
-    "deep lists": nested(DEEPEST),
+    "deep lists": nested(DEEP),
+    "too deep lists": nested(TOO_DEEP),
     "an empty map": {},
     "a map of null": {"": None},
     "a map of anything": {"a": {"b": [1, "c"]}, "$": 1, "$value": 1, "default": {}},
     "a long key": {"k" * 5_000: 1},
     "a key with a surrogate": {"\ud800": 1},
     "a wide map": {f"key{i}": i for i in range(2_000)},
-    "deep maps": nested(DEEPEST, within=dict),
+    "deep maps": nested(DEEP, within=dict),
+    "too deep maps": nested(TOO_DEEP, within=dict),
     "a tag of the pool's own": {"$": ["path", "/etc/passwd"]},
     "a schema that refers to itself": {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}},
     "a schema of a number": {"type": 5, "properties": [], "items": 7, "required": 1, "enum": "x"},

@@ -1,10 +1,12 @@
 """Cassettes as YAML: readable when written, harmless when read."""
 
+import re
 from typing import Any
 
 import yaml
 
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.limits import NESTING, is_too_deep
 
 try:
     from yaml import CSafeDumper as _SafeDumper
@@ -37,10 +39,12 @@ def load(text: str, *, path: object) -> Any:
     """Read YAML without building any object.
 
     Raises:
-        CassetteFormatError: The text is no YAML, or has a tag that asks for an object.
+        CassetteFormatError: The text is no YAML, has a tag that asks for an object, an alias, or too many levels.
     """
     try:
-        return yaml.load(text, Loader=_SafeLoader)
+        if _MAY_BE_AN_ALIAS.search(text):
+            _refuse_aliases(text, path)
+        value = yaml.load(text, Loader=_SafeLoader)
     except yaml.constructor.ConstructorError as error:
         raise CassetteFormatError(
             f"{path} was not loaded: {error.problem}{_line(error)}. A cassette holds plain data only.",
@@ -54,6 +58,28 @@ def load(text: str, *, path: object) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise CassetteFormatError(f"{path} was not loaded: {error}", details={"path": str(path)}) from error
+    if is_too_deep(value):
+        raise CassetteFormatError(
+            f"{path} was not loaded: its lists and maps are nested deeper than {NESTING} levels, which no recording is",
+            details={"path": str(path)},
+        )
+    return value
+
+
+# Most texts hold no such asterisk at all, and need be read only once.
+_MAY_BE_AN_ALIAS = re.compile(r"(?:^|[\s,:\[{?-])\*[^\s,\[\]{}*]")
+
+
+def _refuse_aliases(text: str, path: object) -> None:
+    """A few lines of aliases to aliases stand for more than there is memory; whoever writes cassettes writes none."""
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            line = event.start_mark.line + 1 if event.start_mark else "?"
+            raise CassetteFormatError(
+                f"{path} was not loaded: it has the alias *{event.anchor} in line {line}, and a "
+                "cassette holds each value where it belongs. Write the value there, or record the cassette again.",
+                details={"path": str(path)},
+            )
 
 
 def _line(error: yaml.YAMLError) -> str:

@@ -6,7 +6,10 @@ orjson is four times faster but costs more to import than the first ping may tak
 * integers of any size survive; orjson reads those beyond 64 bits as floats and refuses to write them
 * ``NaN`` and the infinities are refused on the way in and become ``null`` on the way out
 * lone surrogates are refused on the way in and become U+FFFD on the way out, so that the bytes are UTF-8
+* what is nested deeper than `limits.NESTING` is refused on the way in
 """
+
+from dspex_testkit.limits import NESTING, is_too_deep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 _DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _MAYBE_BEYOND_64_BIT = b"0" * 19
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 _fast_loads: "Callable[[bytes], Any] | None" = None
 _fast_dumps: "Callable[[Any], bytes] | None" = None
@@ -35,6 +39,27 @@ def loads(payload: bytes) -> "Any":
     Raises:
         ValueError: The bytes are not UTF-8, not JSON, or say something that JSON cannot (NaN, a lone surrogate).
     """
+    value = _read(payload)
+    if payload.count(b"[") + payload.count(b"{") > NESTING and _may_be_deep(payload) and is_too_deep(value):
+        raise ValueError(f"lists and maps are nested deeper than {NESTING} levels")
+    return value
+
+
+def _may_be_deep(payload: bytes) -> bool:
+    """Whether the brackets are nested too deeply; brackets within texts may make it look so."""
+    brackets = payload.translate(None, _NO_BRACKETS)
+    # Each round takes away one level or two, as lists lie in maps or maps in lists.
+    for _ in range(NESTING // 2):
+        before = len(brackets)
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return False
+        if len(brackets) == before:
+            break
+    return True
+
+
+def _read(payload: bytes) -> "Any":
     # Mapping all digits to one and looking for a run of them is ten times faster than a regular expression. A run
     # inside a string or a fraction is no harm: the slower reader is right about those too.
     if _fast_loads is not None and _MAYBE_BEYOND_64_BIT not in payload.translate(_DIGITS_TO_ZERO):

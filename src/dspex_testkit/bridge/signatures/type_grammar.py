@@ -10,10 +10,10 @@ import re
 from dspex_testkit.bridge.signatures.type_names import GENERICS, NAMES, unknown_type
 from dspex_testkit.bridge.signatures.types import NULL, Scalar, TypeExpr, dict_of, enum_of, list_of, union_of
 from dspex_testkit.errors import UnknownTypeError
+from dspex_testkit.limits import NESTING
 
 MAX_LENGTH = 16_384
-# Looser than what TypeExpr.check_size allows, so that a canonical spelling can always be read again.
-_MAX_NESTING = 32
+# Looser, as is the nesting, than what TypeExpr.check_size allows: a canonical spelling can always be read again.
 _MAX_NAMES = 1024
 
 _SPACE = re.compile(r"\s*")
@@ -76,7 +76,7 @@ class _Reader:
     def _single(self, depth: int) -> TypeExpr:
         found = self._match(_NAME)
         self._names += 1
-        if found is None or depth > _MAX_NESTING or self._names > _MAX_NAMES:
+        if found is None or depth > NESTING or self._names > _MAX_NAMES:
             raise unknown_type(self._text)
         head = found[0].lower()
         for module in _MODULES:

@@ -20,8 +20,8 @@ from dspex_testkit.bridge.signatures.types import (
     union_of,
 )
 from dspex_testkit.errors import UnknownTypeError
+from dspex_testkit.limits import NESTING
 
-_MAX_NESTING = 32
 _BASES: dict[type, Kind] = {str: "string", int: "integer", float: "float", bool: "boolean"}
 
 
@@ -59,8 +59,8 @@ def _parse(raw: object, notes: list[str], depth: int) -> TypeExpr:
 
 
 def _described(form: Mapping[str, Any], notes: list[str], depth: int) -> TypeExpr | None:
-    if depth > _MAX_NESTING:
-        raise UnknownTypeError(f"a type is described in at most {_MAX_NESTING} levels")
+    if depth > NESTING:
+        raise UnknownTypeError(f"a type is described in at most {NESTING} levels")
     constraints = form.get("constraints")
     limits = {**form, **constraints} if isinstance(constraints, Mapping) else form
     expr = _base(form, notes, depth)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dspex_testkit.errors import UnknownTypeError
+from dspex_testkit.limits import TYPE_LEVELS
 
 Scalar = str | int | float | bool | None
 Kind = Literal[
@@ -39,7 +40,6 @@ SIZED: frozenset[Kind] = frozenset({"string", "list", "dict", "embedding", "reas
 _KEYS: frozenset[Kind] = NUMBERS | {"string", "boolean", "any", "date", "datetime", "enum"}
 """What a key of a map may be."""
 
-MAX_DEPTH = 16
 MAX_NODES = 256
 MAX_CHOICES = 1000
 
@@ -128,9 +128,9 @@ class TypeExpr:
         level, nodes, depth = [self], 0, 0
         while level:
             depth, nodes = depth + 1, nodes + len(level)
-            if depth > MAX_DEPTH or nodes > MAX_NODES:
+            if depth > TYPE_LEVELS or nodes > MAX_NODES:
                 raise UnknownTypeError(
-                    f"a type may nest {MAX_DEPTH} levels and have {MAX_NODES} parts, and this one goes beyond"
+                    f"a type may nest {TYPE_LEVELS} levels and have {MAX_NODES} parts, and this one goes beyond"
                 )
             level = [part for expr in level for part in (*expr.args, *(member.type for member in expr.members))]
         return self

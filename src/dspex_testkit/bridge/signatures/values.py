@@ -10,7 +10,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-_MAX_DEPTH = 200
+from dspex_testkit.limits import NESTING
+
+_MAX_DEPTH = NESTING - 10
+"""Levels of a value; the reply around it has some of its own."""
 _UNPRINTABLE = "<{} that cannot be shown>"
 
 
