@@ -92,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("report", help="draw LM calls as a page: which LM answered, and which scope decided")
     command.add_argument("calls", type=Path, metavar="CALLS.jsonl", help="as pytest's --lm-journal writes it")
-    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the same name with .html")
+    command.add_argument(
+        "--format", choices=["html", "markdown"], default="html", help="a page, or lines for a job's summary"
+    )
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="default: the same name with .html; Markdown is printed"
+    )
     command.add_argument("--title", help="heading of the page")
     command.set_defaults(run=_report)
 
@@ -200,15 +205,17 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from dspex_testkit.report import read_entries, render, write
+    from dspex_testkit.report import read_entries, render, render_markdown, write
 
     entries = read_entries(options.calls)
-    page = render(
-        entries.calls,
-        changes=entries.changes,
-        title=options.title or "LM calls",
-        meta={"from": options.calls.name},
-    )
+    title = options.title or "LM calls"
+    if options.format == "markdown":
+        page = render_markdown(entries.calls, changes=entries.changes, title=title)
+        if options.output is None:
+            print(page, end="")
+            return 0
+    else:
+        page = render(entries.calls, changes=entries.changes, title=title, meta={"from": options.calls.name})
     path = options.output or options.calls.with_suffix(".html")
     write(path, page)
     print(f"Wrote {path}: {len(entries.calls)} LM {'call' if len(entries.calls) == 1 else 'calls'}.")

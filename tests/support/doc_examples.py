@@ -2,6 +2,7 @@
 
     python            doctest, or plain code
     python file       written to the file that its first line names, for the commands that follow
+    ini, yaml         the same, and read
     console           ``$ command`` lines in a scratch folder, their output compared
     json request      sent to a bridge of the page's own
     json response     compared with what that bridge answered
@@ -11,6 +12,7 @@ In expected output ``...`` stands for any text. In an expected response ``"…"`
 ``"…": "…"`` for any further keys.
 """
 
+import configparser
 import doctest
 import json
 import os
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
@@ -28,7 +31,7 @@ from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.protocol import Request, Response
 
 ANYTHING = "…"
-EXECUTED = frozenset({"python", "python file", "console", "json request", "json response", "toml"})
+EXECUTED = frozenset({"python", "python file", "ini", "yaml", "console", "json request", "json response", "toml"})
 SHOWN = frozenset({"elixir", "sh", "text"})
 """Languages of blocks that cannot run here: they need DSPex, or would run these very tests."""
 
@@ -48,6 +51,8 @@ class Page:
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         evaluators: dict[str, Callable[[Example], str | None]] = {
             "python file": self._write_file,
+            "ini": self._write_ini,
+            "yaml": self._write_yaml,
             "console": self._run_console,
             "json request": self._send,
             "json response": self._compare_response,
@@ -75,8 +80,17 @@ class Page:
 
     def _write_file(self, example: Example) -> None:
         source = str(example.parsed)
-        name = source.partition("\n")[0].removeprefix("# ")
-        (self._folder / name).write_text(source, encoding="utf-8")
+        path = self._folder / source.partition("\n")[0].removeprefix("# ")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+
+    def _write_ini(self, example: Example) -> None:
+        configparser.ConfigParser().read_string(str(example.parsed))
+        self._write_file(example)
+
+    def _write_yaml(self, example: Example) -> None:
+        assert isinstance(yaml.safe_load(str(example.parsed)), dict)
+        self._write_file(example)
 
     def _run_console(self, example: Example) -> str | None:
         for command, expected in _commands(str(example.parsed)):
