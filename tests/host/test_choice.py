@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from dspex_testkit.host import start_worker
-from dspex_testkit.host.place import Unavailable, find_place, import_environment
-from dspex_testkit.host.system import System
+from dspex_testkit.host.place import System, Unavailable, find_place, import_environment
 from dspex_testkit.launch.doctor import examine
 from dspex_testkit.launch.install import install
 from tests.host.conftest import Start

@@ -10,7 +10,7 @@ import pytest
 
 from dspex_testkit.cli import main
 from dspex_testkit.errors import UsageError
-from dspex_testkit.host.system import System
+from dspex_testkit.host.place import System
 from dspex_testkit.launch.doctor import examine
 from dspex_testkit.launch.install import install, install_python, uninstall
 from tests.support.bridges import Process

@@ -4,15 +4,14 @@ An owner is whoever starts bridges: a BEAM (through its `erl_child_setup`) or a 
 becomes a launcher: it hands its descriptors to a worker that the host forks, and stays as the one process that its
 owner sees, living and dying with the worker.
 
-    system      whether this one can have a host
-    place       where an owner's host is to be found
+    place       whether a system can have a host, and where an owner's is to be found
     contact     connecting to it, and starting it where it is absent
     messages    what a launcher and the host say to each other, in `light_json`
-    launcher    the launched process, up to the hand-over
+    launcher    the launched process: the hand-over to a worker, and then the wait for its end
     early       its answers to pings while a host is still starting
-    companion   the launched process from then on
     main        the host's own start: import, warm up, serve
-    supervisor  its loop: forking, reaping, answering for the shared state
+    supervisor  its loop: forking and reaping
+    store_server  the state that the workers of a pool share, answered in order
     worker      what a fork does to become a bridge
     orphans     what a worker has left behind
     direct      a worker without a launcher, for a Python harness

@@ -15,10 +15,10 @@ from typing import Never
 from dspex_testkit.bridge.remote.board import Board
 from dspex_testkit.host import worker
 from dspex_testkit.host.contact import lock, peer_user, take_away
-from dspex_testkit.host.exchange import Exchange
 from dspex_testkit.host.messages import say
 from dspex_testkit.host.orphans import end_leftovers
 from dspex_testkit.host.place import Unavailable
+from dspex_testkit.host.store_server import StoreServer
 from dspex_testkit.runtime.scratch import remove_left_scratch
 
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
@@ -74,7 +74,7 @@ class Supervisor:
         self._poll = select.poll()
         self._poll.register(self._listener, select.POLLIN)
         self._poll.register(self._owner, select.POLLIN)
-        self._exchange = Exchange(self._board, self._poll)
+        self._store_server = StoreServer(self._board, self._poll)
         self._idle_since = time.monotonic()
         self._reserve = os.open(os.devnull, os.O_RDONLY)
         """Given up for the moment in which somebody has to be told that there are no descriptors left."""
@@ -92,10 +92,10 @@ class Supervisor:
             os._exit(1)
 
     def _turn(self) -> None:
-        ready = dict(self._poll.poll(0 if self._exchange.busy else self._time_left()))
+        ready = dict(self._poll.poll(0 if self._store_server.busy else self._time_left()))
         if self._owner in ready:
             self._leave()
-        self._exchange.serve(ready)
+        self._store_server.serve(ready)
         for child in list(self._children.values()):
             if child.ended in ready:
                 self._bury(child)
@@ -194,7 +194,7 @@ class Supervisor:
             finally:
                 os._exit(1)
         theirs.close()  # which leaves room for the descriptor of the process
-        self._exchange.add(ours)
+        self._store_server.add(ours)
         child = self._children[pid] = Child(pid, launcher, ours)
         self._poll.register(child.ended, select.POLLIN)
         self._poll.register(launcher, select.POLLRDHUP)
@@ -211,7 +211,7 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         """Take leave of a worker that has ended, and tell its launcher how."""
         status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-        self._exchange.remove(child.state, orderly=status == 0)
+        self._store_server.remove(child.state, orderly=status == 0)
         del self._children[child.pid]
         self._poll.unregister(child.ended)
         child.let_go()  # what follows needs a descriptor

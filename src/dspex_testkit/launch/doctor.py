@@ -17,8 +17,7 @@ from pathlib import Path
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.host.contact import lock
-from dspex_testkit.host.place import Unavailable, find_place
-from dspex_testkit.host.system import System
+from dspex_testkit.host.place import System, Unavailable, find_place
 from dspex_testkit.launch.install import LAUNCHER, is_ours
 from dspex_testkit.launch.probe import Probe, ProbeError
 from dspex_testkit.launch.python_wrapper import is_wrapper, wrapped

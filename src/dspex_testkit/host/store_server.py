@@ -4,7 +4,7 @@ Each pool has a store of its own; a worker's first message names its pool.
 
 Whoever has an answer from one worker may ask another one what came of it, so what the first told must be done before
 the second is answered, although they come on connections of their own and nobody waited. Each message says when it
-was sent, by the one clock of the machine; the exchange reads all connections, and serves what is old enough that
+was sent, by the one clock of the machine; the server reads all connections, and serves what is old enough that
 nothing sent before it can still be unread.
 """
 
@@ -28,7 +28,7 @@ _MOST_POOLS = 32
 """Beyond these, pools without a worker are forgotten, the one longest without a new worker first."""
 
 
-class Line:
+class StoreConnection:
     """One worker's connection.
 
     Args:
@@ -73,7 +73,7 @@ class Line:
             del self._outbox[:sent]
 
 
-class Exchange:
+class StoreServer:
     """Serves each pool's store to its workers.
 
     Args:
@@ -85,7 +85,7 @@ class Exchange:
         self._board = board
         self._poll = poll
         self._services: dict[str, StoreService] = {}
-        self._lines: dict[int, Line] = {}
+        self._lines: dict[int, StoreConnection] = {}
         self._unserved: list[tuple[int, int, Any]] = []
 
     @property
@@ -96,7 +96,7 @@ class Exchange:
     def add(self, connection: socket.socket) -> None:
         """Begin to listen to a worker."""
         connection.setblocking(False)
-        self._lines[connection.fileno()] = Line(connection)
+        self._lines[connection.fileno()] = StoreConnection(connection)
         self._poll.register(connection, select.POLLIN)
 
     def remove(self, connection: socket.socket, *, orderly: bool) -> None:
