@@ -5,9 +5,10 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.records import ProgramKind, ProgramRecord, ProgramType
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
 from dspex_testkit.bridge.signatures.definitions import outline
@@ -17,14 +18,11 @@ from dspex_testkit.errors import InvalidProgramError
 from dspex_testkit.lm.params import nearest
 from dspex_testkit.lm.resolution import Assignment
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
-
 PROGRAM_TYPES: tuple[ProgramType, ...] = get_args(ProgramType)
 
 
 def define_program(
-    bridge: "Bridge", args: Args, program_id: str, *, kind: ProgramKind = "dspy"
+    bridge: BridgeState, args: Args, program_id: str, *, kind: ProgramKind = "dspy"
 ) -> tuple[ProgramRecord, SignatureSpec]:
     """Read a create request.
 
@@ -75,7 +73,7 @@ def define_program(
     return record, spec
 
 
-def rebuild_program(bridge: "Bridge", remembered: Mapping[str, Any], session_id: str | None) -> ProgramRecord:
+def rebuild_program(bridge: BridgeState, remembered: Mapping[str, Any], session_id: str | None) -> ProgramRecord:
     """The program that DSPex's pool remembers, from its ``program_data`` alone.
 
     Raises:

@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.arguments import with_warnings
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.lms import Overrides
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.running import run_module, run_module_within
 from dspex_testkit.calls import Scope
 from dspex_testkit.lm.resolution import ResolvedLM
-
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
 Finish = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -28,7 +26,7 @@ def warm_up() -> None:
 
 
 def prepare(
-    bridge: "Bridge",
+    bridge: BridgeState,
     record: ProgramRecord,
     inputs: Mapping[str, Any],
     *,
@@ -79,7 +77,7 @@ def prepare(
 
 
 def result_of(
-    bridge: "Bridge",
+    bridge: BridgeState,
     record: ProgramRecord,
     outputs: dict[str, Any],
     resolved: ResolvedLM,

@@ -5,18 +5,16 @@ programs, then those created without a session.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.creation import rebuild_program
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramNotFoundError
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def find_program(bridge: "Bridge", args: Args) -> ProgramRecord:
+def find_program(bridge: BridgeState, args: Args) -> ProgramRecord:
     """The program that the arguments name.
 
     Raises:
@@ -37,7 +35,7 @@ def find_program(bridge: "Bridge", args: Args) -> ProgramRecord:
 
 
 def _reconcile(
-    bridge: "Bridge", known: ProgramRecord | None, remembered: Mapping[str, Any], session_id: str | None
+    bridge: BridgeState, known: ProgramRecord | None, remembered: Mapping[str, Any], session_id: str | None
 ) -> ProgramRecord | None:
     """The program of ``program_data``: the one we know if it is the same, else rebuilt and kept.
 
@@ -54,7 +52,7 @@ def _reconcile(
     return record
 
 
-def _hints(bridge: "Bridge", program_id: str, session_id: str | None) -> dict[str, Any]:
+def _hints(bridge: BridgeState, program_id: str, session_id: str | None) -> dict[str, Any]:
     from difflib import get_close_matches
 
     visible = [record.program_id for record in bridge.store.programs(session_id)]

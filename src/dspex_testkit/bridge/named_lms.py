@@ -1,18 +1,16 @@
 """LMs under names of the client's own: defined, redefined, and let go where nobody refers to them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.lms import new_lm_id
 from dspex_testkit.calls import LMChange, Scope
 from dspex_testkit.errors import InvalidLMConfigError, LMInUseError
 from dspex_testkit.lm.config import LMConfig, LMPatch, LMReference, LMValue
 from dspex_testkit.lm.naming import Definition, check_name, expand, unknown_name
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def define(bridge: "Bridge", name: str, raw: object) -> tuple[Definition, bool, tuple[str, ...]]:
+def define(bridge: BridgeState, name: str, raw: object) -> tuple[Definition, bool, tuple[str, ...]]:
     """Keep an LM under a name; also whether it took another's place, and warnings.
 
     What is already running goes on with what it resolved; later executions see the new definition.
@@ -39,7 +37,7 @@ def define(bridge: "Bridge", name: str, raw: object) -> tuple[Definition, bool, 
     return definition, replaced is not None, warnings
 
 
-def undefine(bridge: "Bridge", name: str) -> None:
+def undefine(bridge: BridgeState, name: str) -> None:
     """Let a name go.
 
     Raises:
@@ -60,7 +58,7 @@ def undefine(bridge: "Bridge", name: str) -> None:
     bridge.lms.note(_change("undefined", None, gone))
 
 
-def users_of(bridge: "Bridge", name: str) -> list[str]:
+def users_of(bridge: BridgeState, name: str) -> list[str]:
     """Who refers to a name, each described for a person."""
     held = [(holder, assignment.value) for holder, assignment in bridge.store.assignments()]
     if bridge.lms.default is not None:

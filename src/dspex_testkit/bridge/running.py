@@ -1,20 +1,18 @@
 """Running a program's module: at once, or on an event loop with a deadline."""
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.modules import CompiledProgram
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.calls import CALLER_SETTING, Caller
 from dspex_testkit.errors import DSPexTestkitError, ExecutionTimeoutError, OverloadedError, ProgramExecutionError
 from dspex_testkit.lm.resolution import ResolvedLM
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
-
 
 def run_module(
-    bridge: "Bridge",
+    bridge: BridgeState,
     record: ProgramRecord,
     program: CompiledProgram,
     values: dict[str, Any],
@@ -40,7 +38,7 @@ def run_module(
 
 
 def run_module_within(
-    bridge: "Bridge",
+    bridge: BridgeState,
     record: ProgramRecord,
     program: CompiledProgram,
     values: dict[str, Any],
@@ -95,7 +93,7 @@ def _settings(lm: Any, caller: Caller) -> Any:
     return dspy.context(lm=lm, trace=[], disable_history=True, **{CALLER_SETTING: caller})
 
 
-def _interpreter(bridge: "Bridge", record: ProgramRecord, resolved: ResolvedLM) -> Any:
+def _interpreter(bridge: BridgeState, record: ProgramRecord, resolved: ResolvedLM) -> Any:
     if record.program_type != "program_of_thought":
         return nullcontext()
     from dspex_testkit.dspy_internals.interpreter import interpreter_context

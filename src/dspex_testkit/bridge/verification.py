@@ -1,21 +1,19 @@
 """Asking a newly configured LM whether it is there: one bounded call, for those who want it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.calls import CALLER_SETTING, LMChange
 from dspex_testkit.errors import LMVerificationError
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
-
 _BOUNDS = {"max_tokens": 16, "timeout": 10, "num_retries": 0}
 
 
 def verify(
-    bridge: "Bridge",
+    bridge: BridgeState,
     session_id: str | None,
     assignment: Assignment,
     config: LMConfig,
@@ -68,7 +66,7 @@ def _bounded(config: LMConfig) -> LMConfig:
     return config.patched(bounds) if config.ensemble is None else config
 
 
-def _restore(bridge: "Bridge", session_id: str | None, assignment: Assignment, before: Assignment | None) -> None:
+def _restore(bridge: BridgeState, session_id: str | None, assignment: Assignment, before: Assignment | None) -> None:
     held = bridge.store.get_lm(session_id)
     if held is None or held.lm_id != assignment.lm_id:
         return

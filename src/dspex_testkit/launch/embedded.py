@@ -4,7 +4,7 @@ import atexit
 from typing import Any
 
 from dspex_testkit.bridge import Bridge
-from dspex_testkit.bridge.dispatcher import Mode
+from dspex_testkit.bridge.bridge import Mode
 from dspex_testkit.protocol import Request
 from dspex_testkit.runtime import environment
 from dspex_testkit.runtime.scratch import remove_left_scratch

@@ -125,7 +125,7 @@ class Server:
         """
         self.decoder.feed_data(unread)
         if self._bridge is not None:
-            self._bridge.command_count += answered
+            self._bridge.counts.add(commands=answered)
         elif answered:
             self._early_commands += answered
             self._load()
@@ -159,8 +159,7 @@ class Server:
         while True:
             with self._gate:
                 # The reading thread goes on counting meanwhile.
-                bridge.command_count += self._early_commands - commands
-                bridge.error_count += self._early_errors - errors
+                bridge.counts.add(commands=self._early_commands - commands, errors=self._early_errors - errors)
                 commands, errors = self._early_commands, self._early_errors
                 if not self._backlog:
                     self._bridge = bridge
@@ -298,7 +297,7 @@ class Server:
         if self._bridge is None:
             self._early_errors += 1
         else:
-            self._bridge.error_count += 1
+            self._bridge.counts.add(errors=1)
         return Response.error(id, message, code, details)
 
     def _send(self, response: Response) -> None:

@@ -5,9 +5,10 @@ will. It raises what went wrong; turning that into a response is the dispatcher'
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import (
     accounts,
     cache,
@@ -21,10 +22,7 @@ from dspex_testkit.bridge.commands import (
     system,
 )
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
-
-Handler = Callable[["Bridge", Args], "dict[str, Any] | Callable[[], dict[str, Any]]"]
+Handler = Callable[[BridgeState, Args], "dict[str, Any] | Callable[[], dict[str, Any]]"]
 
 HANDLERS: dict[str, Handler] = {
     "ping": system.ping,

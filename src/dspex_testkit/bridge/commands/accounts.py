@@ -1,18 +1,16 @@
 """Commands about what LM calls cost, and what they may."""
 
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.calls import BRIDGE, Holder, Limits
 from dspex_testkit.errors import InvalidArgsError
 from dspex_testkit.limits import LARGEST_BUDGET_USD, brief
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def get_costs(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_costs(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Calls, tokens and US dollars: in all and by LM, provider, program, session and worker; budgets.
 
     With a session or a program, only what belongs to it.
@@ -24,7 +22,7 @@ def get_costs(bridge: "Bridge", args: Args) -> dict[str, Any]:
     return {**costs, "currency": "USD", "budgets": bridge.store.accounts.budgets()}
 
 
-def set_budget(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def set_budget(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Limit what a session, a program or, without either, the whole bridge may spend from now on.
 
     ``usd``, ``tokens`` and ``calls`` are limits; without any of them the budget ends.

@@ -3,21 +3,21 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
     from dspex_testkit.lm.response_cache import Where
 
 _PLACES = ("memory", "disk")
 
 
-def get_cache_stats(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_cache_stats(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Hits, misses, entries and bytes of remembered answers, by place."""
     return bridge.lms.factory.cache.stats()
 
 
-def clear_cache(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def clear_cache(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Forget remembered answers: all, or those of one place (`mode`: memory or disk)."""
     mode = args.text("mode")
     if mode is not None and mode not in _PLACES:

@@ -1,15 +1,13 @@
 """Commands about cassettes: a test names the one that its session plays or records, and says whether it passed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.errors import InvalidArgsError
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def use_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def use_cassette(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Have a session play, or record, a cassette; `name` is relative to the folder of cassettes."""
     name = args.text("name")
     if name is None:
@@ -36,7 +34,7 @@ def _options(args: Args) -> dict[str, Any]:
     return given
 
 
-def eject_cassette(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def eject_cassette(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """End the use of the session's cassette; what was recorded is kept only where `passed` is true."""
     passed = args.get("passed")
     if not isinstance(passed, bool):

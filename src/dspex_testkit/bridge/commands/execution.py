@@ -1,9 +1,10 @@
 """Commands that ask an LM."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands.programs import new_program_id
 from dspex_testkit.bridge.creation import define_program
 from dspex_testkit.bridge.execution import prepare
@@ -13,11 +14,8 @@ from dspex_testkit.calls import Scope
 from dspex_testkit.limits import LONGEST_TIMEOUT_MS
 from dspex_testkit.lm.policy import OfflinePolicy
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def execute_program(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
+def execute_program(bridge: BridgeState, args: Args) -> Callable[[], dict[str, Any]]:
     """Run a program on the LM that the narrowest scope names."""
     record = find_program(bridge, args)
     return prepare(
@@ -30,7 +28,7 @@ def execute_program(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]
     )
 
 
-def predict(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
+def predict(bridge: BridgeState, args: Args) -> Callable[[], dict[str, Any]]:
     """Create and run a program at once, and keep nothing of it.
 
     Without a signature it is a probe, as DSPex's pool benchmarks send it: ``input -> output``, answered by a mock

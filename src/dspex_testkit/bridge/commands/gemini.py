@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands.execution import time_limit
 from dspex_testkit.bridge.commands.programs import keep_program
 from dspex_testkit.bridge.creation import define_program, program_result
@@ -14,9 +15,6 @@ from dspex_testkit.bridge.execution import prepare
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.errors import CommandError, InvalidArgsError
 from dspex_testkit.lm.policy import OfflinePolicy
-
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
 DEFAULT_MODEL = "gemini-1.5-flash"
 
@@ -28,7 +26,7 @@ def _rules() -> dict[str, Any]:
     return rules
 
 
-def create_gemini_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def create_gemini_program(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Create a program that runs on a Gemini model, whatever the scopes say, unless an execution overrides it."""
     program_id = args.text("id")
     if program_id is None:
@@ -44,7 +42,7 @@ def create_gemini_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
     return {**program_result(record, spec), "type": "gemini", "model_name": model}
 
 
-def execute_gemini_program(bridge: "Bridge", args: Args) -> Callable[[], dict[str, Any]]:
+def execute_gemini_program(bridge: BridgeState, args: Args) -> Callable[[], dict[str, Any]]:
     """Run a Gemini program; the result also has the reply's text."""
     record = find_program(bridge, args)
     if record.kind != "gemini":

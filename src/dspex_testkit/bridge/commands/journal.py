@@ -1,14 +1,12 @@
 """Commands about the journal: which LM answered each call."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
-
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
+from dspex_testkit.bridge.bridge import BridgeState
 
 
-def get_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_journal(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """LM calls in order: all, or those of a session, of a program, after a sequence number, the last `limit`.
 
     Beside them the changes of who answers, in the same sequence of numbers. With `prompts`, calls have their `prompt`,
@@ -31,6 +29,6 @@ def get_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
     }
 
 
-def clear_journal(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def clear_journal(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Forget LM calls: all, or a session's."""
     return {"status": "cleared", "calls_cleared": bridge.store.journal.clear(session_id=args.session_filter)}

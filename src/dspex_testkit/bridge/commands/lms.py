@@ -1,11 +1,12 @@
 """Commands about LM scopes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge import named_lms
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.arguments import with_warnings
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.bridge.verification import verify
 from dspex_testkit.calls import Scope
@@ -13,14 +14,11 @@ from dspex_testkit.errors import InvalidArgsError, NoLMConfiguredError, UnknownL
 from dspex_testkit.lm.config import LMPatch, LMReference, LMValue
 from dspex_testkit.lm.naming import expand
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
-
 # What DSPex's pool and its tests add to every command; no LM config has these keys.
 _ENVELOPE = frozenset({"session_id", "id", "program_id", "timestamp", "options", "verify"})
 
 
-def configure_lm(bridge: "Bridge", args: Args) -> dict[str, Any] | Callable[[], dict[str, Any]]:
+def configure_lm(bridge: BridgeState, args: Args) -> dict[str, Any] | Callable[[], dict[str, Any]]:
     """Give a named session, or without one the whole bridge, its LM. Does no I/O unless it is to verify it."""
     raw = {key: value for key, value in args.values.items() if key not in _ENVELOPE}
     wants_verification = args.flag("verify")
@@ -48,7 +46,7 @@ def configure_lm(bridge: "Bridge", args: Args) -> dict[str, Any] | Callable[[], 
     return verify(bridge, session_id, assignment, config, before, result)
 
 
-def get_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """What would answer an execution with these arguments, which scope says so, and what the others hold."""
     session_id = args.session_id
     record = find_program(bridge, args) if "program_id" in args else None
@@ -65,7 +63,7 @@ def get_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
     return with_warnings(result, list(overrides.warnings))
 
 
-def define_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def define_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Keep an LM under a name, in place of what had it before."""
     name = _name(args)
     raw = {key: value for key, value in args.values.items() if key not in _ENVELOPE and key != "name"}
@@ -79,14 +77,14 @@ def define_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
     return {**result, "warnings": list(warnings)} if warnings else result
 
 
-def undefine_lm(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def undefine_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Let a name go to which nobody refers."""
     name = _name(args)
     named_lms.undefine(bridge, name)
     return {"status": "undefined", "name": name}
 
 
-def list_lms(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def list_lms(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """The named LMs, and who refers to each."""
     lms = [
         {
@@ -107,7 +105,7 @@ def _name(args: Args) -> str:
     return name
 
 
-def _describe(bridge: "Bridge", value: LMValue) -> dict[str, Any]:
+def _describe(bridge: BridgeState, value: LMValue) -> dict[str, Any]:
     if not isinstance(value, LMReference):
         return value.public()
     try:

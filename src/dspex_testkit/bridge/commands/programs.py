@@ -1,20 +1,18 @@
 """Commands about programs: create, list, show, delete."""
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.creation import define_program, program_result
 from dspex_testkit.bridge.lookup import find_program
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramExistsError
 from dspex_testkit.lm.config import LMPatch
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def create_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def create_program(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Create a program.
 
     A pool worker replaces one of the same id. A standalone bridge accepts the same definition again and refuses
@@ -29,7 +27,7 @@ def create_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
     return program_result(record, spec)
 
 
-def keep_program(bridge: "Bridge", record: ProgramRecord) -> None:
+def keep_program(bridge: BridgeState, record: ProgramRecord) -> None:
     """Put a new program into the store.
 
     Raises:
@@ -44,13 +42,13 @@ def keep_program(bridge: "Bridge", record: ProgramRecord) -> None:
     bridge.store.put_program(record)
 
 
-def list_programs(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def list_programs(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Programs: a named session's, the ones without a session (`anonymous`), or all."""
     programs = [_describe(record) for record in bridge.store.programs(args.session_filter)]
     return {"programs": programs, "total_count": len(programs)}
 
 
-def get_program_info(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_program_info(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """One program."""
     found = find_program(bridge, args)
     # A worker's memory of a program does not follow what its siblings execute; a listing is always new.
@@ -65,7 +63,7 @@ def get_program_info(bridge: "Bridge", args: Args) -> dict[str, Any]:
     }
 
 
-def delete_program(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def delete_program(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Delete a program; a pool's copy of it does not bring it back."""
     record = find_program(bridge, args)
     bridge.store.delete_program(record)

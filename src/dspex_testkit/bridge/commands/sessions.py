@@ -1,18 +1,16 @@
 """Commands about sessions; they count in both modes."""
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.state import DataOperation
 from dspex_testkit.errors import InvalidArgsError
-
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
 _OPERATIONS: tuple[DataOperation, ...] = get_args(DataOperation)
 
 
-def cleanup_session(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def cleanup_session(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Forget a session: its programs, its LM, its data, its calls and the use of its cassette."""
     session_id = args.session_id
     if session_id is None:
@@ -21,13 +19,13 @@ def cleanup_session(bridge: "Bridge", args: Args) -> dict[str, Any]:
     return {"status": "cleaned", "session_id": session_id, "programs_removed": removed}
 
 
-def get_session_data(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_session_data(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """What was stored for a session."""
     session_id = _session(args)
     return {"session_id": session_id, "status": "ok", "data": bridge.store.session_data(session_id)}
 
 
-def update_session_data(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def update_session_data(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Store something for a session: `set` or `delete` a key, `merge` a map, or `clear` everything."""
     session_id = _session(args)
     asked = args.text("operation") or "set"

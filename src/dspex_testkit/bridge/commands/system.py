@@ -3,18 +3,15 @@
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.ping import answers_gemini, ping_result
-from dspex_testkit.bridge.signatures.workings import clear_workings
 from dspex_testkit.errors import UnknownCommandError
 
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.dispatcher import Bridge
 
-
-def ping(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def ping(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Say that the bridge lives, and which one it is."""
     return ping_result(
         args.values,
@@ -25,16 +22,17 @@ def ping(bridge: "Bridge", args: Args) -> dict[str, Any]:
     )
 
 
-def get_stats(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def get_stats(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Counts, uptime and memory; of one session's programs and calls if one is named."""
     session = args.session_filter
     records = bridge.store.programs(session)
+    commands, errors = bridge.counts.read()
     return {
         "programs_count": len(records),
         "execution_count": sum(record.execution_count for record in records),
-        "command_count": bridge.command_count,
-        "commands_processed": bridge.command_count,
-        "error_count": bridge.error_count,
+        "command_count": commands,
+        "commands_processed": commands,
+        "error_count": errors,
         "unstoppable_count": bridge.lms.factory.unstoppable,
         "lm_call_count": bridge.store.journal.count(session_id=session),
         "uptime": time.monotonic() - bridge.started,
@@ -47,12 +45,12 @@ def get_stats(bridge: "Bridge", args: Args) -> dict[str, Any]:
     }
 
 
-def cleanup(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def cleanup(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Forget programs: one session's, the ones without a session (`anonymous`), or all."""
     return {"status": "cleaned", "programs_removed": bridge.store.drop_programs(args.session_filter)}
 
 
-def reset_state(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def reset_state(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Forget everything that clients left behind: programs, LM scopes, sessions, calls, counts.
 
     With a named session, only what belongs to it.
@@ -61,15 +59,13 @@ def reset_state(bridge: "Bridge", args: Args) -> dict[str, Any]:
     if session_id is not None:
         programs = bridge.store.drop_session(session_id)
         return {"status": "reset", "session_id": session_id, "programs_cleared": programs}
-    commands, errors = bridge.command_count, bridge.error_count
     programs = bridge.store.reset()
-    bridge.programs.clear()
-    clear_workings()
-    bridge.command_count = bridge.error_count = 0
+    bridge.follow_resets()
+    commands, errors = bridge.counts.reset()
     return {"status": "reset", "programs_cleared": programs, "commands_reset": commands, "errors_reset": errors}
 
 
-def shutdown(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def shutdown(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Let the process end once this has been answered."""
     sessions = {record.session_id for record in bridge.store.programs() if record.session_id is not None}
     bridge.shutting_down = True
@@ -81,7 +77,7 @@ def shutdown(bridge: "Bridge", args: Args) -> dict[str, Any]:
     }
 
 
-def crash_worker(bridge: "Bridge", args: Args) -> dict[str, Any]:
+def crash_worker(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """End the process at once, unanswered, for chaos tests; unknown unless it was switched on."""
     if not bridge.settings.allow_crash:
         raise UnknownCommandError(
