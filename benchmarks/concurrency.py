@@ -17,6 +17,7 @@ from benchmarks.process import Child, bridge_arguments, request_frame
 from dspex_testkit import MockLM
 from dspex_testkit.bridge import Bridge, BridgeSettings
 from dspex_testkit.bridge.signatures import parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.protocol import Request
 
 IN_FLIGHT = 256
@@ -175,7 +176,7 @@ def _execute_on(bridge: Bridge) -> Callable[[], Any]:
 
 
 def _raw_predict(spec: dict[str, Any] = SPEC) -> Callable[[], Any]:
-    predict = dspy.Predict(parse_signature(SIGNATURE).compile())
+    predict = dspy.Predict(compile_signature(parse_signature(SIGNATURE)).dspy_class())
     lm = MockLM.from_spec(spec)
 
     def call() -> Any:

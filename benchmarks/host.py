@@ -18,6 +18,7 @@ from benchmarks.pipe import INPUTS, SIGNATURE, SPEC
 from benchmarks.process import Child, bridge_arguments, clean_environment, request_frame
 from dspex_testkit import MockLM
 from dspex_testkit.bridge.signatures import parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.host import start_worker
 
 _PING = request_frame("ping", {"initialization": True, "worker_id": "worker_1_1"})
@@ -188,7 +189,7 @@ def _fresh_bridges(forked: Start, cold: Start, *, scale: float) -> Figure:
 def _overhead(forked: Start, *, scale: float) -> Figure:
     """CPU time of a worker whose state is in the host."""
     request = request_frame("execute_program", {"program_id": "qa", "inputs": INPUTS})
-    predict = dspy.Predict(parse_signature(SIGNATURE).compile())
+    predict = dspy.Predict(compile_signature(parse_signature(SIGNATURE)).dspy_class())
     lm = MockLM.from_spec(SPEC)
 
     def in_process() -> Any:

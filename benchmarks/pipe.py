@@ -12,6 +12,7 @@ from benchmarks.measure import Figure, compare, timed
 from benchmarks.process import Child, bridge_arguments, request_frame
 from dspex_testkit import MockLM
 from dspex_testkit.bridge.signatures import parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 
 SIGNATURE = {
     "name": "BasicQA",
@@ -65,7 +66,7 @@ def _ping(bridge: Child, mode: str, *, scale: float) -> Figure:
 
 def _execute(bridge: Child, mode: str, *, scale: float) -> Iterator[Figure]:
     request = request_frame("execute_program", {"program_id": "qa", "inputs": INPUTS})
-    predict = dspy.Predict(parse_signature(SIGNATURE).compile())
+    predict = dspy.Predict(compile_signature(parse_signature(SIGNATURE)).dspy_class())
     lm = MockLM.from_spec(SPEC)
 
     def through_the_pipe() -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspex_testkit.bridge.signatures import parse_signature
-from dspex_testkit.bridge.signatures.workings import CAPACITY, clear_workings
+from dspex_testkit.bridge.signatures.compiled import CAPACITY, compile_signature, forget_compiled
 
 DEFINITION: dict[str, Any] = {
     "name": "Elixir.My.Sig",
@@ -58,8 +58,8 @@ WRITTEN = {name: value for name, value in ANSWERS.items() if name != "field_sche
 def test_an_adapter_writes_and_reads_every_type(adapter: Any) -> None:
     """Inputs reach the prompt, and its own completion parses back into the values that leave the bridge."""
     spec = parse_signature(DEFINITION, strict=True)
-    signature = spec.compile()
-    messages = adapter.format(signature, demos=[], inputs=spec.read_inputs(INPUTS))
+    signature = compile_signature(spec).dspy_class()
+    messages = adapter.format(signature, demos=[], inputs=compile_signature(spec).read_inputs(INPUTS))
     system, user = messages[0]["content"], messages[-1]["content"]
     assert "Describe the person." in system
     assert "in years\nConstraints: greater than or equal to: 0" in system
@@ -73,16 +73,16 @@ def test_an_adapter_writes_and_reads_every_type(adapter: Any) -> None:
     completion = adapter.format_assistant_message_content(signature, values)
     parsed = adapter.parse(signature, completion)
     # XML has no types of its own: what is in a map comes back as text, and is converted on the way out.
-    assert spec.write_outputs(parsed) == WRITTEN
+    assert compile_signature(spec).write_outputs(parsed) == WRITTEN
 
 
 def test_a_compiled_signature_carries_the_client_s_words() -> None:
     """Class name, instructions and descriptions; without instructions DSPy writes its own."""
-    signature = parse_signature(DEFINITION).compile()
+    signature = compile_signature(parse_signature(DEFINITION)).dspy_class()
     assert signature.__name__ == "Sig"
     assert signature.instructions == "Describe the person."
     assert signature.output_fields["chance"].json_schema_extra["desc"] == "how likely"
-    assert "`a`" in parse_signature("a -> b").compile().instructions
+    assert "`a`" in compile_signature(parse_signature("a -> b")).dspy_class().instructions
 
 
 def test_a_field_without_a_type_may_get_anything_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -92,7 +92,9 @@ def test_a_field_without_a_type_may_get_anything_without_a_warning(caplog: pytes
     dspy_logger.addHandler(caplog.handler)
     try:
         with dspy.context(lm=dspy.utils.DummyLM([{"d": "x"}])):
-            dspy.Predict(spec.compile())(**spec.read_inputs({"a": 5, "b": ["x", 1], "c": {"k": 1}}))
+            dspy.Predict(compile_signature(spec).dspy_class())(
+                **compile_signature(spec).read_inputs({"a": 5, "b": ["x", 1], "c": {"k": 1}})
+            )
     finally:
         dspy_logger.removeHandler(caplog.handler)
     assert caplog.messages == []
@@ -100,7 +102,7 @@ def test_a_field_without_a_type_may_get_anything_without_a_warning(caplog: pytes
 
 def test_equal_definitions_compile_once_however_many_threads_ask() -> None:
     """The class is shared, so are the models inside it."""
-    clear_workings()
+    forget_compiled()
     definition = {
         "name": "Shared",
         "inputs": ["q"],
@@ -112,7 +114,7 @@ def test_equal_definitions_compile_once_however_many_threads_ask() -> None:
     def compile_one() -> None:
         spec = parse_signature(definition)
         start.wait(timeout=30)
-        compiled.append(spec.compile())
+        compiled.append(compile_signature(spec).dspy_class())
 
     threads = [threading.Thread(target=compile_one) for _ in range(8)]
     for thread in threads:
@@ -125,21 +127,21 @@ def test_equal_definitions_compile_once_however_many_threads_ask() -> None:
 
 def test_the_cache_of_compiled_signatures_is_bounded() -> None:
     """The least used goes first, and what was forgotten is simply made again."""
-    clear_workings()
+    forget_compiled()
     first = parse_signature("q -> a")
-    compiled = first.compile()
+    compiled = compile_signature(first).dspy_class()
     for number in range(CAPACITY):
-        parse_signature(f"q -> a{number}").read_inputs({"q": "x"})
-    assert first.compile() is not compiled
-    assert first.compile() is parse_signature("q -> a").compile()
+        compile_signature(parse_signature(f"q -> a{number}")).read_inputs({"q": "x"})
+    assert compile_signature(first).dspy_class() is not compiled
+    assert compile_signature(first).dspy_class() is compile_signature(parse_signature("q -> a")).dspy_class()
 
 
 def test_values_of_a_forgotten_class_can_still_be_written() -> None:
     """A program that outlives the cache answers with models of its own, older class."""
     spec = parse_signature({"inputs": ["q"], "outputs": [{"name": "a", "type": "object", "fields": {"x-y": "date"}}]})
-    value = spec.compile().output_fields["a"].annotation.model_validate({"x-y": "2024-01-02"})
-    clear_workings()
-    assert spec.write_outputs({"a": value}) == {"a": {"x-y": "2024-01-02"}}
+    value = compile_signature(spec).dspy_class().output_fields["a"].annotation.model_validate({"x-y": "2024-01-02"})
+    forget_compiled()
+    assert compile_signature(spec).write_outputs({"a": value}) == {"a": {"x-y": "2024-01-02"}}
 
 
 NAMES = st.lists(st.text(min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=3, unique=True)
@@ -166,7 +168,7 @@ def test_every_signature_that_parses_compiles_and_can_be_shown_to_an_lm(
     spec = parse_signature(
         {"name": name, "description": instructions, "inputs": inputs, "outputs": outputs}, strict=True
     )
-    signature = spec.compile()
+    signature = compile_signature(spec).dspy_class()
     assert list(signature.input_fields) == [field.attribute for field in spec.inputs]
     assert list(signature.output_fields) == [field.attribute for field in spec.outputs]
     for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter()):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspex_testkit.bridge.signatures import parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.bridge.signatures.fieldnames import attribute_names, class_name, member_names
 
 
@@ -44,9 +45,9 @@ def test_a_changed_name_never_takes_the_place_of_another() -> None:
 def test_an_input_and_an_output_may_share_a_name() -> None:
     """`text -> text` is an honest signature."""
     spec = parse_signature("text -> text")
-    assert spec.read_inputs({"text": "in"}) == {"text": "in"}
-    assert spec.write_outputs({"text_2": "out"}) == {"text": "out"}
-    assert list(spec.compile().output_fields) == ["text_2"]
+    assert compile_signature(spec).read_inputs({"text": "in"}) == {"text": "in"}
+    assert compile_signature(spec).write_outputs({"text_2": "out"}) == {"text": "out"}
+    assert list(compile_signature(spec).dspy_class().output_fields) == ["text_2"]
 
 
 @pytest.mark.parametrize(
@@ -108,12 +109,12 @@ def _names_dspy_uses() -> set[str]:
 def test_a_name_that_dspy_uses_itself_works_on_both_sides(name: str) -> None:
     """Each compiles without a warning, reaches the prompt and comes back under its own name."""
     spec = parse_signature({"inputs": [name], "outputs": [f"{name}", "also"]})
-    signature = spec.compile()
+    signature = compile_signature(spec).dspy_class()
     assert len(signature.input_fields) == 1
     assert len(signature.output_fields) == 2
     answers = {field.attribute: f"the {field.name}" for field in spec.outputs}
     lm = dspy.utils.DummyLM([answers])
     with dspy.context(lm=lm):
-        prediction = dspy.Predict(signature)(**spec.read_inputs({name: "some value"}))
+        prediction = dspy.Predict(signature)(**compile_signature(spec).read_inputs({name: "some value"}))
     assert "some value" in lm.history[-1]["messages"][-1]["content"]
-    assert spec.write_outputs(prediction) == {name: f"the {name}", "also": "the also"}
+    assert compile_signature(spec).write_outputs(prediction) == {name: f"the {name}", "also": "the also"}

@@ -8,6 +8,7 @@ import pydantic
 import pytest
 
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.errors import InvalidArgsError
 
 
@@ -45,7 +46,7 @@ def reading(type_: Any) -> SignatureSpec:
 )
 def test_a_fitting_value_is_read_by_its_declared_type(type_: Any, value: Any, expected: Any) -> None:
     """Where JSON cannot tell (an integer for a float, a text for a date), the declared type decides."""
-    read = reading(type_).read_inputs({"in-put": value, "session_id": "stray"})
+    read = compile_signature(reading(type_)).read_inputs({"in-put": value, "session_id": "stray"})
     assert read == {"in_put": expected}
     assert type(read["in_put"]) is type(expected)
 
@@ -81,7 +82,7 @@ def test_a_value_of_the_wrong_type_names_the_field_what_it_wants_and_what_came(
     """Nothing is converted by guessing."""
     spec = reading(type_)
     with pytest.raises(InvalidArgsError) as caught:
-        spec.read_inputs({"in-put": value})
+        compile_signature(spec).read_inputs({"in-put": value})
     assert f"'in-put' wants {spec.inputs[0].type.spelling}" in caught.value.message
     assert came in caught.value.message
     assert len(caught.value.message) < 400
@@ -90,14 +91,14 @@ def test_a_value_of_the_wrong_type_names_the_field_what_it_wants_and_what_came(
 def test_all_wrong_inputs_are_named_at_once() -> None:
     """One round trip is enough to mend them."""
     with pytest.raises(InvalidArgsError, match=r"'a' wants integer.*'b' wants boolean"):
-        parse_signature("a: int, b: bool, c -> d").read_inputs({"a": "x", "b": "y", "c": "fine"})
+        compile_signature(parse_signature("a: int, b: bool, c -> d")).read_inputs({"a": "x", "b": "y", "c": "fine"})
 
 
 @pytest.mark.parametrize("inputs", [{}, [], {"question": None}, {"Question": "x"}])
 def test_missing_inputs_are_named(inputs: Any) -> None:
     """The text has the word that DSPex's logger looks for; null is no value."""
     with pytest.raises(InvalidArgsError, match=r"^Missing required inputs: 'question'") as caught:
-        parse_signature("question -> answer").read_inputs(inputs)
+        compile_signature(parse_signature("question -> answer")).read_inputs(inputs)
     assert caught.value.details["missing"] == ["question"]
     assert caught.value.code == "invalid_args"
 
@@ -105,25 +106,25 @@ def test_missing_inputs_are_named(inputs: Any) -> None:
 def test_a_misspelt_input_is_recognised() -> None:
     """The error shows which of the given names was probably meant."""
     with pytest.raises(InvalidArgsError, match="'Question' came instead of 'question'"):
-        parse_signature("question -> answer").read_inputs({"Question": "x"})
+        compile_signature(parse_signature("question -> answer")).read_inputs({"Question": "x"})
 
 
 def test_inputs_that_are_no_map_are_refused() -> None:
     """Except for the empty list, which is how Elixir writes an empty keyword list."""
     with pytest.raises(InvalidArgsError, match="a map from field names to values was wanted, but a str came"):
-        parse_signature("question -> answer").read_inputs("question")  # type: ignore[arg-type]  # what a client may send
+        compile_signature(parse_signature("question -> answer")).read_inputs("question")  # type: ignore[arg-type]  # what a client may send
 
 
 def test_extra_inputs_are_dropped() -> None:
     """Also those that would mean something to DSPy."""
     given = {"question": "q", "config": {"temperature": 1}, "lm": "x", "demos": [], "session_id": "s"}
-    assert parse_signature("question -> answer").read_inputs(given) == {"question": "q"}
+    assert compile_signature(parse_signature("question -> answer")).read_inputs(given) == {"question": "q"}
 
 
 def test_optional_inputs_may_stay_away() -> None:
     """They are None then, so that a program finds all of its inputs."""
     spec = parse_signature({"inputs": ["q", {"name": "hint", "type": "string", "optional": True}], "outputs": ["a"]})
-    assert spec.read_inputs({"q": "x"}) == {"q": "x", "hint": None}
+    assert compile_signature(spec).read_inputs({"q": "x"}) == {"q": "x", "hint": None}
 
 
 @pytest.mark.parametrize(
@@ -132,17 +133,17 @@ def test_optional_inputs_may_stay_away() -> None:
 )
 def test_an_input_without_a_type_takes_anything(value: Any, expected: Any) -> None:
     """The items of a list become texts, because DSPy numbers them in the prompt."""
-    assert parse_signature("q -> a").read_inputs({"q": value}) == {"q": expected}
+    assert compile_signature(parse_signature("q -> a")).read_inputs({"q": value}) == {"q": expected}
 
 
 def test_an_object_is_read_into_its_model() -> None:
     """Nested dates and lists are typed, extra members dropped."""
     form = {"type": "object", "fields": [{"name": "born", "type": "date"}, {"name": "tags", "type": "list<string>"}]}
     spec = parse_signature({"inputs": [{"name": "who", **form}], "outputs": ["a"]})
-    who = spec.read_inputs({"who": {"born": "1815-12-10", "tags": ["x"], "extra": 1}})["who"]
+    who = compile_signature(spec).read_inputs({"who": {"born": "1815-12-10", "tags": ["x"], "extra": 1}})["who"]
     assert isinstance(who, pydantic.BaseModel)
     assert who.model_dump() == {"born": datetime.date(1815, 12, 10), "tags": ["x"]}
-    assert type(who) is spec.compile().input_fields["who"].annotation
+    assert type(who) is compile_signature(spec).dspy_class().input_fields["who"].annotation
 
 
 @pytest.mark.parametrize(
@@ -160,10 +161,10 @@ def test_an_object_is_read_into_its_model() -> None:
 )
 def test_a_stand_in_takes_the_question_or_whatever_comes_first(inputs: dict[str, Any], question: str) -> None:
     """As the original bridge does for definitions that it cannot use."""
-    assert parse_signature({}).read_inputs(inputs) == {"question": question}
+    assert compile_signature(parse_signature({})).read_inputs(inputs) == {"question": question}
 
 
 def test_a_stand_in_without_any_input_says_what_is_missing() -> None:
     """There is nothing to ask."""
     with pytest.raises(InvalidArgsError, match="Missing required inputs: 'question'; no inputs given"):
-        parse_signature({}).read_inputs({})
+        compile_signature(parse_signature({})).read_inputs({})

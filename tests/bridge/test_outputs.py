@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.errors import ProgramExecutionError
 
 
@@ -47,7 +48,7 @@ def writing(type_: Any) -> SignatureSpec:
 )
 def test_an_output_is_encoded_by_its_declared_type(type_: Any, value: Any, expected: Any) -> None:
     """A number leaves as a number and a date as ISO 8601; non-finite numbers become null."""
-    written = writing(type_).write_outputs({"out_put": value})
+    written = compile_signature(writing(type_)).write_outputs({"out_put": value})
     assert written == {"out-put": expected}
     assert type(written["out-put"]) is type(expected)
 
@@ -55,9 +56,11 @@ def test_an_output_is_encoded_by_its_declared_type(type_: Any, value: Any, expec
 def test_a_model_instance_is_written_under_its_members_own_names() -> None:
     """That is what an adapter hands back for an object."""
     spec = writing({"type": "object", "fields": {"first-name": "string", "born": "date"}})
-    model = spec.compile().output_fields["out_put"].annotation
+    model = compile_signature(spec).dspy_class().output_fields["out_put"].annotation
     value = model.model_validate({"first-name": "Ada", "born": "1815-12-10"})
-    assert spec.write_outputs({"out_put": value}) == {"out-put": {"first-name": "Ada", "born": "1815-12-10"}}
+    assert compile_signature(spec).write_outputs({"out_put": value}) == {
+        "out-put": {"first-name": "Ada", "born": "1815-12-10"}
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_a_model_instance_is_written_under_its_members_own_names() -> None:
 def test_an_absent_or_impossible_output_is_an_error(type_: str, answers: dict[str, Any], reason: str) -> None:
     """Never a made-up text in its place."""
     with pytest.raises(ProgramExecutionError, match=r"^Program execution failed: ") as caught:
-        writing(type_).write_outputs(answers)
+        compile_signature(writing(type_)).write_outputs(answers)
     assert reason in caught.value.message
 
 
@@ -81,8 +84,8 @@ def test_a_prediction_can_be_written_as_it_is() -> None:
     """Also where a field is called like one of its methods; what is not declared stays behind."""
     spec = parse_signature("q -> items, keys: list[int]")
     prediction = dspy.Prediction(items="some", keys=[1], reasoning="because", extra=1)
-    assert spec.write_outputs(prediction) == {"items": "some", "keys": [1]}
-    assert spec.write_outputs(prediction, also=("reasoning", "trajectory")) == {
+    assert compile_signature(spec).write_outputs(prediction) == {"items": "some", "keys": [1]}
+    assert compile_signature(spec).write_outputs(prediction, also=("reasoning", "trajectory")) == {
         "items": "some",
         "keys": [1],
         "reasoning": "because",
@@ -92,7 +95,7 @@ def test_a_prediction_can_be_written_as_it_is() -> None:
 def test_what_a_program_adds_never_hides_a_declared_output() -> None:
     """A signature may declare `reasoning` itself."""
     spec = parse_signature({"inputs": ["q"], "outputs": [{"name": "reasoning", "type": "integer"}]})
-    assert spec.write_outputs({"reasoning": 5}, also=("reasoning",)) == {"reasoning": 5}
+    assert compile_signature(spec).write_outputs({"reasoning": 5}, also=("reasoning",)) == {"reasoning": 5}
 
 
 ANYTHING = st.recursive(
@@ -122,7 +125,7 @@ ANYTHING = st.recursive(
 def test_what_is_written_is_always_strict_json(value: object, type_: str | None) -> None:
     """Whatever a program answers, the frame can be encoded; otherwise the answer is an error of ours."""
     try:
-        written = writing(type_).write_outputs({"out_put": value})
+        written = compile_signature(writing(type_)).write_outputs({"out_put": value})
     except ProgramExecutionError:
         return
     assert json.loads(json.dumps(written, allow_nan=False).encode("utf-8")) == written

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.errors import InvalidProgramError
 
 Definition = dict[str, Any] | list[Any] | str
@@ -201,9 +202,11 @@ def test_an_unusable_definition_becomes_question_and_answer(definition: Any, dec
     assert spec.fallback
     assert len(spec.warnings) == 1
     assert names(spec) == (["question"], ["answer"])
-    assert spec.read_inputs({"text": "hello"}) == {"question": "hello"}
+    assert compile_signature(spec).read_inputs({"text": "hello"}) == {"question": "hello"}
     if declared:
-        assert spec.write_outputs({"answer": "yes"}) == {"answer": "yes"} | dict.fromkeys(declared, "yes")
+        assert compile_signature(spec).write_outputs({"answer": "yes"}) == {"answer": "yes"} | dict.fromkeys(
+            declared, "yes"
+        )
     assert parse_signature(spec.definition).digest == spec.digest
     assert parse_signature(spec.definition).fallback
 
@@ -245,11 +248,11 @@ def test_without_dynamic_signatures_everything_is_question_and_answer(definition
     spec = parse_signature(definition, dynamic=False, strict=True)
     assert names(spec) == (["question"], ["answer"])
     assert (spec.fallback, spec.warnings) == (False, ())
-    assert spec.read_inputs({"a": "hi", "b": "there"}) == {"question": "hi"}
-    assert spec.write_outputs({"answer": "yes"}) == {"answer": "yes"}
+    assert compile_signature(spec).read_inputs({"a": "hi", "b": "there"}) == {"question": "hi"}
+    assert compile_signature(spec).write_outputs({"answer": "yes"}) == {"answer": "yes"}
     again = parse_signature(spec.definition, strict=True)
     assert again == spec
-    assert again.read_inputs({"x": "hi"}) == {"question": "hi"}
+    assert compile_signature(again).read_inputs({"x": "hi"}) == {"question": "hi"}
 
 
 def test_the_definition_is_enough_to_rebuild_the_signature() -> None:
@@ -272,7 +275,7 @@ def test_the_definition_is_enough_to_rebuild_the_signature() -> None:
     assert hash(again) == hash(spec)
     assert again.definition == spec.definition
     assert (again.inputs, again.outputs, again.field_mapping) == (spec.inputs, spec.outputs, spec.field_mapping)
-    assert again.compile() is spec.compile()
+    assert compile_signature(again).dspy_class() is compile_signature(spec).dspy_class()
     assert copy.deepcopy(spec) == spec
 
 
@@ -341,9 +344,10 @@ def test_parsing_needs_neither_dspy_nor_pydantic() -> None:
     code = """
 import sys
 from dspex_testkit.bridge.signatures import parse_signature
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 spec = parse_signature({"name": "X", "inputs": ["question"], "outputs": [{"name": "tags", "type": "List[str]"}]})
-spec.read_inputs({"question": "hi"})
-parse_signature("q -> a").write_outputs({"a": "text"})
+compile_signature(spec).read_inputs({"question": "hi"})
+compile_signature(parse_signature("q -> a")).write_outputs({"a": "text"})
 print([name for name in ("dspy", "pydantic", "litellm") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

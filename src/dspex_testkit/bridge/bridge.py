@@ -12,7 +12,7 @@ from dspex_testkit.bridge.in_process import InProcessStore
 from dspex_testkit.bridge.lms import LMScopes
 from dspex_testkit.bridge.modules import CompiledPrograms
 from dspex_testkit.bridge.settings import BridgeSettings
-from dspex_testkit.bridge.signatures.workings import clear_workings
+from dspex_testkit.bridge.signatures.compiled import forget_compiled
 from dspex_testkit.bridge.state import StateStore
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor
 
@@ -93,7 +93,7 @@ class BridgeState:
         if epoch != self._epoch:
             self._epoch = epoch
             self.programs.clear()
-            clear_workings()
+            forget_compiled()
             self.lms.factory.forget_answers()
 
     def without_secrets(self, value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
-from dspex_testkit.bridge.signatures.workings import workings_of
+from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.bridge.tools import build_tool
 
 
@@ -19,19 +19,18 @@ class CompiledProgram:
         spec: Its signature.
     """
 
-    __slots__ = ("_module", "_record", "signature", "spec")
+    __slots__ = ("_module", "_record", "signature")
 
     def __init__(self, record: ProgramRecord, spec: SignatureSpec) -> None:
         self._record = record
         self._module: Any = None
-        self.spec = spec
-        self.signature = workings_of(spec)
+        self.signature = compile_signature(spec)
 
     @property
     def module(self) -> Any:
         """The program's DSPy module. Threads that ask at once may each build one; they are alike."""
         if self._module is None:
-            self._module = _build(self._record, self.spec)
+            self._module = _build(self._record, self.signature.dspy_class())
         return self._module
 
 
@@ -72,10 +71,9 @@ class CompiledPrograms:
             self._kept.clear()
 
 
-def _build(record: ProgramRecord, spec: SignatureSpec) -> Any:
+def _build(record: ProgramRecord, signature: Any) -> Any:
     import dspy
 
-    signature = spec.compile()
     match record.program_type:
         case "predict":
             return dspy.Predict(signature)

@@ -214,3 +214,13 @@ EnsembleSpec.model_rebuild()
 
 LMValue = LMConfig | LMPatch | LMReference
 """What a scope may hold."""
+
+
+class ParsedConfig(BaseModel):
+    """What a client's config turned out to be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: LMValue | None
+    """None where nothing was said (null, an empty map or list)."""
+    warnings: tuple[str, ...] = ()

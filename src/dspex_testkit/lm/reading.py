@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.limits import LONGEST_TTL_S, brief, is_number
-from dspex_testkit.lm.config import CacheOptions, LMConfig, LMPatch, LMReference, LMValue
+from dspex_testkit.lm.config import CacheOptions, LMConfig, LMPatch, LMReference, ParsedConfig
 from dspex_testkit.lm.fields import read_map, read_text
 from dspex_testkit.lm.params import PARAMS, check_param, nearest
 from dspex_testkit.lm.providers import (
@@ -30,16 +30,6 @@ KNOWN_KEYS = _SINGLE_KEYS | ENSEMBLE_KEYS
 """Every key that an LM config may hold at its top level."""
 
 _KINDS = frozenset({"lm", ENSEMBLE})
-
-
-class ParsedConfig(BaseModel):
-    """What a client's config turned out to be."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: LMValue | None
-    """None where nothing was said (null, an empty map or list)."""
-    warnings: tuple[str, ...] = ()
 
 
 def parse_lm_config(
@@ -185,7 +175,7 @@ def _read_single(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfi
 
 
 def _read_ensemble(flat: Mapping[str, Any], names: Collection[str]) -> ParsedConfig:
-    def part(raw: object) -> ParsedConfig:
+    def member(raw: object) -> ParsedConfig:
         return parse_lm_config(raw, names=names)
 
     for key in ("provider", "type"):
@@ -198,7 +188,7 @@ def _read_ensemble(flat: Mapping[str, Any], names: Collection[str]) -> ParsedCon
     if unusable := sorted(_CONNECTION & named.keys() | SPEC_KEYS & named.keys() - PARAMS.keys()):
         raise InvalidLMConfigError(f"An ensemble has no {unusable[0]!r} of its own; give it to the members")
     params, _, warnings = _split(named, mock_provider=False)
-    spec, more = read_ensemble(flat, part)
+    spec, more = read_ensemble(flat, member)
     model = read_text(flat, "model") or spec.strategy
     config = LMConfig(provider=ENSEMBLE, model=model, params=params, cache=_read_cache(flat), ensemble=spec)
     return ParsedConfig(value=config, warnings=(*warnings, *more))

@@ -1,16 +1,13 @@
 """Reading the config of an ensemble: ``{"kind": "ensemble", "strategy": …, "members": [LM config, …]}``."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.limits import LONGEST_TIMEOUT_MS, brief, is_number
-from dspex_testkit.lm.config import EnsembleSpec, LMConfig, LMPatch, LMReference, Strategy
+from dspex_testkit.lm.config import EnsembleSpec, LMConfig, LMPatch, LMReference, ParsedConfig, Strategy
 from dspex_testkit.lm.fields import read_count, read_text
 from dspex_testkit.lm.params import nearest
-
-if TYPE_CHECKING:
-    from dspex_testkit.lm.reading import ParsedConfig
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FAILURES = (
@@ -41,15 +38,15 @@ _ONLY_FOR: dict[str, tuple[Strategy, ...]] = {
     "quorum": ("majority", "best_of", "all"),
 }
 
-ReadPart = Callable[[object], "ParsedConfig"]
+ReadMember = Callable[[object], ParsedConfig]
 
 
-def read_ensemble(flat: Mapping[str, Any], part: ReadPart) -> tuple[EnsembleSpec, tuple[str, ...]]:
+def read_ensemble(flat: Mapping[str, Any], read: ReadMember) -> tuple[EnsembleSpec, tuple[str, ...]]:
     """The ensemble's own keys; also the warnings about its members.
 
     Args:
         flat: The config.
-        part: Reads the config of a member.
+        read: Reads the config of a member.
 
     Raises:
         InvalidLMConfigError: A key is missing or wrong; the message says which member.
@@ -64,8 +61,8 @@ def read_ensemble(flat: Mapping[str, Any], part: ReadPart) -> tuple[EnsembleSpec
         if key in flat and strategy not in strategies:
             raise InvalidLMConfigError(f"{key!r} is for {' or '.join(strategies)}; this ensemble is {strategy!r}")
     warnings: list[str] = []
-    members = _members(flat.get("members"), part, warnings)
-    judge = _part(flat["judge"], "judge", part, warnings) if "judge" in flat else None
+    members = _members(flat.get("members"), read, warnings)
+    judge = _member(flat["judge"], "judge", read, warnings) if "judge" in flat else None
     score = read_text(flat, "score")
     if strategy == "best_of" and (judge is None) == (score is None):
         raise InvalidLMConfigError(
@@ -89,7 +86,7 @@ def read_ensemble(flat: Mapping[str, Any], part: ReadPart) -> tuple[EnsembleSpec
     )
 
 
-def _members(raw: object, part: ReadPart, warnings: list[str]) -> tuple[LMConfig | LMReference, ...]:
+def _members(raw: object, read: ReadMember, warnings: list[str]) -> tuple[LMConfig | LMReference, ...]:
     if not isinstance(raw, list) or not raw:
         raise InvalidLMConfigError(
             "An ensemble needs 'members', a list of at least one LM config, such as "
@@ -97,12 +94,12 @@ def _members(raw: object, part: ReadPart, warnings: list[str]) -> tuple[LMConfig
         )
     if len(raw) > _MAX_MEMBERS:
         raise InvalidLMConfigError(f"An ensemble has at most {_MAX_MEMBERS} members, but {len(raw)} came")
-    return tuple(_part(member, f"members[{index}]", part, warnings) for index, member in enumerate(raw))
+    return tuple(_member(member, f"members[{index}]", read, warnings) for index, member in enumerate(raw))
 
 
-def _part(raw: object, place: str, part: ReadPart, warnings: list[str]) -> LMConfig | LMReference:
+def _member(raw: object, place: str, read: ReadMember, warnings: list[str]) -> LMConfig | LMReference:
     try:
-        parsed = part(raw)
+        parsed = read(raw)
     except InvalidLMConfigError as error:
         raise InvalidLMConfigError(f"{place}: {error.message}", details=error.details) from None
     if parsed.value is None or isinstance(parsed.value, LMPatch):

@@ -1,4 +1,4 @@
-"""Signatures: from what a client defines to what reads its inputs, writes its outputs and compiles to DSPy's class.
+"""Signatures as values: what a client defines, in one form.
 
 Parsing imports neither DSPy nor pydantic. A definition that cannot be used does not fail: as clients expect, it becomes
 `question -> answer` with a warning, unless strictness is asked for.
@@ -6,17 +6,15 @@ Parsing imports neither DSPy nor pydantic. A definition that cannot be used does
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dspex_testkit.bridge.signatures.definitions import Outline, outline
 from dspex_testkit.bridge.signatures.fieldnames import class_name
 from dspex_testkit.bridge.signatures.fields import FieldSpec, UnusableFieldsError, read_fields, valid_names
-from dspex_testkit.bridge.signatures.outputs import Answers
 from dspex_testkit.bridge.signatures.types import STRING
 from dspex_testkit.bridge.signatures.values import to_json_value
-from dspex_testkit.bridge.signatures.workings import workings_of
 from dspex_testkit.errors import InvalidProgramError
 
 _QUESTION = (FieldSpec("question", "question", STRING),)
@@ -52,32 +50,6 @@ class SignatureSpec:
     def field_mapping(self) -> dict[str, str]:
         """Original names to attributes; where an input and an output share a name, the input's."""
         return {field.name: field.attribute for field in (*self.outputs, *self.inputs)}
-
-    def compile(self) -> Any:
-        """The `dspy.Signature` subclass; one for all equal definitions."""
-        return workings_of(self).compiled()
-
-    def read_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Typed keyword arguments for the program, by attribute.
-
-        Inputs that the signature does not declare are dropped; optional ones that did not come are None.
-
-        Raises:
-            InvalidArgsError: Inputs are missing or have the wrong type.
-        """
-        return workings_of(self).read_inputs(inputs)
-
-    def write_outputs(self, answers: Answers, *, also: Iterable[str] = ()) -> dict[str, Any]:
-        """JSON values by original name, from answers by attribute (a mapping or a `dspy.Prediction`).
-
-        Args:
-            answers: What the program answered.
-            also: Answers that the kind of program adds to the signature's (`reasoning`), written if they are there.
-
-        Raises:
-            ProgramExecutionError: An output is absent, or is not what its type allows.
-        """
-        return workings_of(self).write_outputs(answers, also=also)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SignatureSpec) and other.digest == self.digest

@@ -1,37 +1,41 @@
-"""What a signature needs at work: reader, writer and DSPy class, made once for equal definitions."""
+"""Compiled signatures: what reads inputs and writes outputs, and DSPy's class, made once for equal definitions."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dspex_testkit.bridge.signatures.fields import FieldSpec
 from dspex_testkit.bridge.signatures.fieldtypes import FieldTypes
 from dspex_testkit.bridge.signatures.inputs import InputReader, QuestionInput, TypedInputs
 from dspex_testkit.bridge.signatures.outputs import Answers, TypedOutputs
+from dspex_testkit.bridge.signatures.spec import SignatureSpec
 from dspex_testkit.bridge.signatures.values import to_json_value
 from dspex_testkit.errors import InvalidArgsError
-
-if TYPE_CHECKING:
-    from dspex_testkit.bridge.signatures.spec import SignatureSpec
 
 CAPACITY = 256
 """How many signatures are kept ready."""
 
 
-class SignatureWorkings:
-    """The moving parts of one signature; threads share them."""
+class CompiledSignature:
+    """A signature that programs can use; threads share it."""
 
-    def __init__(self, spec: "SignatureSpec") -> None:
+    def __init__(self, spec: SignatureSpec) -> None:
         self._spec = spec
         self._types = FieldTypes((*spec.inputs, *spec.outputs))
         self._lock = threading.Lock()
-        self._compiled: Any = None
+        self._class: Any = None
         self._reader: InputReader = QuestionInput() if spec.takes_any_input else TypedInputs(spec.inputs, self._types)
         self._writer = TypedOutputs(spec.outputs, self._types, spec.stand_in_outputs)
 
     def read_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What `SignatureSpec.read_inputs` promises."""
+        """Typed keyword arguments for the program, by attribute.
+
+        Inputs that the signature does not declare are dropped; optional ones that did not come are None.
+
+        Raises:
+            InvalidArgsError: Inputs are missing or have the wrong type.
+        """
         if not isinstance(inputs, Mapping):
             if inputs != []:  # Elixir's empty keyword list is an empty map
                 raise InvalidArgsError(
@@ -41,7 +45,15 @@ class SignatureWorkings:
         return self._reader.read(inputs)
 
     def write_outputs(self, answers: Answers, *, also: Iterable[str] = ()) -> dict[str, Any]:
-        """What `SignatureSpec.write_outputs` promises."""
+        """JSON values by original name, from answers by attribute (a mapping or a `dspy.Prediction`).
+
+        Args:
+            answers: What the program answered.
+            also: Answers that the kind of program adds to the signature's (`reasoning`), written if they are there.
+
+        Raises:
+            ProgramExecutionError: An output is absent, or is not what its type allows.
+        """
         written = self._writer.write(answers)
         for name in also:
             value = answers.get(name)
@@ -49,12 +61,12 @@ class SignatureWorkings:
                 written[name] = to_json_value(value)
         return written
 
-    def compiled(self) -> Any:
-        """The subclass of `dspy.Signature`; the first call imports DSPy."""
+    def dspy_class(self) -> Any:
+        """The subclass of `dspy.Signature`, one for all equal definitions; the first call imports DSPy."""
         with self._lock:
-            if self._compiled is None:
-                self._compiled = self._compile()
-            return self._compiled
+            if self._class is None:
+                self._class = self._compile()
+            return self._class
 
     def _compile(self) -> Any:
         import dspy
@@ -79,23 +91,23 @@ class SignatureWorkings:
         return annotation, declare(**settings)
 
 
-_kept: "OrderedDict[str, SignatureWorkings]" = OrderedDict()
+_kept: "OrderedDict[str, CompiledSignature]" = OrderedDict()
 _kept_lock = threading.Lock()
 
 
-def workings_of(spec: "SignatureSpec") -> SignatureWorkings:
-    """The workings of a signature, shared by all with the same digest that are in use."""
+def compile_signature(spec: SignatureSpec) -> CompiledSignature:
+    """A signature ready for use, shared by all with the same digest that are in use."""
     with _kept_lock:
-        workings = _kept.get(spec.digest)
-        if workings is None:
-            workings = _kept[spec.digest] = SignatureWorkings(spec)
+        compiled = _kept.get(spec.digest)
+        if compiled is None:
+            compiled = _kept[spec.digest] = CompiledSignature(spec)
         _kept.move_to_end(spec.digest)
         while len(_kept) > CAPACITY:
             _kept.popitem(last=False)
-        return workings
+        return compiled
 
 
-def clear_workings() -> None:
-    """Forget all workings, as `reset_state` asks; signatures in use keep theirs."""
+def forget_compiled() -> None:
+    """Forget all of them, as `reset_state` asks; programs in use keep theirs."""
     with _kept_lock:
         _kept.clear()
