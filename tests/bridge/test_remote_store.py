@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from dspex_testkit.bridge.in_process import InProcessStore
-from dspex_testkit.bridge.records import ProgramRecord
-from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.client import RemoteStore
-from dspex_testkit.bridge.remote.link import Link, StoreLostError
-from dspex_testkit.bridge.remote.service import StoreService
-from dspex_testkit.bridge.remote.values import pack, unpack
+from dspex_testkit.bridge.state.in_process import InProcessStore
+from dspex_testkit.bridge.state.records import ProgramRecord
+from dspex_testkit.bridge.state.remote.board import Board
+from dspex_testkit.bridge.state.remote.client import RemoteStore
+from dspex_testkit.bridge.state.remote.link import Link, StoreLostError
+from dspex_testkit.bridge.state.remote.service import StoreService
+from dspex_testkit.bridge.state.remote.values import pack, unpack
 from dspex_testkit.calls import ANY_SESSION, LMCall, Scope, Usage
 from dspex_testkit.errors import LocalProtocolError
 from dspex_testkit.lm.config import LMConfig
@@ -65,7 +65,7 @@ def test_only_values_of_this_package_are_built() -> None:
     """A message cannot name anything else."""
     with pytest.raises(LocalProtocolError, match="cannot travel"):
         pack(threading.Lock())
-    for name in ("subprocess:Popen", "dspex_testkit.bridge.in_process:InProcessStore", "os:system"):
+    for name in ("subprocess:Popen", "dspex_testkit.bridge.state.in_process:InProcessStore", "os:system"):
         with pytest.raises(ValueError, match="is no"):
             unpack({"$": [name, {}]})
 

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dspex_testkit.bridge.in_process import InProcessStore
-from dspex_testkit.bridge.records import ProgramRecord
+from dspex_testkit.bridge.state.in_process import InProcessStore
+from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.calls import LMCall, Scope
 from dspex_testkit.lm.config import LMConfig
 from dspex_testkit.lm.resolution import Assignment

@@ -8,12 +8,12 @@ import threading
 import time
 from typing import Any, Literal
 
-from dspex_testkit.bridge.in_process import InProcessStore
-from dspex_testkit.bridge.lms import LMScopes
-from dspex_testkit.bridge.modules import CompiledPrograms
+from dspex_testkit.bridge.lm_scopes import LMScopes
+from dspex_testkit.bridge.programs.modules import CompiledPrograms
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.signatures.compiled import forget_compiled
-from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.bridge.state.in_process import InProcessStore
+from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor
 
 Mode = Literal["standalone", "pool-worker"]

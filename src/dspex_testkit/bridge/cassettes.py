@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dspex_testkit.bridge.settings import BridgeSettings
-from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:

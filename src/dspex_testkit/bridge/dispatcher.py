@@ -73,7 +73,7 @@ class Bridge(BridgeState):
 
     def warm_up(self) -> None:
         """Import what executions need, before the first one asks for it."""
-        from dspex_testkit.bridge import execution
+        from dspex_testkit.bridge.programs import execution
 
         execution.warm_up()
 

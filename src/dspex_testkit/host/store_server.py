@@ -12,9 +12,9 @@ import select
 import socket
 import time
 
-from dspex_testkit.bridge.in_process import InProcessStore
-from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.service import StoreService
+from dspex_testkit.bridge.state.in_process import InProcessStore
+from dspex_testkit.bridge.state.remote.board import Board
+from dspex_testkit.bridge.state.remote.service import StoreService
 from dspex_testkit.protocol import NEED_DATA, Frame, FrameDecoder, codec, encode_frame
 from dspex_testkit.protocol.frames import LARGEST_SIZE
 

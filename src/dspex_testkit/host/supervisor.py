@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Never
 
-from dspex_testkit.bridge.remote.board import Board
+from dspex_testkit.bridge.state.remote.board import Board
 from dspex_testkit.host import worker
 from dspex_testkit.host.contact import lock, peer_user, take_away
 from dspex_testkit.host.messages import say

@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Never
 
-from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.client import RemoteStore
-from dspex_testkit.bridge.remote.link import Link
+from dspex_testkit.bridge.state.remote.board import Board
+from dspex_testkit.bridge.state.remote.client import RemoteStore
+from dspex_testkit.bridge.state.remote.link import Link
 from dspex_testkit.host.messages import HandOver
 from dspex_testkit.protocol import encode_frame
 from dspex_testkit.runtime.arguments import Arguments

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from dspex_testkit.bridge import Bridge, Execution
-    from dspex_testkit.bridge.state import StateStore
+    from dspex_testkit.bridge.state.store import StateStore
     from dspex_testkit.errors import DSPexTestkitError
     from dspex_testkit.runtime.loader import Loader
 

@@ -6,10 +6,10 @@ from typing import Any
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands.programs import new_program_id
-from dspex_testkit.bridge.creation import define_program
-from dspex_testkit.bridge.execution import prepare
-from dspex_testkit.bridge.lms import Overrides
-from dspex_testkit.bridge.lookup import find_program
+from dspex_testkit.bridge.lm_scopes import Overrides
+from dspex_testkit.bridge.programs.definition import define_program
+from dspex_testkit.bridge.programs.execution import prepare
+from dspex_testkit.bridge.programs.lookup import find_program
 from dspex_testkit.calls import Scope
 from dspex_testkit.limits import LONGEST_TIMEOUT_MS
 from dspex_testkit.lm.policy import OfflinePolicy

@@ -10,9 +10,9 @@ from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands.execution import time_limit
 from dspex_testkit.bridge.commands.programs import keep_program
-from dspex_testkit.bridge.creation import define_program, program_result
-from dspex_testkit.bridge.execution import prepare
-from dspex_testkit.bridge.lookup import find_program
+from dspex_testkit.bridge.programs.definition import define_program, program_result
+from dspex_testkit.bridge.programs.execution import prepare
+from dspex_testkit.bridge.programs.lookup import find_program
 from dspex_testkit.errors import CommandError, InvalidArgsError
 from dspex_testkit.lm.policy import OfflinePolicy
 

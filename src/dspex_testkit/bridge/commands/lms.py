@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from dspex_testkit.bridge import named_lms
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.arguments import with_warnings
 from dspex_testkit.bridge.bridge import BridgeState
-from dspex_testkit.bridge.lookup import find_program
-from dspex_testkit.bridge.verification import verify
+from dspex_testkit.bridge.commands import named_lms
+from dspex_testkit.bridge.commands.verification import verify
+from dspex_testkit.bridge.programs.lookup import find_program
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidArgsError, NoLMConfiguredError, UnknownLMError
 from dspex_testkit.lm.config import LMPatch, LMReference, LMValue

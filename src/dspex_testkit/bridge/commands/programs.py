@@ -5,9 +5,9 @@ from typing import Any
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.bridge import BridgeState
-from dspex_testkit.bridge.creation import define_program, program_result
-from dspex_testkit.bridge.lookup import find_program
-from dspex_testkit.bridge.records import ProgramRecord
+from dspex_testkit.bridge.programs.definition import define_program, program_result
+from dspex_testkit.bridge.programs.lookup import find_program
+from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramExistsError
 from dspex_testkit.lm.config import LMPatch
 

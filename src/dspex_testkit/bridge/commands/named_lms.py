@@ -3,7 +3,7 @@
 from typing import Any
 
 from dspex_testkit.bridge.bridge import BridgeState
-from dspex_testkit.bridge.lms import new_lm_id
+from dspex_testkit.bridge.lm_scopes import new_lm_id
 from dspex_testkit.calls import LMChange, Scope
 from dspex_testkit.errors import InvalidLMConfigError, LMInUseError
 from dspex_testkit.lm.config import LMConfig, LMPatch, LMReference, LMValue

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dspex_testkit.bridge.remote.board import Board
+from dspex_testkit.bridge.state.remote.board import Board
 
 _MOST_REMEMBERED = 4096
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dspex_testkit.bridge.remote import rules
-from dspex_testkit.bridge.remote.values import pack, rebuild, unpack
+from dspex_testkit.bridge.state.remote import rules
+from dspex_testkit.bridge.state.remote.values import pack, rebuild, unpack
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.protocol import codec
 from dspex_testkit.protocol.frames import HEADER_SIZE, encode_frame

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dspex_testkit.bridge.accounting import Ledger
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.cassettes import open_deck
-from dspex_testkit.bridge.ledger import Ledger
-from dspex_testkit.bridge.records import ProgramRecord
 from dspex_testkit.bridge.settings import BridgeSettings
-from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.bridge.state.records import ProgramRecord
+from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.calls import Caller, LMChange, LocalCounters, Scope
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.lm.cache_settings import CacheSettings

@@ -9,8 +9,8 @@ from typing import Any
 
 from dspex_testkit.bridge.args import Args
 from dspex_testkit.bridge.bridge import BridgeState
-from dspex_testkit.bridge.creation import rebuild_program
-from dspex_testkit.bridge.records import ProgramRecord
+from dspex_testkit.bridge.programs.definition import rebuild_program
+from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramNotFoundError
 
 

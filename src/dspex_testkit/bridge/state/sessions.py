@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from dspex_testkit.bridge.records import SessionState
-from dspex_testkit.bridge.state import SessionFilter
+from dspex_testkit.bridge.state.records import SessionState
+from dspex_testkit.bridge.state.store import SessionFilter
 from dspex_testkit.calls.journal import _AnySession
 
 

@@ -6,7 +6,7 @@ is here; so a store that lives in another process needs to carry only these valu
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from dspex_testkit.bridge.records import ProgramRecord
+from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.lm.naming import Definition

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.bridge.records import KeptProgram, ProgramRecord, SessionState
-from dspex_testkit.bridge.sessions import Sessions
-from dspex_testkit.bridge.state import DataOperation, SessionFilter
+from dspex_testkit.bridge.state.records import KeptProgram, ProgramRecord, SessionState
+from dspex_testkit.bridge.state.sessions import Sessions
+from dspex_testkit.bridge.state.store import DataOperation, SessionFilter
 from dspex_testkit.calls import ANY_SESSION, Accounts, CountersByLM, Journal, LocalCounters
 from dspex_testkit.lm.naming import Definition
 from dspex_testkit.lm.resolution import Assignment

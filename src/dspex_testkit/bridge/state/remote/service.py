@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from dspex_testkit.bridge.remote import rules
-from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.values import describe, pack, unpack
-from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.bridge.state.remote import rules
+from dspex_testkit.bridge.state.remote.board import Board
+from dspex_testkit.bridge.state.remote.values import describe, pack, unpack
+from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.protocol import codec
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.calls import Caller, LMCall
 from dspex_testkit.lm.prices import PriceTable
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.bridge.remote.link import Link, RemoteObject
-from dspex_testkit.bridge.remote.memory import Memory
-from dspex_testkit.bridge.remote.values import pack
+from dspex_testkit.bridge.state.remote.link import Link, RemoteObject
+from dspex_testkit.bridge.state.remote.memory import Memory
+from dspex_testkit.bridge.state.remote.values import pack
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.document import RecordedLM

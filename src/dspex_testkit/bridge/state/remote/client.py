@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.bridge.remote import rules
-from dspex_testkit.bridge.remote.board import Board
-from dspex_testkit.bridge.remote.deck import RemoteDeck
-from dspex_testkit.bridge.remote.link import Link, RemoteObject
-from dspex_testkit.bridge.remote.memory import Memory
-from dspex_testkit.bridge.state import StateStore
+from dspex_testkit.bridge.state.remote import rules
+from dspex_testkit.bridge.state.remote.board import Board
+from dspex_testkit.bridge.state.remote.deck import RemoteDeck
+from dspex_testkit.bridge.state.remote.link import Link, RemoteObject
+from dspex_testkit.bridge.state.remote.memory import Memory
+from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.calls import LMCall
 
 if TYPE_CHECKING:
