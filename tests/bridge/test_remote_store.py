@@ -20,7 +20,7 @@ from dspex_testkit.bridge.state.remote.service import StoreService
 from dspex_testkit.bridge.state.remote.values import pack, unpack
 from dspex_testkit.calls import ANY_SESSION, LMCall, Scope, Usage
 from dspex_testkit.errors import LocalProtocolError
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.resolution import Assignment
 from dspex_testkit.protocol import NEED_DATA, Frame, FrameDecoder, codec, encode_frame
 from tests.support.waiting import eventually

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from dspex_testkit.bridge.state.in_process import InProcessStore
 from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.calls import LMCall, Scope
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.resolution import Assignment
 
 SESSIONS = st.sampled_from([None, "a", "b"])

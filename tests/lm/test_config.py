@@ -1,12 +1,13 @@
 """Every shape in which DSPex, its seed and its documents write an LM config."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from dspex_testkit.errors import InvalidLMConfigError, UnknownProviderError
-from dspex_testkit.lm.config import LMConfig, LMPatch
-from dspex_testkit.lm.reading import KNOWN_KEYS, parse_lm_config
+from dspex_testkit.lm.config.reading import KNOWN_KEYS, parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig, LMPatch
 
 KEY = "sk-planted-secret-1234567890"
 
@@ -198,3 +199,12 @@ def test_a_seed_beside_a_real_provider_is_a_parameter() -> None:
     """`seed` belongs to the mock only where the config is a mock's."""
     assert parsed({"provider": "openai", "model": "gpt-4", "seed": 7}).params == {"seed": 7}
     assert "seed" in KNOWN_KEYS
+
+
+@pytest.mark.parametrize("name", ["reading", "params", "providers"])
+def test_former_places_give_the_same_things(name: str) -> None:
+    """Whoever imported the reader, the parameters or the providers from where they were still can."""
+    former, now = (import_module(f"dspex_testkit.lm.{place}{name}") for place in ("", "config."))
+
+    assert former.__all__
+    assert all(getattr(former, each) is getattr(now, each, None) or each == "ParsedConfig" for each in former.__all__)

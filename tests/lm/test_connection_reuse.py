@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from dspex_testkit.bridge import Bridge, BridgeSettings
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.factory import LMFactory
 from dspex_testkit.lm.policy import OfflinePolicy
-from dspex_testkit.lm.reading import parse_lm_config
 from tests.support.bridges import InProcess
 from tests.support.chat_server import ChatServer
 from tests.support.waiting import eventually

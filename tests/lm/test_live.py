@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dspex_testkit.bridge import Bridge, BridgeSettings
+from dspex_testkit.lm.config.providers import PROVIDERS
 from dspex_testkit.lm.policy import OfflinePolicy
-from dspex_testkit.lm.providers import PROVIDERS
 from tests.support.bridges import InProcess
 from tests.support.chat_server import ChatServer, answering
 

@@ -10,8 +10,8 @@ import pytest
 from dspex_testkit.calls import Usage
 from dspex_testkit.calls.prices import _NAMESPACES, Rates
 from dspex_testkit.errors import UsageError
+from dspex_testkit.lm.config.providers import PROVIDERS
 from dspex_testkit.lm.prices import PriceTable
-from dspex_testkit.lm.providers import PROVIDERS
 
 LISTED = [("openai", "gpt-4o-mini"), ("google", "gemini-2.5-pro"), ("cohere", "command-r-08-2024"), ("xai", "grok-4.3")]
 

@@ -4,9 +4,9 @@ import pytest
 from dspy.clients.lm import _is_openai_reasoning_model
 
 from dspex_testkit.lm.capabilities import capabilities_of
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.providers import PROVIDERS, is_openai_reasoning_model
-from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.lm.config.providers import PROVIDERS, is_openai_reasoning_model
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig
 
 MODELS = [
     "gpt-4",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import NoLMConfiguredError
-from dspex_testkit.lm.config import LMConfig, LMPatch
+from dspex_testkit.lm.config.values import LMConfig, LMPatch
 from dspex_testkit.lm.resolution import Assignment, resolve
 
 SCOPES = list(Scope)

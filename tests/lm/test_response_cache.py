@@ -13,9 +13,9 @@ from dspy.lm15 import Message, Request, Response, TextPart, Usage
 from pydantic import SecretStr
 
 from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dict, response_to_dict
-from dspex_testkit.lm.cache_settings import CacheSettings
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.response_cache import ResponseCache, Where
+from dspex_testkit.lm.cache.responses import ResponseCache, Where
+from dspex_testkit.lm.cache.settings import CacheSettings
+from dspex_testkit.lm.config.values import LMConfig
 
 CONFIG = LMConfig(provider="openai", model="gpt-4", params={"temperature": 0.5}, api_key=SecretStr("sk-0123456789"))
 REQUEST = {"model": "openai/gpt-4", "messages": ["?"]}
@@ -70,7 +70,7 @@ def test_whatever_decides_an_answer_is_part_of_its_key(cache: ResponseCache, cha
 
 def test_how_an_answer_is_remembered_is_not_part_of_its_key(cache: ResponseCache, where: Where) -> None:
     """A scope that names another time to live finds the same answer."""
-    from dspex_testkit.lm.config import CacheOptions
+    from dspex_testkit.lm.config.values import CacheOptions
 
     assert key(cache, config=CONFIG.with_fields(cache=CacheOptions(mode=where, ttl_s=5))) == key(cache)
 

@@ -27,8 +27,8 @@ from dspex_testkit.bridge.signatures import constraints
 from dspex_testkit.cassettes import SENDABLE_OPTIONS
 from dspex_testkit.errors import ProtocolError
 from dspex_testkit.limits import NESTING
-from dspex_testkit.lm.params import PARAMS
-from dspex_testkit.lm.reading import KNOWN_KEYS
+from dspex_testkit.lm.config.params import PARAMS
+from dspex_testkit.lm.config.reading import KNOWN_KEYS
 from dspex_testkit.mock_lm import conditions, reading_forms
 from dspex_testkit.mock_lm.fault_spec import FaultSpec
 from dspex_testkit.mock_lm.rule import RuleSpec, When

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dspex_testkit.lm.params import nearest
+from dspex_testkit.lm.config.params import nearest
 
 _ANY_COMMAND = frozenset({"session_id", "worker_id", "id", "timestamp"})
 """What DSPex's pools add to a command whether it wants it or not."""

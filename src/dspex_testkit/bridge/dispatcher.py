@@ -14,7 +14,7 @@ from dspex_testkit.bridge.arguments import unknown_arguments, with_warnings
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError, ProtocolError, UnknownCommandError
-from dspex_testkit.lm.params import nearest
+from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.protocol import Request, Response, encode_request, parse_request
 from dspex_testkit.redaction import Secret, secrets_by_place
 

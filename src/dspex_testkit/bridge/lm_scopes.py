@@ -14,11 +14,11 @@ from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.calls import Caller, LMChange, LocalCounters, Scope
 from dspex_testkit.errors import InvalidLMConfigError
-from dspex_testkit.lm.cache_settings import CacheSettings
-from dspex_testkit.lm.config import LMConfig, LMPatch
+from dspex_testkit.lm.cache.settings import CacheSettings
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig, LMPatch
 from dspex_testkit.lm.factory import LMFactory
 from dspex_testkit.lm.prices import PriceTable
-from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
 from dspex_testkit.redaction import Secret, Secrets, secrets_by_place

@@ -9,8 +9,8 @@ from functools import lru_cache
 import dspy
 
 from dspex_testkit.dspy_internals.model_list import model_info
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.providers import MOCK
+from dspex_testkit.lm.config.providers import MOCK
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.mock_lm import Capabilities
 
 # DSPy asks litellm about these, whose import takes seconds; its metadata is the same that DSPy ships.

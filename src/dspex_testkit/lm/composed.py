@@ -6,7 +6,7 @@ from typing import Any
 from dspy.lm15 import Request, Response, response_to_events
 
 from dspex_testkit.engines.engine_lm import EngineLM, SharedEngine
-from dspex_testkit.lm.parts import CONNECTION_PARAMS, Part
+from dspex_testkit.lm.members import CONNECTION_PARAMS, Part
 from dspex_testkit.mock_lm import Capabilities
 
 

@@ -4,16 +4,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspex_testkit.lm.cache_settings import CacheSettings
-from dspex_testkit.lm.config import CacheOptions, LMConfig
-from dspex_testkit.lm.kept import KeptLM, KeptLMs, Lease
+from dspex_testkit.lm.cache.settings import CacheSettings
+from dspex_testkit.lm.config.values import CacheOptions, LMConfig
+from dspex_testkit.lm.lm_cache import KeptLM, KeptLMs, Lease
 from dspex_testkit.lm.policy import OfflinePolicy
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.interfaces import Deck
+    from dspex_testkit.lm.cache.responses import ResponseCache
     from dspex_testkit.lm.loops import Loops
-    from dspex_testkit.lm.parts import Part
-    from dspex_testkit.lm.response_cache import ResponseCache
+    from dspex_testkit.lm.members import Part
 
 
 class LMFactory:
@@ -62,7 +62,7 @@ class LMFactory:
         """The answers that are remembered."""
         with self._lock:
             if self._cache is None:
-                from dspex_testkit.lm.response_cache import ResponseCache
+                from dspex_testkit.lm.cache.responses import ResponseCache
 
                 self._cache = ResponseCache(self._cache_settings)
             return self._cache
@@ -134,7 +134,7 @@ class LMFactory:
             chosen = CacheOptions(mode=self._cache_settings.mode)
         if chosen is None or chosen.mode == "off":
             return kept
-        from dspex_testkit.lm.cached import CachedPart
+        from dspex_testkit.lm.cache.cached import CachedPart
 
         ttl_s = chosen.ttl_s if chosen.ttl_s is not None else self.cache.settings.ttl_s
         return _composed(config, CachedPart(kept.part, config, self.cache, chosen.mode, ttl_s), kept.holds)
@@ -145,7 +145,7 @@ class LMFactory:
         return _composed(config, LivePart(config))
 
     def _build_ensemble(self, config: LMConfig) -> KeptLM:
-        from dspex_testkit.lm.ensembles.part import EnsemblePart
+        from dspex_testkit.lm.ensembles.ensemble import EnsemblePart
 
         assert config.ensemble is not None
         held: list[KeptLM] = []
@@ -164,7 +164,7 @@ class LMFactory:
 
     def _build_recorded(self, config: LMConfig, cassettes: "Deck") -> KeptLM:
         from dspex_testkit.calls import LMCall
-        from dspex_testkit.lm.parts import AskedLM
+        from dspex_testkit.lm.members import AskedLM
         from dspex_testkit.lm.recorded import RecordedProviderLM
 
         lm = RecordedProviderLM(config, cassettes, self._aliases)
@@ -175,7 +175,7 @@ class LMFactory:
     def _build_mock(self, config: LMConfig) -> KeptLM:
         from dspex_testkit.calls import LMCall
         from dspex_testkit.lm.capabilities import capabilities_of
-        from dspex_testkit.lm.parts import AskedLM, BridgedMockLM, CallersCounters
+        from dspex_testkit.lm.members import AskedLM, BridgedMockLM, CallersCounters
         from dspex_testkit.mock_lm.spec import parse_mock_spec
 
         spec = parse_mock_spec(config.mock or {})

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 
 from dspex_testkit.errors import MissingKeyError
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.providers import get_provider
+from dspex_testkit.lm.config.providers import get_provider
+from dspex_testkit.lm.config.values import LMConfig
 
 
 def find_key(config: LMConfig, environ: Mapping[str, str] | None = None) -> str | None:

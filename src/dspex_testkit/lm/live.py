@@ -9,9 +9,9 @@ from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.entry import Entry
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.keys import find_key
-from dspex_testkit.lm.parts import AskedLM
+from dspex_testkit.lm.members import AskedLM
 
 
 def provider_lm(config: LMConfig, key: str | None) -> Any:

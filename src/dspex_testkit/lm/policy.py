@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from dspex_testkit.errors import InvalidLMConfigError, PolicyUnavailableError
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.keys import find_key
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from dspex_testkit.calls import Usage
 from dspex_testkit.calls.prices import KINDS, Rates, listed_rates, per_million
 from dspex_testkit.errors import UsageError
-from dspex_testkit.lm.params import nearest
-from dspex_testkit.lm.providers import find_provider
+from dspex_testkit.lm.config.params import nearest
+from dspex_testkit.lm.config.providers import find_provider
 
 
 class PriceTable:

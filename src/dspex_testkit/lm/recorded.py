@@ -8,11 +8,11 @@ from dspex_testkit.cassettes.interfaces import Deck
 from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.lm.capabilities import capabilities_of
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.keys import find_key
 from dspex_testkit.lm.live import provider_lm
-from dspex_testkit.lm.parts import CONNECTION_PARAMS
-from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.lm.members import CONNECTION_PARAMS
 from dspex_testkit.redaction import Secret, secrets_by_place
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import NoLMConfiguredError
-from dspex_testkit.lm.config import LMConfig, LMPatch, LMReference, LMValue
-from dspex_testkit.lm.naming import Definition, Lookup, expand
+from dspex_testkit.lm.config.naming import Definition, Lookup, expand
+from dspex_testkit.lm.config.values import LMConfig, LMPatch, LMReference, LMValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from dspex_testkit.errors import InvalidLMConfigError
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 
 Score = Callable[[Mapping[str, Any], Mapping[str, Any]], float]
 """Takes the outputs of a candidate and the inputs that it answers; the candidate with the greatest number wins."""

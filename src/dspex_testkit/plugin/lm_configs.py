@@ -55,8 +55,8 @@ def check_keys(config: Mapping[str, Any], place: str = "") -> None:
     Raises:
         UsageError: There is one.
     """
-    from dspex_testkit.lm.params import nearest
-    from dspex_testkit.lm.reading import KNOWN_KEYS
+    from dspex_testkit.lm.config.params import nearest
+    from dspex_testkit.lm.config.reading import KNOWN_KEYS
 
     inner = config.get("lm")
     for key in (*config, *(inner if isinstance(inner, Mapping) else ())):

@@ -9,9 +9,9 @@ import dspy
 from dspex_testkit.calls import CALLER_SETTING, Caller, Journal
 from dspex_testkit.errors import MissingKeyError, UsageError
 from dspex_testkit.lm.capabilities import capabilities_of
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.policy import OfflinePolicy
-from dspex_testkit.lm.reading import parse_lm_config
 from dspex_testkit.mock_lm import MockLM, VirtualClock, parse_mock_spec, retries_on
 from dspex_testkit.mock_lm.clock import RealClock
 from dspex_testkit.plugin.lm_configs import check_keys

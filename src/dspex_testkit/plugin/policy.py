@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 from dspex_testkit.calls import Journal
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.engines.caller import caller_now
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.mock_lm import Capabilities
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, MockEngine
 from dspex_testkit.mock_lm.spec import parse_mock_spec

@@ -13,9 +13,9 @@ from dspex_testkit.engines.entry import Entry
 from dspex_testkit.engines.responses import as_json, read_text
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.lm.composed import ComposedLM
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.providers import find_provider
-from dspex_testkit.lm.reading import parse_lm_config
+from dspex_testkit.lm.config.providers import find_provider
+from dspex_testkit.lm.config.reading import parse_lm_config
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secret, Secrets, error_redactor, secrets_by_place
 
 _asked_now: ContextVar[Any] = ContextVar("dspex_testkit_asked_now", default=None)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from dspex_testkit.calls import LMCall
 from dspex_testkit.errors import UsageError
-from dspex_testkit.lm.providers import find_provider, provider_of_model
+from dspex_testkit.lm.config.providers import find_provider, provider_of_model
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import CassetteReport

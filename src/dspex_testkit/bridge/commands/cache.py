@@ -7,7 +7,7 @@ from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.errors import InvalidArgsError
 
 if TYPE_CHECKING:
-    from dspex_testkit.lm.response_cache import Where
+    from dspex_testkit.lm.cache.responses import Where
 
 _PLACES = ("memory", "disk")
 

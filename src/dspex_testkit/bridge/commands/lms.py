@@ -11,8 +11,8 @@ from dspex_testkit.bridge.commands.verification import verify
 from dspex_testkit.bridge.programs.lookup import find_program
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidArgsError, NoLMConfiguredError, UnknownLMError
-from dspex_testkit.lm.config import LMPatch, LMReference, LMValue
-from dspex_testkit.lm.naming import expand
+from dspex_testkit.lm.config.naming import expand
+from dspex_testkit.lm.config.values import LMPatch, LMReference, LMValue
 
 # What DSPex's pool and its tests add to every command; no LM config has these keys.
 _ENVELOPE = frozenset({"session_id", "id", "program_id", "timestamp", "options", "verify"})

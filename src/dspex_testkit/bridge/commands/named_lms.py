@@ -6,8 +6,8 @@ from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.lm_scopes import new_lm_id
 from dspex_testkit.calls import LMChange, Scope
 from dspex_testkit.errors import InvalidLMConfigError, LMInUseError
-from dspex_testkit.lm.config import LMConfig, LMPatch, LMReference, LMValue
-from dspex_testkit.lm.naming import Definition, check_name, expand, unknown_name
+from dspex_testkit.lm.config.naming import Definition, check_name, expand, unknown_name
+from dspex_testkit.lm.config.values import LMConfig, LMPatch, LMReference, LMValue
 
 
 def define(bridge: BridgeState, name: str, raw: object) -> tuple[Definition, bool, tuple[str, ...]]:

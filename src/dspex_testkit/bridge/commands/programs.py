@@ -9,7 +9,7 @@ from dspex_testkit.bridge.programs.definition import define_program, program_res
 from dspex_testkit.bridge.programs.lookup import find_program
 from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.errors import InvalidArgsError, ProgramExistsError
-from dspex_testkit.lm.config import LMPatch
+from dspex_testkit.lm.config.values import LMPatch
 
 
 def create_program(bridge: BridgeState, args: Args) -> dict[str, Any]:

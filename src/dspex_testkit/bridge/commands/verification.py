@@ -6,7 +6,7 @@ from typing import Any
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.calls import CALLER_SETTING, LMChange
 from dspex_testkit.errors import LMVerificationError
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM
 
 _BOUNDS = {"max_tokens": 16, "timeout": 10, "num_retries": 0}

@@ -15,7 +15,7 @@ from dspex_testkit.bridge.signatures.definitions import outline
 from dspex_testkit.bridge.state.records import ProgramKind, ProgramRecord, ProgramType
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidProgramError
-from dspex_testkit.lm.params import nearest
+from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.lm.resolution import Assignment
 
 PROGRAM_TYPES: tuple[ProgramType, ...] = get_args(ProgramType)

@@ -10,7 +10,7 @@ from dspex_testkit.bridge.state.records import KeptProgram, ProgramRecord, Sessi
 from dspex_testkit.bridge.state.sessions import Sessions
 from dspex_testkit.bridge.state.store import DataOperation, SessionFilter
 from dspex_testkit.calls import ANY_SESSION, Accounts, CountersByLM, Journal, LocalCounters
-from dspex_testkit.lm.naming import Definition
+from dspex_testkit.lm.config.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
 from dspex_testkit.setting_table import DEFAULTS
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal
 from dspex_testkit.calls.journal import _AnySession
-from dspex_testkit.lm.naming import Definition
+from dspex_testkit.lm.config.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from dspex_testkit.engines.entry import Entry, Outcome
 from dspex_testkit.engines.lm_errors import find_mock_error
 from dspex_testkit.engines.responses import as_json, inputs_of, text_of
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
-from dspex_testkit.lm.config import EnsembleSpec
+from dspex_testkit.lm.config.values import EnsembleSpec
 from dspex_testkit.lm.ensembles.candidates import Candidate, brief, candidate_of
-from dspex_testkit.lm.ensembles.children import Children, MemberCounters
 from dspex_testkit.lm.ensembles.decision import (
     Decision,
     decide_by_judge,
@@ -27,7 +26,8 @@ from dspex_testkit.lm.ensembles.decision import (
     decide_first,
 )
 from dspex_testkit.lm.ensembles.failures import moves_on
-from dspex_testkit.lm.parts import Part
+from dspex_testkit.lm.ensembles.member_calls import Children, MemberCounters
+from dspex_testkit.lm.members import Part
 from dspex_testkit.lm.scoring import Score
 
 

@@ -9,7 +9,7 @@ from dspy.lm15 import Response
 
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.errors import EnsembleError
-from dspex_testkit.lm.config import EnsembleSpec
+from dspex_testkit.lm.config.values import EnsembleSpec
 from dspex_testkit.lm.ensembles.candidates import Candidate
 from dspex_testkit.lm.ensembles.voting import vote
 from dspex_testkit.lm.scoring import Score

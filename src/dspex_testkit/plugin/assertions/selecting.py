@@ -43,7 +43,7 @@ def is_lm(call: LMCall, lm: str) -> bool:
     head, slash, model = lm.partition("/")
     if not slash or model != call.model:
         return False
-    from dspex_testkit.lm.providers import get_provider
+    from dspex_testkit.lm.config.providers import get_provider
 
     try:
         return get_provider(head).name == call.provider

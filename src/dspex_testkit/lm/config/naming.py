@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from dspex_testkit.errors import InvalidLMConfigError, LMCycleError, UnknownLMError
-from dspex_testkit.lm.config import LMConfig, LMReference
-from dspex_testkit.lm.params import nearest
-from dspex_testkit.lm.providers import ENSEMBLE, find_provider
+from dspex_testkit.lm.config.params import nearest
+from dspex_testkit.lm.config.providers import ENSEMBLE, find_provider
+from dspex_testkit.lm.config.values import LMConfig, LMReference
 
 _LONGEST_NAME = 100
 

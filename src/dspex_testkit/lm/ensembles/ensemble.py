@@ -15,11 +15,11 @@ from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.lm_errors import as_lm_error
 from dspex_testkit.errors import BudgetExceededError, EnsembleError
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.ensembles.call import Ensemble, EnsembleCall
 from dspex_testkit.lm.ensembles.candidates import brief
 from dspex_testkit.lm.loops import Loops
-from dspex_testkit.lm.parts import Part
+from dspex_testkit.lm.members import Part
 from dspex_testkit.lm.scoring import load_score
 
 

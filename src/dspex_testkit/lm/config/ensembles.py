@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.limits import LONGEST_TIMEOUT_MS, brief, is_number
-from dspex_testkit.lm.config import EnsembleSpec, LMConfig, LMPatch, LMReference, ParsedConfig, Strategy
-from dspex_testkit.lm.fields import read_count, read_text
-from dspex_testkit.lm.params import nearest
+from dspex_testkit.lm.config.fields import read_count, read_text
+from dspex_testkit.lm.config.params import nearest
+from dspex_testkit.lm.config.values import EnsembleSpec, LMConfig, LMPatch, LMReference, ParsedConfig, Strategy
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FAILURES = (

@@ -20,8 +20,8 @@ import cachetools
 import diskcache
 
 from dspex_testkit.errors import CacheUnavailableError
-from dspex_testkit.lm.cache_settings import CacheSettings
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.cache.settings import CacheSettings
+from dspex_testkit.lm.config.values import LMConfig
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from dspex_testkit.lm.providers import ENSEMBLE, MOCK, get_provider
+from dspex_testkit.lm.config.providers import ENSEMBLE, MOCK, get_provider
 from dspex_testkit.redaction import without_credentials
 
 Strategy = Literal["majority", "first_success", "best_of", "all"]

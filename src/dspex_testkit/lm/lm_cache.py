@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dspex_testkit.lm.config import LMConfig
+from dspex_testkit.lm.config.values import LMConfig
 
 
 class KeptLM:

@@ -11,9 +11,9 @@ from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dic
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.entry import Entry
 from dspex_testkit.engines.responses import usage_of
-from dspex_testkit.lm.config import LMConfig
-from dspex_testkit.lm.parts import Part
-from dspex_testkit.lm.response_cache import ResponseCache, Where
+from dspex_testkit.lm.cache.responses import ResponseCache, Where
+from dspex_testkit.lm.config.values import LMConfig
+from dspex_testkit.lm.members import Part
 
 
 class CachedPart:
