@@ -14,11 +14,16 @@ from pydantic import SecretStr
 from dspex_testkit.bridge.state.in_process import InProcessStore
 from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.bridge.state.remote.board import Board
-from dspex_testkit.bridge.state.remote.client import RemoteStore
+from dspex_testkit.bridge.state.remote.client import RemoteAccounts, RemoteCounters, RemoteJournal, RemoteStore
+from dspex_testkit.bridge.state.remote.deck import PoolDeck, RemoteDeck
 from dspex_testkit.bridge.state.remote.link import Link, StoreLostError
+from dspex_testkit.bridge.state.remote.rules import RULES, Rule
 from dspex_testkit.bridge.state.remote.service import StoreService
 from dspex_testkit.bridge.state.remote.values import pack, unpack
-from dspex_testkit.calls import ANY_SESSION, LMCall, Scope, Usage
+from dspex_testkit.bridge.state.store import CallAccounts, CallJournal, StateStore
+from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal, LMCall, LocalCounters, Scope, Usage
+from dspex_testkit.cassettes.interfaces import Deck
+from dspex_testkit.cassettes.session_cassettes import CassetteDeck
 from dspex_testkit.errors import LocalProtocolError
 from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.resolution import Assignment
@@ -97,7 +102,7 @@ class Shop:
             while (event := decoder.next_event()) is not NEED_DATA:
                 assert isinstance(event, Frame)
                 for _, *call in codec.loads(event.payload):
-                    self.asked.append(call[2])
+                    self.asked.append(call[1])
                     if (answer := self.service.answer(call)) is not None:
                         connection.sendall(encode_frame(answer))
 
@@ -133,8 +138,8 @@ def test_what_nobody_changes_is_asked_once(shop: Shop) -> None:
         assert other.get_lm(None) is None
         other.journal.record(LMCall("mock", "m"))
         other.count_execution("p", None)
-    assert shop.asked.count("get_program") == shop.asked.count("get_lm") == 1
-    assert len(other.journal) == 3
+    assert shop.asked.count("store.get_program") == shop.asked.count("store.get_lm") == 1
+    assert other.journal.count() == 3
     assert one.programs()[0].execution_count == 3
 
 
@@ -156,12 +161,12 @@ def test_what_was_told_arrives_when_it_is_settled(shop: Shop) -> None:
     one, other = shop.remote(), shop.remote()
     for _ in range(3):
         one.journal.record(LMCall("mock", "m"))
-    assert len(other.journal) == 0
-    assert len(one.journal) == 3
+    assert other.journal.count() == 0
+    assert one.journal.count() == 3
     one.journal.record(LMCall("mock", "m"))
     one.settle()
     one.settle()
-    eventually(lambda: len(other.journal) == 4)
+    eventually(lambda: other.journal.count() == 4)
 
 
 def test_counters_are_shared_and_never_give_a_number_twice(shop: Shop) -> None:
@@ -184,10 +189,66 @@ def test_what_the_store_raises_is_raised_here(shop: Shop) -> None:
     """With its message; the conversation goes on."""
     remote = shop.remote()
     with pytest.raises(Exception, match="the shared state failed"):
-        remote.drop_session([1])
+        remote.drop_session([1])  # type: ignore[arg-type]  # what nothing of ours sends
     assert remote.programs() == []
     with pytest.raises(AttributeError):
-        remote.no_such_method()
+        remote.no_such_method()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["store.no_such_method", "store.__init__", "store.close", "accounts.clear", "journal"])
+def test_only_what_is_named_travels(shop: Shop, name: str) -> None:
+    """Not what the worker answers itself, and not what belongs to the store alone."""
+    answer = shop.service.answer([True, name, [], []])
+
+    assert answer is not None
+    assert "is nothing that travels" in codec.loads(answer)["error"]["message"]
+
+
+PROTOCOLS = {
+    "store": (StateStore, RemoteStore, InProcessStore),
+    "journal": (CallJournal, RemoteJournal, Journal),
+    "accounts": (CallAccounts, RemoteAccounts, Accounts),
+    "counters": (Counters, RemoteCounters, LocalCounters),
+    "deck": (Deck, RemoteDeck, CassetteDeck),
+}
+
+
+def named(kind: type) -> set[str]:
+    """The public names of a class, inherited ones included."""
+    return {name for each in kind.__mro__ for name in vars(each) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_every_method_says_how_it_travels(kind: str) -> None:
+    """Whoever adds one to a protocol is told to say it, and whoever takes one away to strike it."""
+    protocol, remote, real = PROTOCOLS[kind]
+    ruled = {name.partition(".")[2] for name in RULES if name.startswith(f"{kind}.")}
+    wanted = named(protocol) | (named(PoolDeck) if kind == "deck" else set())
+
+    assert ruled == wanted
+    assert wanted <= named(remote)
+    for name in wanted:
+        assert name in named(real) or name in {"journal", "accounts", "epoch"}
+
+
+CHANGED_BY = {
+    "get_program": ("put_program", "delete_program", "drop_session", "drop_programs", "reset"),
+    "was_deleted": ("put_program", "delete_program", "reset"),
+    "get_lm": ("set_lm", "drop_session", "reset"),
+    "find_lm": ("define_lm", "undefine_lm", "reset"),
+    "named_lms": ("define_lm", "undefine_lm", "reset"),
+    "has_budgets": ("drop_session", "reset"),
+}
+
+
+def test_whatever_changes_what_is_remembered_is_noticed() -> None:
+    """For each answer that a worker keeps, the methods after which it may be wrong."""
+    remembered = {name.partition(".")[2] for name, rule in RULES.items() if rule is Rule.REMEMBERED}
+
+    assert remembered == CHANGED_BY.keys() | {"recorded_lm"}
+    changes = {f"store.{name}" for names in CHANGED_BY.values() for name in names}
+    changes |= {"accounts.set_budget", "deck.use", "deck.eject"}
+    assert {name for name in changes if RULES[name] is not Rule.CHANGES} == set()
 
 
 def test_a_store_that_is_gone_is_reported_to_whoever_must_know(shop: Shop) -> None:

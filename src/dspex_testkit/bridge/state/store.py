@@ -7,7 +7,7 @@ is here; so a store that lives in another process needs to carry only these valu
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dspex_testkit.bridge.state.records import ProgramRecord
-from dspex_testkit.calls import ANY_SESSION, Accounts, Counters, Journal
+from dspex_testkit.calls import ANY_SESSION, Counters, Holder, Limits, LMCall, LMChange
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.lm.config.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
@@ -20,11 +20,81 @@ SessionFilter = str | _AnySession | None
 DataOperation = Literal["set", "merge", "delete", "clear"]
 
 
+class CallJournal(Protocol):
+    """The ordered LM calls, and the changes of who answers; see `calls.Journal`."""
+
+    def record(self, call: LMCall) -> LMCall:
+        """Append a call."""
+        ...
+
+    def record_change(self, change: LMChange) -> LMChange:
+        """Append a change of who answers; returns it with its sequence number."""
+        ...
+
+    def calls(
+        self,
+        *,
+        since: int = 0,
+        session_id: SessionFilter = ANY_SESSION,
+        program_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[LMCall]:
+        """The calls in order: after a sequence number, of a session or a program, the last ones."""
+        ...
+
+    def changes(self, *, since: int = 0, session_id: SessionFilter = ANY_SESSION) -> list[LMChange]:
+        """The changes in order: after a sequence number, of a session."""
+        ...
+
+    def count(self, *, session_id: SessionFilter = ANY_SESSION) -> int:
+        """How many calls there are: in all, or a session's."""
+        ...
+
+    def clear(self, *, session_id: SessionFilter = ANY_SESSION) -> int:
+        """Forget calls, all or a session's, and return their number."""
+        ...
+
+
+class CallAccounts(Protocol):
+    """What calls cost, and what they may; see `calls.Accounts`."""
+
+    def admit(self, *, session_id: str | None, program_id: str | None) -> None:
+        """Let one call through, before anything is sent.
+
+        Raises:
+            BudgetExceededError: A budget that it falls under is used up.
+        """
+        ...
+
+    def record(self, call: LMCall) -> LMCall:
+        """Count a finished call and write it down."""
+        ...
+
+    def costs(self, *, session_id: str | None = None, program_id: str | None = None) -> dict[str, Any]:
+        """The sums as JSON values, all or those of one session or program."""
+        ...
+
+    def set_budget(self, holder: Holder, limits: Limits | None) -> dict[str, Any] | None:
+        """Begin a budget, or end the holder's."""
+        ...
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """All budgets as JSON values."""
+        ...
+
+
 class StateStore(Protocol):
     """Programs, LM scopes, sessions, counters and the journal of a bridge or of a pool's bridges."""
 
-    journal: Journal
-    accounts: Accounts
+    @property
+    def journal(self) -> CallJournal:
+        """The LM calls."""
+        ...
+
+    @property
+    def accounts(self) -> CallAccounts:
+        """What they cost, and what they may."""
+        ...
 
     @property
     def epoch(self) -> int:

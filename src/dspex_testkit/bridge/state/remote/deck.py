@@ -1,19 +1,37 @@
 """The pool's cassettes as a worker sees them: open beside the store, so that a pool has one recorder."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from dspex_testkit.bridge.state.remote.link import Link, RemoteObject
+from dspex_testkit.bridge.state.remote.link import Link
 from dspex_testkit.bridge.state.remote.memory import Memory
+from dspex_testkit.bridge.state.remote.remote_object import RemoteObject
 from dspex_testkit.bridge.state.remote.values import pack
+from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.interfaces import Deck, Taken
+from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.report import CassetteReport
+from dspex_testkit.cassettes.session_cassettes import DeckSettings
+from dspex_testkit.redaction import Secret
 
-if TYPE_CHECKING:
-    from dspex_testkit.cassettes.document import RecordedLM
-    from dspex_testkit.cassettes.interaction import Interaction
-    from dspex_testkit.cassettes.interfaces import Taken
-    from dspex_testkit.cassettes.modes import RecordMode
-    from dspex_testkit.cassettes.session_cassettes import DeckSettings
+
+class PoolDeck(Protocol):
+    """What a deck beside the store does for a cassette that a worker plays or records."""
+
+    def take(self, session_id: str | None, request: dict[str, Any]) -> Taken:
+        """What the session's cassette has for a request."""
+        ...
+
+    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM) -> None:
+        """Take in what an LM answered in a session."""
+        ...
+
+    def recorded_lm(self, session_id: str | None, model: str) -> RecordedLM | None:
+        """What the session's cassette knows of the LM of this model."""
+        ...
 
 
 class RemoteDeck(RemoteObject):
@@ -21,14 +39,13 @@ class RemoteDeck(RemoteObject):
 
     Args:
         link: Leads to the store.
-        settings: Of the deck.
         memory: Of this worker.
+        settings: Of the deck.
     """
 
-    def __init__(self, link: Link, settings: "DeckSettings", memory: Memory) -> None:
-        super().__init__(link, [["deck", pack(settings)]])
+    def __init__(self, link: Link, memory: Memory, settings: DeckSettings) -> None:
+        super().__init__(link, memory, "deck", [pack(settings)], settings)
         self._settings = settings
-        self._memory = memory
 
     @property
     def records(self) -> bool:
@@ -40,17 +57,35 @@ class RemoteDeck(RemoteObject):
         """The other workers of the pool have their cassettes here too."""
         return True
 
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Know what must be in no recording."""
+        self._call(Deck.learn, secrets)
+
+    def use(
+        self, session_id: str | None, name: str, mode: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> CassetteReport:
+        """Have a session play, or record, a named cassette."""
+        return self._call(Deck.use, session_id, name, mode, options)
+
+    def eject(self, session_id: str | None, *, passed: bool) -> CassetteReport:
+        """End the use of a named cassette, and keep what was recorded if the test passed."""
+        return self._call(Deck.eject, session_id, passed=passed)
+
     def current(self, session_id: str | None) -> "SessionCassette":
         """The cassette of a session, for one call."""
         return SessionCassette(self, session_id)
 
-    def recorded_lm(self, session_id: str | None, model: str) -> "RecordedLM | None":
+    def take(self, session_id: str | None, request: dict[str, Any]) -> Taken:
+        """What the session's cassette has for a request."""
+        return self._call(PoolDeck.take, session_id, request)
+
+    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM) -> None:
+        """Take in what an LM answered in a session."""
+        self._call(PoolDeck.keep, session_id, interaction, lm)
+
+    def recorded_lm(self, session_id: str | None, model: str) -> RecordedLM | None:
         """What the session's cassette knows of the LM of this model."""
-        key = ("recorded_lm", self._settings, session_id, model)
-        found: RecordedLM | None = self._memory.recall(
-            key, lambda: self._link.ask(self._path, "recorded_lm", (session_id, model), {})
-        )
-        return found
+        return self._call(PoolDeck.recorded_lm, session_id, model)
 
 
 class SessionCassette:
@@ -79,7 +114,7 @@ class SessionCassette:
         return self.path.stem
 
     @property
-    def mode(self) -> "RecordMode":
+    def mode(self) -> RecordMode:
         """What is done with it."""
         return self._known.mode
 
@@ -92,25 +127,25 @@ class SessionCassette:
         """The clock."""
         return datetime.now(UTC)
 
-    def find(self, request: dict[str, Any]) -> "Interaction | None":
+    def find(self, request: dict[str, Any]) -> Interaction | None:
         """The recording that answers a request; None where the LM is to be asked."""
         self._taken = taken = self._deck.take(self._session_id, request)
-        found: Interaction | None = taken.interaction
-        return found
+        return taken.interaction
 
-    def introduce(self, lm: "RecordedLM") -> None:
+    def introduce(self, lm: RecordedLM) -> None:
         """Remember what the LM can do that is recorded; it travels with what is kept."""
         self._lm = lm
 
-    def keep(self, interaction: "Interaction") -> None:
+    def keep(self, interaction: Interaction) -> None:
         """Take in what the LM answered."""
+        assert self._lm is not None, "an LM is introduced before its answers are kept"
         self._deck.keep(self._session_id, interaction, self._lm)
 
-    def recorded_lm(self, model: str | None = None) -> "RecordedLM | None":
+    def recorded_lm(self, model: str | None = None) -> RecordedLM | None:
         """What is known of the LM of this model."""
         return None if model is None else self._deck.recorded_lm(self._session_id, model)
 
     @property
-    def _known(self) -> "Taken":
+    def _known(self) -> Taken:
         assert self._taken is not None, "a cassette is known once something was asked of it"
         return self._taken

@@ -1,19 +1,15 @@
-"""The way from a worker to the store: what is asked, what is told, and objects whose every method travels."""
+"""The way from a worker to the store: what is asked and what is told."""
 
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dspex_testkit.bridge.state.remote import rules
 from dspex_testkit.bridge.state.remote.values import pack, rebuild, unpack
 from dspex_testkit.errors import DSPexTestkitError
 from dspex_testkit.protocol import codec
 from dspex_testkit.protocol.frames import HEADER_SIZE, encode_frame
-
-Step = str | list[Any]
-"""One step from the store to the object that is meant: an attribute, or a method with its arguments."""
 
 _MOST_UNSENT = 32
 
@@ -38,14 +34,20 @@ class Link:
         self._lock = threading.Lock()
         self._told: list[list[Any]] = []
 
-    def ask(self, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def ask(self, method: str, of: Sequence[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call a method and wait for what it returns.
+
+        Args:
+            method: Object and method, as in `rules.RULES`.
+            of: Which of several such objects is meant: what the store gives it for, packed.
+            args: The method's arguments.
+            kwargs: Those by name.
 
         Raises:
             DSPexTestkitError: What the method raised.
             StoreLostError: Nobody is there to answer.
         """
-        message = _message(True, path, method, args, kwargs)
+        message = _message(True, method, of, args, kwargs)
         with self._lock:
             self._told.append(message)
             self._send()
@@ -54,13 +56,13 @@ class Link:
             raise rebuild(answer["error"])
         return unpack(answer["result"])
 
-    def tell(self, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def tell(self, method: str, of: Sequence[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Call a method without waiting; it is sent with what is asked next, or with `flush`.
 
         Raises:
             StoreLostError: Nobody is there to hear.
         """
-        message = _message(False, path, method, args, kwargs)
+        message = _message(False, method, of, args, kwargs)
         with self._lock:
             self._told.append(message)
             if len(self._told) >= _MOST_UNSENT:
@@ -103,30 +105,9 @@ class Link:
         return StoreLostError("The warm host that held the state of this pool is gone; start the worker anew")
 
 
-class RemoteObject:
-    """Something that lives beside the store; every method of it travels."""
-
-    def __init__(self, link: Link, path: list[Step]) -> None:
-        self._link = link
-        self._path = path
-
-    def __getattr__(self, name: str) -> Any:
-        """A method of it."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        link, path = self._link, self._path
-        call = link.tell if name in rules.TOLD else link.ask
-
-        def method(*args: Any, **kwargs: Any) -> Any:
-            return call(path, name, args, kwargs)
-
-        setattr(self, name, method)
-        return method
-
-
-def _message(wait: bool, path: list[Step], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+def _message(wait: bool, method: str, of: Sequence[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
     # When it was said decides its place among what other workers say.
-    content = [time.monotonic_ns(), wait, path, method, [pack(arg) for arg in args]]
+    content = [time.monotonic_ns(), wait, method, list(of), [pack(arg) for arg in args]]
     if kwargs:
         content.append({name: pack(arg) for name, arg in kwargs.items()})
     return content
