@@ -318,6 +318,12 @@ class NoMatchingInteractionError(CassetteError):
     code = "no_matching_interaction"
 
 
+class UnfinishedRecordingError(CassetteError):
+    """The recorded call got no final answer, and the present one reads on where that one had stopped."""
+
+    code = "unfinished_recording"
+
+
 class NothingRecordedError(CassetteError):
     """A recording was asked for, and no LM was called."""
 

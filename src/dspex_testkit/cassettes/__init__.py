@@ -12,7 +12,7 @@ from dspex_testkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
     from dspex_testkit.cassettes.api import SENDABLE_OPTIONS, cassette_options, open_cassette, record, replay
-    from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
+    from dspex_testkit.cassettes.cassette import CassetteOptions, IncompleteRecordingWarning, OpenCassette
     from dspex_testkit.cassettes.drift import Drift, Severity
     from dspex_testkit.cassettes.http.cassette import HTTPCassette
     from dspex_testkit.cassettes.http.opening import http_cassette
@@ -34,6 +34,7 @@ _HOME = {
     "DeckSettings": "session_cassettes",
     "Drift": "drift",
     "HTTPCassette": "http.cassette",
+    "IncompleteRecordingWarning": "cassette",
     "Interaction": "interaction",
     "MatchRules": "matching",
     "OpenCassette": "cassette",
@@ -58,6 +59,7 @@ __all__ = [
     "DeckSettings",
     "Drift",
     "HTTPCassette",
+    "IncompleteRecordingWarning",
     "Interaction",
     "MatchRules",
     "OpenCassette",

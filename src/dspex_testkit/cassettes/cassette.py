@@ -3,8 +3,9 @@
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,15 +15,20 @@ from dspex_testkit.cassettes.cleaning import Cleaner, Filter
 from dspex_testkit.cassettes.document import Document, RecordedLM, read_document
 from dspex_testkit.cassettes.files import RecorderLock, exists, refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.interfaces import Taken
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.nearest import no_match
+from dspex_testkit.cassettes.nearest import no_match, title
 from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
 from dspex_testkit.errors import CassetteError, CassetteWriteError, NothingRecordedError
 from dspex_testkit.redaction import Redactor
+
+
+class IncompleteRecordingWarning(UserWarning):
+    """Some of what an LM was asked is not in the recording."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,16 @@ class OpenCassette:
         self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
         self._playback = Playback(self.document.interactions, self.options.rules, path=self.path)
         self._plays = 0
-        self._recorded: list[Interaction] = []
+        self._orders = count()
+        self._asked: dict[int, str] = {}
+        """Calls that the LM has been asked and not answered yet, by their order: what they ask."""
+        self._awaited: dict[int, int | None] = {}
+        """In mode `verify`: with which recording the answer will be compared, by the order of the call."""
+        self._recorded: dict[int, Interaction] = {}
+        """What is to be kept, by the order of asking, which is not that of answering."""
+        self._not_kept: list[str] = []
+        self._unwanted = 0
+        """How many of these nobody has asked for."""
         self._answered_anew: set[bytes] = set()
         self._written = 0
         self._lms: list[RecordedLM] = list(self.document.lms)
@@ -147,18 +162,24 @@ class OpenCassette:
 
         return CassetteLM(self, lm, model=model)
 
-    def find(self, request: dict[str, Any]) -> Interaction | None:
-        """The recording that answers a request; None where the LM is to be asked.
+    def take(self, request: dict[str, Any]) -> Taken:
+        """The recording that answers a request; none where the LM is to be asked.
 
         Raises:
             NoMatchingInteractionError: Neither is possible.
         """
-        if self.mode.asks_always or (self.mode is RecordMode.ONCE and not self.existed):
-            return None
-        found = self.play(request)
-        if found is None and not self.records:
+        asks = self.mode.asks_always or (self.mode is RecordMode.ONCE and not self.existed)
+        found = None if asks else self.play(request)
+        if found is not None:
+            return Taken(self.path, self.mode, self.realtime, found)
+        if not asks and not self.records:
             raise self.miss(request)
-        return found
+        with self._lock:
+            order = next(self._orders)
+            self._asked[order] = title(self._cleaner.asked(request))
+            if self.mode is RecordMode.VERIFY:
+                self._awaited[order] = self._take(request)
+        return Taken(self.path, self.mode, self.realtime, None, order)
 
     def play(self, request: dict[str, Any]) -> Interaction | None:
         """The next recording that answers a request; None where there is none. Quick, however many there are."""
@@ -195,24 +216,54 @@ class OpenCassette:
             self._misses.append(error)
         return error
 
-    def keep(self, interaction: Interaction) -> None:
-        """Take in what the LM answered: to be recorded, or in mode `verify` to be compared."""
-        kept = self._cleaner.kept(interaction)
+    def keep(self, interaction: Interaction, order: int) -> None:
+        """Take in what came of asking the LM: to be recorded, or in mode `verify` to be compared."""
+        try:
+            kept = self._cleaner.kept(interaction)
+            if kept is not None:
+                self._refuse_secrets_of(kept)
+        except BaseException as error:
+            self.forgo(order, str(error).splitlines()[0] if str(error) else type(error).__name__)
+            raise
         if kept is None:
+            self.forgo(order, "a filter wants nothing of it", wanted=True)
             return
-        key = self.options.rules.key(kept.request)
         if self.mode is RecordMode.VERIFY:
-            self._compare(interaction.request, kept)
+            self._compare(order, kept)
             return
         if kept.error is not None and not self.options.record_errors:
+            self.forgo(order, f"it failed ({kept.error.get('code')}), and record_errors is off", wanted=True)
             return
-        self._refuse_secrets_of(kept)
+        if self.document.format == 1 and (kept.ended is not None or (kept.error is not None and kept.chunks)):
+            if kept.error is None:
+                self.forgo(order, f"it was {kept.ended}, which only files of format 2 can say: cassettes upgrade")
+                return
+            kept = replace(kept, chunks=None)
+        key = self.options.rules.key(kept.request)
         old = self.options.rules.key(self._cleaner.asked_in_format_1(interaction.request))
         with self._lock:
-            self._recorded.append(kept)
+            if self._closed or self._asked.pop(order, None) is None:
+                # Its end has come too late: the recording was closed without it, and has said so.
+                return
+            self._recorded[order] = kept
             self._answered_anew |= {key, old}
             if self.options.write_through:
                 self._write_through()
+
+    def forgo(self, order: int, reason: str, *, wanted: bool = False) -> None:
+        """Nothing is kept of a call that was asked.
+
+        Args:
+            order: Which one.
+            reason: Why; for people.
+            wanted: An option asks for that.
+        """
+        with self._lock:
+            what = self._asked.pop(order, None)
+            self._awaited.pop(order, None)
+            if what is not None and self.mode is not RecordMode.VERIFY:
+                self._not_kept.append(f"{what}: {reason}")
+                self._unwanted += not wanted
 
     def introduce(self, lm: RecordedLM) -> None:
         """Remember what an LM that is recorded can do."""
@@ -240,6 +291,7 @@ class OpenCassette:
                 drifts=tuple(self._drifts),
                 stale=self._stale,
                 committed=self._committed,
+                not_kept=tuple(self._not_kept),
             )
 
     def commit(self) -> CassetteReport:
@@ -297,6 +349,8 @@ class OpenCassette:
             self.discard()
 
     def _commit(self) -> None:
+        for order in list(self._asked):
+            self.forgo(order, "it was still being answered when the recording ended")
         if self._misses:
             raise self._misses[0]
         if self.mode is RecordMode.VERIFY:
@@ -307,6 +361,12 @@ class OpenCassette:
         if not self.records:
             return
         if not self._recorded and (self.mode.asks_always or not self.existed):
+            lost = "".join(f"\n  not kept: {line}" for line in self._not_kept)
+            if lost:
+                raise NothingRecordedError(
+                    f"{self.path} was to be recorded, and nothing could be kept:{lost}",
+                    details={"path": str(self.path)},
+                )
             raise NothingRecordedError(
                 f"{self.path} was to be recorded, and no LM was called through it; use the LM that the cassette gives, "
                 "or do not ask for a recording",
@@ -314,6 +374,14 @@ class OpenCassette:
             )
         if self._recorded:
             self._write()
+        if self._unwanted:
+            lines = "".join(f"\n  {line}" for line in self._not_kept)
+            warnings.warn(
+                f"{self.path}: {len(self._recorded)} calls were recorded, and not kept were:{lines}\n"
+                "  A replay will miss them; end the recording when all calls have ended",
+                IncompleteRecordingWarning,
+                stacklevel=4,
+            )
 
     def _write_through(self) -> None:
         try:
@@ -328,15 +396,16 @@ class OpenCassette:
     def _write(self) -> None:
         kept = self._kept()
         used = {interaction.model for interaction in kept}
-        document = Document(kept, tuple(lm for lm in self._lms if lm.model in used))
+        document = Document(kept, tuple(lm for lm in self._lms if lm.model in used), self.document.format)
         save(self.options.write_to or self.path, document, secrets=self.options.redactor.known)
         self._committed = True
         self._written = len(self._recorded)
 
     def _kept(self) -> tuple[Interaction, ...]:
-        recorded = tuple(self._recorded)
+        recorded = tuple(self._recorded[order] for order in sorted(self._recorded))
         if self.options.write_to is not None:
             return recorded
+        recorded = tuple(each.to_the_second() for each in recorded)
         if self.mode is not RecordMode.ALL:
             return (*self.document.interactions, *recorded)
         old = [
@@ -351,9 +420,11 @@ class OpenCassette:
         record = interaction.to_record()
         refuse_secrets({"interactions": [record]}, "", self.options.redactor.known, path=self.path)
 
-    def _compare(self, request: dict[str, Any], live: Interaction) -> None:
+    def _compare(self, order: int, live: Interaction) -> None:
         with self._lock:
-            position = self._take(request)
+            if self._asked.pop(order, None) is None:
+                return
+            position = self._awaited.pop(order)
             if position is None:
                 self._drifts.append(drifting.unrecorded(live))
                 return

@@ -29,7 +29,7 @@ def without_secrets(interaction: Interaction, redactor: Redactor) -> Interaction
     response, chunks = redactor.json(interaction.response), interaction.chunks
     if chunks is not None:
         chunks = tuple(redactor.events(chunks))
-        if _cuts(response, interaction.response) != _cuts(chunks, interaction.chunks):
+        if response is not None and _cuts(response, interaction.response) != _cuts(chunks, interaction.chunks):
             chunks = None
     return replace(interaction, request=request, response=response, error=error, chunks=chunks)
 
@@ -75,6 +75,9 @@ class Cleaner:
                 return None
             # Not `clean.response`, which a filter may have changed in place.
             chunks = chunks if response == interaction.response else None
+        elif self.filter_response is not None:
+            # The filter takes whole responses, and there is none: what it would have cut may stand in the pieces.
+            chunks = None
         return None if request is None else replace(clean, request=_tidy(request), response=response, chunks=chunks)
 
 

@@ -13,8 +13,9 @@ from dspex_testkit.errors import CassetteFormatError
 
 VERSION = 1
 """vcrpy's version of the file format."""
-FORMAT = 1
-"""Our version of what stands in its bodies."""
+FORMAT = 2
+"""Our version of what stands in its bodies, and of what is compared of HTTP traffic."""
+_READABLE = (1, 2)
 _OURS = "dspex_testkit"
 
 
@@ -73,14 +74,16 @@ class Document:
 
     interactions: tuple[Interaction, ...] = ()
     lms: tuple[RecordedLM, ...] = ()
+    format: int = FORMAT
+    """A file of the first format stays one, until somebody upgrades it."""
 
     def to_record(self) -> dict[str, Any]:
         """Its form in a file."""
-        header = {"level": "lm", "format": FORMAT, "lms": [lm.to_record() for lm in self.lms]}
+        header = {"level": "lm", "format": self.format, "lms": [lm.to_record() for lm in self.lms]}
         return {
             "version": VERSION,
             "metadata": {_OURS: header},
-            "interactions": [interaction.to_record() for interaction in self.interactions],
+            "interactions": [each.to_record(old=self.format == 1) for each in self.interactions],
         }
 
 
@@ -165,9 +168,10 @@ def document_from(record: Any, path: object) -> Document:
             details={"path": str(path)},
         )
     header = record["metadata"][_OURS]
-    if header.get("format") != FORMAT:
+    if header.get("format") not in _READABLE:
         raise CassetteFormatError(
-            f"{path} has format {header.get('format')!r}, and this reads format {FORMAT}; record it again",
+            f"{path} has format {header.get('format')!r}, and this reads formats 1 and 2; use a newer version of "
+            "dspex-testkit, or record it again",
             details={"path": str(path)},
         )
     try:
@@ -179,6 +183,7 @@ def document_from(record: Any, path: object) -> Document:
                 Interaction.from_record(item, f"interactions[{i}]") for i, item in enumerate(record["interactions"])
             ),
             lms=tuple(RecordedLM.from_record(item, f"lms[{i}]") for i, item in enumerate(lms)),
+            format=header["format"],
         )
     except CassetteFormatError as error:
         raise CassetteFormatError(f"{path}: {error.message}", details={"path": str(path)}) from error

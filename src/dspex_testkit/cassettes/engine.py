@@ -5,18 +5,303 @@ that was not streamed is streamed word by word, one that was streamed is streame
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, timedelta
+from decimal import Decimal
 from typing import Any
 
-from dspy.lm15 import Request, Response
+from dspy.lm15 import LM15Error, Request, Response, materialize_response
 
-from dspex_testkit.calls import Journal, LMCall
+from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.cassettes import ask_live
-from dspex_testkit.cassettes.cassette_call import CassetteCall
+from dspex_testkit.cassettes.answered import Answered
 from dspex_testkit.cassettes.document import RecordedLM
+from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.interfaces import CassetteInUse
+from dspex_testkit.cassettes.playing import paced, readable, unfinished
+from dspex_testkit.dspy_internals.call_stack import current_call
+from dspex_testkit.dspy_internals.model_list import cost_of
+from dspex_testkit.dspy_internals.wire import (
+    error_from_dict,
+    error_to_dict,
+    event_record,
+    request_to_dict,
+    response_record,
+)
+from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.engine_lm import SharedEngine
+from dspex_testkit.engines.lm_errors import as_lm_error
+from dspex_testkit.engines.prompts import prompt_for
+from dspex_testkit.engines.responses import inputs_of, text_of
+from dspex_testkit.engines.stream_events import stream_events
+from dspex_testkit.errors import CassetteError, CassetteFormatError
+
+logger = logging.getLogger(__name__)
+
+_NO_USAGE = Usage()
+_ENDS = {asyncio.CancelledError: "cancelled", GeneratorExit: "closed"}
+"""How a call ends before its answer has, other than by a failure."""
+
+
+class CassetteCall:
+    """One request to the LM of a cassette.
+
+    Args:
+        engine: Whose it is.
+        request: What is asked.
+
+    Raises:
+        LM15Error: There is no recording that answers, and no LM to ask.
+    """
+
+    __slots__ = ("_engine", "_order", "_pieces", "_request", "_started", "asked", "cassette", "found")
+
+    def __init__(self, engine: "CassetteEngine", request: Request) -> None:
+        self._engine = engine
+        self._request = request
+        self._started = time.perf_counter()
+        self._pieces: list[tuple[float, Any]] | None = None
+        self.asked = request_to_dict(request)
+        try:
+            self.cassette = engine.source()
+            taken = self.cassette.take(self.asked)
+            self.found, self._order = taken.interaction, taken.order
+            if self.found is None and engine.lm is None:
+                raise CassetteError(
+                    f"{self.cassette.path} is opened to record ({self.cassette.mode}), and there is no LM behind it; "
+                    "give it one: cassettes.record(lm, path)"
+                )
+        except CassetteError as error:
+            self._journal(error=error.message.splitlines()[0])
+            raise as_lm_error(error, model=request.model) from None
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request came."""
+        return (time.perf_counter() - self._started) * 1000
+
+    def replay(self) -> Response:
+        """The recorded answer.
+
+        Raises:
+            LM15Error: The recorded failure.
+            UnfinishedRecordingError: The recorded call got no answer.
+        """
+        found = self._found()
+        answered = self._answered(found)
+        self._journal(found=found, answered=answered)
+        return answered.response
+
+    def events(self) -> Iterator[tuple[float, Any]]:
+        """The recorded answer as events, each with the seconds to wait before it.
+
+        Raises:
+            LM15Error: The recorded failure, after the pieces that had come before it.
+            UnfinishedRecordingError: The recorded call was read, or went on, no further.
+        """
+        found = self._found()
+        answered = None if found.response is None else self._answered(found)
+        pieces: Iterable[tuple[float, Any]] = ()
+        if found.chunks is not None:
+            with self._readable():
+                pieces = paced(found.chunks, realtime=self.cassette.realtime)
+        elif answered is not None:
+            pieces = ((0.0, event) for event in stream_events(answered.response))
+        count = 0
+        for pause, event in pieces:
+            count += event.type == "delta"
+            yield pause, event
+        if answered is None:
+            self._fail_as(found, count)
+        self._journal(found=found, answered=answered, chunks=count)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which an asynchronous call goes on that was cancelled when it was recorded: it will be again."""
+        found = self.found
+        if found is None or found.ended != "cancelled":
+            return 0.0
+        return 30.0 + (found.elapsed_ms or 0.0) / 1000
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask the LM behind the cassette in this block, and keep or write down how it ends early.
+
+        Raises:
+            BudgetExceededError: The caller may ask no more.
+        """
+        try:
+            caller_now().admit()
+            yield
+        except LM15Error as error:
+            self._failed(error)
+            raise
+        except BaseException as error:
+            self._abandoned(error)
+            raise
+
+    def heard(self, event: Any) -> None:
+        """Take in a piece of a live stream."""
+        if self._pieces is None:
+            self._pieces = []
+        self._pieces.append((self.elapsed_ms, event))
+
+    def answered(self, response: Response) -> Response:
+        """Keep a live answer, and hand it on."""
+        self._keep(response)
+        return response
+
+    def assembled(self) -> Response:
+        """What a live stream says as a whole.
+
+        Raises:
+            LM15Error: It broke off.
+        """
+        return materialize_response(iter([event for _, event in self._pieces or ()]), self._request)
+
+    def streamed(self, response: Response) -> Any:
+        """Keep a live stream; returns its last event, which was held back until all of it was kept."""
+        self._keep(response)
+        assert self._pieces is not None, "a stream that is a response has an end"
+        return self._pieces[-1][1]
+
+    def _failed(self, error: LM15Error) -> None:
+        """Keep a failure of the provider, with the pieces that came before it."""
+        self._put(Interaction(self.asked, error=error_to_dict(error), chunks=self._chunks()))
+        if not self._engine.journaled_elsewhere:
+            self._journal(error=error.message.splitlines()[0] if error.message else type(error).__name__, live=True)
+
+    def _abandoned(self, reason: BaseException) -> None:
+        """Keep that nobody waits any more, with the pieces that came; or write down that our side has failed."""
+        name = type(reason).__name__
+        error = f"{name}: {reason}" if isinstance(reason, Exception) else f"abandoned: {name}"
+        ended = next((how for kind, how in _ENDS.items() if isinstance(reason, kind)), None)
+        if ended is not None:
+            try:
+                self._put(Interaction(self.asked, ended=ended, chunks=self._chunks()))
+            except CassetteError as unkept:
+                # Whoever cancels is told of the cancellation; the report and the end of the recording tell this.
+                logger.warning("%s", unkept)
+        elif self._order is not None:
+            self.cassette.forgo(self._order, error)
+        if not self._engine.journaled_elsewhere:
+            self._journal(error=error, live=True)
+
+    def _keep(self, response: Response) -> None:
+        cost = cost_of(str(self._engine.lm.model), self._request, response)
+        self._put(Interaction(self.asked, response=response_record(response), chunks=self._chunks(), cost=cost))
+        if not self._engine.journaled_elsewhere:
+            count = None if self._pieces is None else sum(event.type == "delta" for _, event in self._pieces)
+            self._journal(answered=Answered(response), chunks=count, cost=cost, live=True)
+
+    def _chunks(self) -> tuple[dict[str, Any], ...] | None:
+        if self._pieces is None:
+            return None
+        return tuple({"at_ms": round(at, 1), "event": event_record(event)} for at, event in self._pieces)
+
+    def _put(self, interaction: Interaction) -> None:
+        model = str(self._engine.lm.model)
+        elapsed = self.elapsed_ms
+        # When it was asked: recordings of several processes are put together in this order.
+        began = self.cassette.now().astimezone(UTC) - timedelta(milliseconds=elapsed)
+        interaction = replace(
+            interaction,
+            recorded_at=began.isoformat(),
+            elapsed_ms=round(elapsed, 1),
+            live_model=model if model != interaction.model else None,
+        )
+        assert self._order is not None, "what was asked live has its place in the order of asking"
+        try:
+            self.cassette.introduce(self._engine.identity)
+            self.cassette.keep(interaction, self._order)
+        except CassetteError as error:
+            raise as_lm_error(error, model=self._request.model) from None
+
+    def _found(self) -> Interaction:
+        assert self.found is not None
+        return self.found
+
+    def _fail_as(self, found: Interaction, pieces: int) -> None:
+        """Fail as the recorded call did.
+
+        Raises:
+            LM15Error: The recorded failure.
+            UnfinishedRecordingError: The recorded call got no answer, because nobody waited for it.
+        """
+        if found.error is not None:
+            self._journal(error=str(found.error.get("message") or found.error.get("code")).splitlines()[0])
+            raise error_from_dict(found.error)
+        assert found.ended is not None, "an interaction has a response, an error or an early end"
+        error = unfinished(self.cassette.path, found.ended, pieces, found.elapsed_ms)
+        self._journal(error=error.message, chunks=pieces)
+        raise as_lm_error(error, model=self._request.model)
+
+    def _answered(self, found: Interaction) -> Answered:
+        if found.response is None:
+            self._fail_as(found, 0)
+        known = self.cassette.decoded
+        answered: Answered | None = known.get(id(found))
+        if answered is None:
+            with self._readable():
+                answered = known[id(found)] = Answered.from_record(found.response or {})
+        return answered
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            with readable(self.cassette.path):
+                yield
+        except CassetteFormatError as unread:
+            self._journal(error=unread.message)
+            raise as_lm_error(unread, model=self._request.model) from unread.__cause__
+
+    def _journal(
+        self,
+        *,
+        found: Interaction | None = None,
+        answered: Answered | None = None,
+        chunks: int | None = None,
+        cost: Decimal | None = None,
+        error: str | None = None,
+        live: bool = False,
+    ) -> None:
+        caller = caller_now()
+        capture = current_call().capture
+        journal = caller.journal if caller.journal is not None else self._engine.journal
+        template = self._engine.template
+        response = None if answered is None else answered.response
+        journal.record(
+            # Written out, where `Caller.sign` would copy it once more.
+            LMCall(
+                provider=template.provider,
+                model=template.model,
+                scope=caller.scope,
+                mocked=not live,
+                engine="record" if live else "replay",
+                program_id=caller.program_id,
+                session_id=caller.session_id,
+                worker_id=caller.worker_id,
+                lm_id=caller.lm_id,
+                signature=None if capture is None else capture.full_signature.__name__,
+                inputs=inputs_of(capture, self._request),
+                outputs=None if answered is None else answered.outputs(capture),
+                prompt=prompt_for(journal, template.provider_model, self._request, capture),
+                completion=None if response is None else text_of(response),
+                parts=() if answered is None else answered.parts,
+                finish_reason=None if response is None else response.finish_reason,
+                usage=_NO_USAGE if answered is None else answered.usage(template),
+                cost=cost if found is None else found.cost,
+                latency_ms=self.elapsed_ms,
+                rule=None if live or found is None else f"cassette:{self.cassette.name}",
+                error=error,
+                stream_chunks=chunks,
+                time=time.time(),
+            )
+        )
 
 
 class CassetteEngine(SharedEngine):
@@ -93,14 +378,13 @@ class CassetteEngine(SharedEngine):
                     time.sleep(pause)
                 yield event
             return
-        events: list[tuple[float, Any]] = []
         with call.asking():
             for event in ask_live.stream(self.lm, request):
-                events.append((call.elapsed_ms, event))
+                call.heard(event)
                 if event.type != "end":
                     yield event
-            response = call.assembled(events)
-        yield call.streamed(response, events)
+            response = call.assembled()
+        yield call.streamed(response)
 
     def close(self) -> None:
         """Nothing is held open; the LM behind belongs to whoever made it."""
@@ -116,6 +400,7 @@ class AsyncCassetteEngine(SharedEngine):
         """Answer at once."""
         call = CassetteCall(self._engine, request)
         if call.found is not None:
+            await _go_on(call)
             return call.replay()
         with call.asking():
             response = await ask_live.ask_async(self._engine.lm, request)
@@ -125,19 +410,31 @@ class AsyncCassetteEngine(SharedEngine):
         """Answer piece by piece."""
         call = CassetteCall(self._engine, request)
         if call.found is not None:
-            for pause, event in call.events():
-                if pause:
-                    await asyncio.sleep(pause)
-                yield event
-            return
-        events: list[tuple[float, Any]] = []
+            pieces = call.events()
+            left = len(call.found.chunks or ())
+            while True:
+                if not left:
+                    await _go_on(call)
+                piece = next(pieces, None)
+                if piece is None:
+                    return
+                if piece[0]:
+                    await asyncio.sleep(piece[0])
+                yield piece[1]
+                left -= 1
         with call.asking():
             async for event in ask_live.stream_async(self._engine.lm, request):
-                events.append((call.elapsed_ms, event))
+                call.heard(event)
                 if event.type != "end":
                     yield event
-            response = call.assembled(events)
-        yield call.streamed(response, events)
+            response = call.assembled()
+        yield call.streamed(response)
 
     async def aclose(self) -> None:
         """Nothing is held open."""
+
+
+async def _go_on(call: CassetteCall) -> None:
+    """Wait, where nothing more was recorded because the call was cancelled, for the cancellation of this one."""
+    if call.patience:
+        await asyncio.sleep(call.patience)

@@ -5,12 +5,13 @@ structured data instead of text, because people review recordings.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from dspex_testkit.cassettes.yaml_text import OneLine, OneLineList
 from dspex_testkit.errors import CassetteFormatError
 
 _STATUS = {
@@ -36,6 +37,8 @@ class Interaction:
     """The canonical error: code, message, status, provider, provider_code, retry_after."""
     chunks: tuple[dict[str, Any], ...] | None = None
     """Stream events with the milliseconds at which they came; None where the answer was not streamed."""
+    ended: str | None = None
+    """Where there is neither response nor error, why: the call was `cancelled`, or its stream `closed`."""
     recorded_at: str | None = None
     """ISO 8601, UTC."""
     elapsed_ms: float | None = None
@@ -54,6 +57,8 @@ class Interaction:
         """The answer's text, or the error's message; for people."""
         if self.error is not None:
             return f"{self.error.get('code')}: {self.error.get('message', '')}"
+        if self.ended is not None:
+            return f"({self.ended} after {len(self.chunks or ())} pieces)"
         parts = (self.response or {}).get("message", {}).get("parts", [])
         return "".join(part.get("text") or "" for part in parts if part.get("type") in ("text", "refusal"))
 
@@ -65,15 +70,25 @@ class Interaction:
         moment = datetime.fromisoformat(self.recorded_at)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
-    def to_record(self) -> dict[str, Any]:
-        """Its form in a file."""
+    def to_the_second(self) -> "Interaction":
+        """As it is kept: no program needs to know more of when it was recorded."""
+        moment = self.age_from
+        return self if moment is None else replace(self, recorded_at=moment.isoformat(timespec="seconds"))
+
+    def to_record(self, *, old: bool = False) -> dict[str, Any]:
+        """Its form in a file; the first one where `old`."""
         body: dict[str, Any] = {}
         if self.response is not None:
-            body["response"] = self.response
+            body["response"] = self.response if old else _tokens_in_lines(self.response)
         if self.error is not None:
             body["error"] = self.error
-        if self.chunks is not None:
+        if self.ended is not None:
+            body["ended"] = self.ended
+        if self.chunks is not None and old:
             body["chunks"] = list(self.chunks)
+        elif self.chunks is not None:
+            body["events"] = [OneLine(chunk["event"]) for chunk in self.chunks]
+            body["at_ms"] = OneLineList(_rounded(chunk.get("at_ms")) for chunk in self.chunks)
         recording = {
             "recorded_at": self.recorded_at,
             "elapsed_ms": self.elapsed_ms,
@@ -118,16 +133,23 @@ class Interaction:
         _check_request(body, f"{place}.request.body")
         answer = _mapping(_mapping(record, place).get("response"), f"{place}.response")
         answered = _mapping(answer.get("body"), f"{place}.response.body")
-        response, error = answered.get("response"), answered.get("error")
-        if (response is None) == (error is None):
-            raise CassetteFormatError(f"{place}.response.body must hold either 'response' or 'error'")
-        if response is not None:
+        response, error, ended = answered.get("response"), answered.get("error"), answered.get("ended")
+        if [response, error, ended].count(None) != 2:
+            raise CassetteFormatError(f"{place}.response.body must hold either 'response' or 'error', or 'ended'")
+        if ended is not None:
+            if ended not in ("cancelled", "closed"):
+                raise CassetteFormatError(
+                    f"{place}.response.body.ended must be cancelled or closed, but {ended!r} came"
+                )
+        elif response is not None:
             _check_response(response, f"{place}.response.body.response")
         elif not isinstance(_mapping(error, f"{place}.response.body.error").get("code"), str):
             raise CassetteFormatError(f"{place}.response.body.error needs a code")
         chunks = answered.get("chunks")
         if chunks is not None:
             _check_chunks(chunks, f"{place}.response.body.chunks")
+        elif answered.get("events") is not None:
+            chunks = _chunks_of(answered["events"], answered.get("at_ms"), f"{place}.response.body")
         recording = _mapping(answer.get("recording") or {}, f"{place}.response.recording")
         try:
             return cls(
@@ -135,6 +157,7 @@ class Interaction:
                 response=response,
                 error=error,
                 chunks=None if chunks is None else tuple(chunks),
+                ended=ended,
                 recorded_at=_moment(recording.get("recorded_at")),
                 elapsed_ms=_number(recording.get("elapsed_ms")),
                 cost=None if recording.get("cost") is None else Decimal(str(recording["cost"])),
@@ -180,6 +203,34 @@ def _check_chunks(chunks: object, place: str) -> None:
         _mapping(found.get("event"), f"{place}[{index}].event")
         if not isinstance(found.get("at_ms", 0), int | float):
             raise CassetteFormatError(f"{place}[{index}].at_ms must be a number")
+
+
+def _chunks_of(events: object, at_ms: object, place: str) -> list[dict[str, Any]]:
+    """The events of a stream with their times, which stand beside them in a line of their own."""
+    if not isinstance(events, list):
+        raise CassetteFormatError(f"{place}.events must be a list of maps, but {type(events).__name__} came")
+    times = at_ms if at_ms is not None else [0] * len(events)
+    if not isinstance(times, list) or not all(isinstance(each, int | float) for each in times):
+        raise CassetteFormatError(f"{place}.at_ms must be a list of numbers")
+    if len(times) != len(events):
+        raise CassetteFormatError(f"{place}.at_ms has {len(times)} numbers for {len(events)} events")
+    for index, event in enumerate(events):
+        _mapping(event, f"{place}.events[{index}]")
+    return [{"at_ms": at, "event": event} for at, event in zip(times, events, strict=True)]
+
+
+def _rounded(at_ms: float | None) -> int:
+    """As exact as a pace has to be, so that recording the same again changes little."""
+    return int(round(at_ms or 0.0, -1))
+
+
+def _tokens_in_lines(value: Any) -> Any:
+    """A response with what is said of each token in a line of its own."""
+    if isinstance(value, dict):
+        if "logprob" in value:
+            return OneLine(value)
+        return {key: _tokens_in_lines(item) for key, item in value.items()}
+    return [_tokens_in_lines(item) for item in value] if isinstance(value, list) else value
 
 
 def _number(value: object) -> float | None:

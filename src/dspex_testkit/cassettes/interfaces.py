@@ -23,6 +23,8 @@ class Taken:
     """Streams are replayed at the pace at which they came."""
     interaction: Interaction | None
     """The recording that answers; None where the LM is to be asked."""
+    order: int | None = None
+    """Where the LM is to be asked: the place of its answer among those that are kept, in the order of asking."""
 
 
 class CassetteInUse(Protocol):
@@ -55,20 +57,24 @@ class CassetteInUse(Protocol):
         """The clock."""
         ...
 
-    def find(self, request: dict[str, Any]) -> Interaction | None:
-        """The recording that answers a request; None where the LM is to be asked.
+    def take(self, request: dict[str, Any]) -> Taken:
+        """The recording that answers a request; none where the LM is to be asked.
 
         Raises:
             CassetteError: Neither is possible.
         """
         ...
 
-    def keep(self, interaction: Interaction) -> None:
-        """Take in what the LM answered.
+    def keep(self, interaction: Interaction, order: int) -> None:
+        """Take in what came of asking the LM.
 
         Raises:
             CassetteError: It cannot be kept.
         """
+        ...
+
+    def forgo(self, order: int, reason: str) -> None:
+        """Nothing is kept of a call that was asked, and why."""
         ...
 
     def introduce(self, lm: RecordedLM) -> None:

@@ -1,7 +1,9 @@
 """When two requests are the same one: what counts, and in which form it is compared."""
 
 import hashlib
+import json
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -73,7 +75,7 @@ class MatchRules:
     def comparable(self, request: dict[str, Any]) -> dict[str, Any]:
         """What counts of a canonical request, in the form in which it is compared."""
         if self._paths:
-            request = orjson.loads(orjson.dumps(request))
+            request = deepcopy(request)
             for path in self._paths:
                 _remove(request, path)
         config = dict(request.get("config") or {})
@@ -100,15 +102,14 @@ class MatchRules:
     def comparable_body(self, body: dict[str, Any]) -> Any:
         """What counts of a provider's own request body."""
         if self._paths:
-            body = orjson.loads(orjson.dumps(body))
+            body = deepcopy(body)
             for path in self._paths:
                 _remove(body, path)
         return self._normal(body)
 
     def key(self, request: dict[str, Any]) -> bytes:
         """Equal for requests that match."""
-        whole = orjson.dumps(self.comparable(request), option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(whole, digest_size=16).digest()
+        return key_of(self.comparable(request))
 
     def _normal(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -122,6 +123,16 @@ class MatchRules:
         if isinstance(value, float) and value.is_integer():
             return int(value)
         return value
+
+
+def key_of(value: Any) -> bytes:
+    """Equal for equal JSON values, whatever the order of their keys."""
+    try:
+        whole = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Half of a surrogate pair, which is no Unicode, and which providers send all the same.
+        whole = json.dumps(value, sort_keys=True).encode()
+    return hashlib.blake2b(whole, digest_size=16).digest()
 
 
 @remembering_texts

@@ -118,6 +118,11 @@ def no_match(
     return NoMatchingInteractionError("\n".join(lines), details=details)
 
 
+def title(request: dict[str, Any]) -> str:
+    """A request in a line, for people."""
+    return f"{request.get('model')}: {_short(_last_text(request), 100)}"
+
+
 def _last_text(request: dict[str, Any]) -> str:
     messages = request.get("messages") or [{}]
     return "".join(str(part.get("text", "")) for part in messages[-1].get("parts", [])).strip()

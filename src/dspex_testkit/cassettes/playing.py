@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dspex_testkit.dspy_internals.wire import stream_event_from_dict
-from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.errors import CassetteFormatError, UnfinishedRecordingError
 
 
 @contextmanager
@@ -24,6 +24,20 @@ def readable(path: Path) -> Iterator[None]:
             "bring it back from version control, or record it again",
             details={"path": str(path)},
         ) from error
+
+
+UNFINISHED = {"cancelled": "was cancelled", "closed": "was read no further"}
+"""How a call ends that gets no final answer, and what is said of it."""
+
+
+def unfinished(path: Path, ended: str, pieces: int, elapsed_ms: float | None) -> UnfinishedRecordingError:
+    """The error of whoever wants more of a recorded call than came of it."""
+    after = f" and {elapsed_ms:.0f} ms" if elapsed_ms is not None else ""
+    return UnfinishedRecordingError(
+        f"{path}: the recorded call {UNFINISHED[ended]} after {pieces} pieces{after}, so the recording has no answer; "
+        "do the same with it, or record it again with record_mode='rewrite'",
+        details={"path": str(path), "ended": ended, "pieces": pieces},
+    )
 
 
 def paced(chunks: Sequence[dict[str, Any]], *, realtime: bool) -> list[tuple[float, Any]]:

@@ -27,6 +27,8 @@ class CassetteReport:
     drifts: tuple[Drift, ...]
     stale: CassetteError | None
     committed: bool
+    not_kept: tuple[str, ...] = ()
+    """Calls that the LM was asked and that are not in the file, with the reason, one line each."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -41,4 +43,5 @@ class CassetteReport:
             "drifts": [str(drift) for drift in self.drifts],
             "stale": None if self.stale is None else self.stale.message,
             "committed": self.committed,
+            "not_kept": list(self.not_kept),
         }

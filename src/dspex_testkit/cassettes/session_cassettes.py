@@ -165,21 +165,24 @@ class CassetteDeck:
         Raises:
             CassetteError: It cannot be opened, or has no such recording and may not ask for one.
         """
-        cassette = self.current(session_id)
-        found = cassette.find(request)
+        taken = self.current(session_id).take(request)
         # The request is what was asked; it need not travel back.
-        played = None if found is None else replace(found, request={})
-        return Taken(cassette.path, cassette.mode, cassette.realtime, played)
+        played = None if taken.interaction is None else replace(taken.interaction, request={})
+        return replace(taken, interaction=played)
 
-    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM) -> None:
-        """Take in what an LM answered in a session.
+    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM, order: int) -> None:
+        """Take in what came of asking an LM in a session.
 
         Raises:
             CassetteError: It cannot be kept.
         """
         cassette = self.current(session_id)
         cassette.introduce(lm)
-        cassette.keep(interaction)
+        cassette.keep(interaction, order)
+
+    def forgo(self, session_id: str | None, order: int, reason: str) -> None:
+        """Nothing is kept of a call that was asked in a session, and why."""
+        self.current(session_id).forgo(order, reason)
 
     def recorded_lm(self, session_id: str | None, model: str) -> RecordedLM | None:
         """What the session's cassette knows of the LM of this model.

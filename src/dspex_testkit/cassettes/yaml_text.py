@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -16,8 +17,23 @@ except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
 
+class OneLine(dict[Any, Any]):
+    """A map that is written in one line."""
+
+
+class OneLineList(list[Any]):
+    """A list that is written in one line."""
+
+
 class _Dumper(_SafeDumper):
     """Writes long texts as blocks of lines and repeats values instead of referring to them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _PureDumper(yaml.SafeDumper):
+    """The same in Python: libyaml can neither write nor read half of a surrogate pair."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -27,12 +43,60 @@ def _represent_text(dumper: Any, text: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_Dumper.add_representer(str, _represent_text)
+for _each in (_Dumper, _PureDumper):
+    _each.add_representer(str, _represent_text)
+    _each.add_representer(
+        OneLine,
+        lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", dict(value), flow_style=True),
+    )
+    _each.add_representer(
+        OneLineList,
+        lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", list(value), flow_style=True),
+    )
+
+_BASE64 = re.compile(r"(?:data:[\w.+/-]+;base64,)?[A-Za-z0-9+/_-]{160,}={0,2}")
+_WIDTH = 100
 
 
 def dump(document: Any) -> str:
-    """A document as YAML. Lines are never folded: a folded text can neither be searched nor compared by eye."""
-    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**30))
+    """A document as YAML.
+
+    Lines of text are never folded: a folded text can neither be searched nor compared by eye. Base64 is, as nobody
+    reads it, and a tool that shows lines chokes on one of a megabyte.
+    """
+    mark = f"base64.{uuid4().hex}."
+    wrapped: list[str] = []
+    document = _set_apart(document, mark, wrapped)
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 2**30}
+    try:
+        text = str(yaml.dump(document, Dumper=_Dumper, **options))
+    except UnicodeEncodeError:
+        text = str(yaml.dump(document, Dumper=_PureDumper, **options))
+    if not wrapped:
+        return text
+    place = re.compile(f"{re.escape(mark)}([0-9]+)$")
+    return "\n".join(_with_base64(line, place, wrapped) for line in text.split("\n"))
+
+
+def _set_apart(value: Any, mark: str, wrapped: list[str]) -> Any:
+    if isinstance(value, str):
+        if len(value) < 160 or not _BASE64.fullmatch(value):
+            return value
+        wrapped.append(value)
+        return f"{mark}{len(wrapped) - 1}"
+    if type(value) is dict:
+        return {key: _set_apart(item, mark, wrapped) for key, item in value.items()}
+    return [_set_apart(item, mark, wrapped) for item in value] if type(value) in (list, tuple) else value
+
+
+def _with_base64(line: str, place: re.Pattern[str], wrapped: list[str]) -> str:
+    if (found := place.search(line)) is None:
+        return line
+    text = wrapped[int(found.group(1))]
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 4)
+    pieces = [text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH)]
+    # A backslash at the end of a line of a quoted text: nothing stands between it and the next line.
+    return line[: found.start()] + '"' + f"\\\n{indent}".join(pieces) + '"'
 
 
 def load(text: str, *, path: object) -> Any:
@@ -44,7 +108,12 @@ def load(text: str, *, path: object) -> Any:
     try:
         if _MAY_BE_AN_ALIAS.search(text):
             _refuse_aliases(text, path)
-        value = yaml.load(text, Loader=_SafeLoader)
+        try:
+            value = yaml.load(text, Loader=_SafeLoader)
+        except yaml.scanner.ScannerError as error:
+            if "Unicode character escape" not in str(error):
+                raise
+            value = yaml.load(text, Loader=yaml.SafeLoader)
     except yaml.constructor.ConstructorError as error:
         raise CassetteFormatError(
             f"{path} was not loaded: {error.problem}{_line(error)}. A cassette holds plain data only.",

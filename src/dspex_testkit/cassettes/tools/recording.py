@@ -153,10 +153,10 @@ def _joined(path: Path, documents: Sequence[Document], mode: RecordMode) -> Docu
         rules = MatchRules()
         again = {rules.key(interaction.request) for interaction in recorded}
         kept = tuple(interaction for interaction in kept if rules.key(interaction.request) not in again)
-    interactions = (*kept, *recorded)
+    interactions = (*kept, *(each.to_the_second() for each in recorded))
     lms: dict[str, RecordedLM] = {lm.model: lm for document in (old, *documents) for lm in document.lms}
     used = {interaction.model for interaction in interactions}
-    return Document(interactions, tuple(lm for lm in lms.values() if lm.model in used))
+    return Document(interactions, tuple(lm for lm in lms.values() if lm.model in used), old.format)
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

@@ -25,8 +25,12 @@ class PoolDeck(Protocol):
         """What the session's cassette has for a request."""
         ...
 
-    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM) -> None:
-        """Take in what an LM answered in a session."""
+    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM, order: int) -> None:
+        """Take in what came of asking an LM in a session."""
+        ...
+
+    def forgo(self, session_id: str | None, order: int, reason: str) -> None:
+        """Nothing is kept of a call that was asked in a session, and why."""
         ...
 
     def recorded_lm(self, session_id: str | None, model: str) -> RecordedLM | None:
@@ -79,9 +83,13 @@ class RemoteDeck(RemoteObject):
         """What the session's cassette has for a request."""
         return self._call(PoolDeck.take, session_id, request)
 
-    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM) -> None:
-        """Take in what an LM answered in a session."""
-        self._call(PoolDeck.keep, session_id, interaction, lm)
+    def keep(self, session_id: str | None, interaction: Interaction, lm: RecordedLM, order: int) -> None:
+        """Take in what came of asking an LM in a session."""
+        self._call(PoolDeck.keep, session_id, interaction, lm, order)
+
+    def forgo(self, session_id: str | None, order: int, reason: str) -> None:
+        """Nothing is kept of a call that was asked in a session, and why."""
+        self._call(PoolDeck.forgo, session_id, order, reason)
 
     def recorded_lm(self, session_id: str | None, model: str) -> RecordedLM | None:
         """What the session's cassette knows of the LM of this model."""
@@ -127,19 +135,23 @@ class SessionCassette:
         """The clock."""
         return datetime.now(UTC)
 
-    def find(self, request: dict[str, Any]) -> Interaction | None:
-        """The recording that answers a request; None where the LM is to be asked."""
+    def take(self, request: dict[str, Any]) -> Taken:
+        """The recording that answers a request; none where the LM is to be asked."""
         self._taken = taken = self._deck.take(self._session_id, request)
-        return taken.interaction
+        return taken
 
     def introduce(self, lm: RecordedLM) -> None:
         """Remember what the LM can do that is recorded; it travels with what is kept."""
         self._lm = lm
 
-    def keep(self, interaction: Interaction) -> None:
-        """Take in what the LM answered."""
+    def keep(self, interaction: Interaction, order: int) -> None:
+        """Take in what came of asking the LM."""
         assert self._lm is not None, "an LM is introduced before its answers are kept"
-        self._deck.keep(self._session_id, interaction, self._lm)
+        self._deck.keep(self._session_id, interaction, self._lm, order)
+
+    def forgo(self, order: int, reason: str) -> None:
+        """Nothing is kept of a call that was asked, and why."""
+        self._deck.forgo(self._session_id, order, reason)
 
     def recorded_lm(self, model: str | None = None) -> RecordedLM | None:
         """What is known of the LM of this model."""

@@ -68,5 +68,6 @@ RULES: dict[str, Rule] = {
     "deck.eject": Rule.CHANGES,
     "deck.take": Rule.ASKED,
     "deck.keep": Rule.ASKED,
+    "deck.forgo": Rule.ASKED,
     "deck.recorded_lm": Rule.REMEMBERED,
 }
