@@ -107,6 +107,7 @@ class Machine:
             (3, self._list_lms),
             (8, lambda: self._create(None)),
             (2, lambda: self._delete(None)),
+            (1, self._delete_what_all_share),
             (1, self._cleanup),
             (2, self._list_everything),
         )
@@ -286,8 +287,6 @@ class Machine:
         for place in (options, args):
             if self.dice.random() < 0.15:
                 config, place["lm"] = self._config()
-                if isinstance(place["lm"], dict) and isinstance(place["lm"].get("lm"), dict):
-                    place["lm"] = place["lm"]["lm"]
                 if isinstance(config, Unusable) and config.raw == {"lm": 7}:
                     del place["lm"]
                 else:
@@ -419,6 +418,16 @@ class Machine:
         # One of its own: a session that deletes what all share would get in the way of the others.
         own = [program.id for program in self.model.programs(session)]
         id = self.dice.choice([*own, "p9"])
+        return self._deleted(id, session)
+
+    def _delete_what_all_share(self) -> Send:
+        """As a session that has none of the name."""
+        session = self.dice.choice([session for session in SESSIONS if session is not None])
+        own = {program.id for program in self.model.programs(session)}
+        shared = [program.id for program in self.model.programs(None) if program.id not in own]
+        return self._deleted(self.dice.choice([*shared, "p9"]), session)
+
+    def _deleted(self, id: str, session: Session) -> Send:
         args = self._in(session, {"program_id": id})
         try:
             self.model.delete(id, session)

@@ -273,7 +273,11 @@ class Model:
         """What a command means: what a pool remembers of it, the session's own, or the one without a session."""
         own = self._find(session)
         known = (own.programs.get(id) if own else None) or self.shared.programs.get(id)
-        if remembered is None or (session, id) in self.deleted or (known and known.definition == remembered):
+        gone = (session, id) in self.deleted
+        if not (own and id in own.programs):
+            # What was everybody's is gone for everybody.
+            gone = gone or (None, id) in self.deleted
+        if gone or (known and known.definition == remembered):
             remembered = None
         if remembered is not None:
             if remembered.lm is not None:
@@ -289,7 +293,7 @@ class Model:
         owner = self._find(program.session)
         assert owner is not None
         del owner.programs[id]
-        self.deleted |= {(program.session, id), (session, id)}
+        self.deleted.add((program.session, id))
 
     def programs(self, session: Session, *, everywhere: bool = False) -> list[Program]:
         """Those of a session, those without one, or all."""

@@ -240,6 +240,7 @@ class Bridge:
         number: Which worker of a pool it is.
         settings: Its variables, without their prefix.
         argv: What to run, where it is not the usual command line.
+        environ: Its whole environment, where it is not the sandbox's.
     """
 
     def __init__(
@@ -250,6 +251,7 @@ class Bridge:
         *,
         settings: Mapping[str, str] | None = None,
         argv: Sequence[str] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         told = {f"DSPEX_TESTKIT_{name.upper()}": value for name, value in (settings or {}).items()}
         self.process = subprocess.Popen(
@@ -259,7 +261,7 @@ class Bridge:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=sandbox.folder,
-            env=sandbox.environment(**told),
+            env=sandbox.environment(**told) if environ is None else environ,
             start_new_session=True,
         )
         assert self.process.stdin is not None
@@ -277,13 +279,17 @@ class Bridge:
         Raises:
             AssertionError: There is none.
         """
+        reply = self.try_to_ask(command, args, id)
+        assert reply is not None, f"{self.port.name} did not answer {command}: {self.end()}"
+        return reply
+
+    def try_to_ask(self, command: str, args: Mapping[str, Any] | None = None, id: int = 1) -> dict[str, Any] | None:
+        """The same; None where the bridge ends, or says nothing."""
         self.port.request(id, command, args or {})
         deadline = time.monotonic() + PATIENCE
-        while not self.port.replies:
-            assert not self.port.ended, f"{self.port.name} ended instead of answering {command}: {self.end()}"
-            assert time.monotonic() < deadline, f"{self.port.name} did not answer {command}"
+        while not self.port.replies and not self.port.ended and time.monotonic() < deadline:
             wait_for([self.port], 1.0)
-        return self.port.replies.pop()
+        return self.port.replies.pop() if self.port.replies else None
 
     def end(self) -> tuple[int, str]:
         """Hang up; its exit status and what it wrote to stderr.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fuzz import commands, packets
+from fuzz import commands, environments, kills, packets, soak
 from fuzz.processes import Port, frame
 from fuzz.sizes import SMOKE
 
@@ -87,3 +87,35 @@ def test_a_few_clients_that_go_within_a_frame_leave_nothing_behind() -> None:
     """The bridge goes with them, with status 0."""
     tally = packets.lie_at_the_end(SMOKE.ends, seed=1)
     assert not tally.faults, "\n".join(tally.notes.values())
+
+
+def test_a_few_kills_leave_nothing_behind_and_take_nothing_along() -> None:
+    """No orphan, no file, no recording lost, and the next bridge answers."""
+    tally = kills.attack(kills.SETTINGS[1], SMOKE.kills, seed=4)
+    assert tally.total == SMOKE.kills
+    assert not tally.faults, "\n".join([str(tally), *tally.notes])
+
+
+def test_a_recorder_that_is_killed_leaves_a_whole_cassette_or_none() -> None:
+    """Without a bridge, too; and what it said it has kept is there."""
+    tally = kills.attack_recorders(SMOKE.kills, seed=1)
+    assert tally.kept >= 2
+    assert not tally.faults, "\n".join([str(tally), *tally.notes])
+
+
+def test_a_short_soak_samples_every_process() -> None:
+    """Launcher, worker and host are looked at, and a process that grows is told."""
+    tally = soak.attack(soak.SETTINGS[0], SMOKE.soak_rounds, SMOKE.soak_commands, seed=1)
+    assert {kind for kind, _ in tally.samples} == {"launcher", "worker", "host"}
+    assert not tally.problems
+    growing = [soak.Sample(memory, 9, 1) for memory in (1.0, 1.0, 1.0 + 2 * soak.MEMORY_MB)]
+    tally.samples["host", 0] = growing
+    assert len(tally.problems) == 1
+
+
+def test_a_bridge_answers_with_hardly_a_descriptor() -> None:
+    """Programs run and figures are told, but for one that would take a descriptor more."""
+    (environment,) = [one for one in environments.ENVIRONMENTS if one.name == "ten descriptors"]
+    outcome = environments.attempt(environment, host=True)
+    assert outcome.problem is None, str(outcome)
+    assert outcome.answered, str(outcome)

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from dspex_testkit.bridge.args import Args
@@ -94,6 +95,7 @@ def memory_usage() -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     usage["peak_rss_mb"] = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
     if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  # no Path for a kernel file
+        # Where there are no descriptors left, the other figures are told all the same.
+        with suppress(OSError), open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  # a kernel's file
             usage["rss_mb"] = int(statm.read().split()[1]) * resource.getpagesize() / (1 << 20)
     return usage
