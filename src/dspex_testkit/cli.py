@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _streams_are_open() -> bool:
     """Whether there is somewhere to write to; a stream that was closed at the start is nobody else's from now on."""
-    from dspex_testkit.runtime.stdio import fill_closed, text_stream
+    from dspex_testkit.runtime.stdio import fill_closed, lossy_stream
 
     fill_closed()
     # Else Python would print among the output what is meant for an error stream that is not there.
-    sys.stderr = sys.stderr or text_stream(2)
+    sys.stderr = sys.stderr or lossy_stream(2)
     if sys.stdout is None:
         print("dspex-testkit: standard output must be open", file=sys.stderr)
     return sys.stdout is not None

@@ -13,7 +13,7 @@ from dspex_testkit.lm.policy import OfflinePolicy
 from dspex_testkit.protocol import Response
 from dspex_testkit.simulator import ProviderSimulator
 from tests.interaction.conftest import Connect
-from tests.support.bridges import Client, InProcess
+from tests.support.bridges import Client, InProcess, Process, as_environment
 from tests.support.disks import SmallDisk, read_only, small_disk
 
 CACHED = {"provider": "mock", "model": "scripted", "script": [f"answer {n}" for n in range(100)], "cache": "disk"}
@@ -208,6 +208,22 @@ def test_a_recording_without_a_name_is_kept_until_it_can_be_written(
     disk.free()
     bridge.call("cleanup_session", {"session_id": "s"})
     bridge.call("reset_state")
+    assert_recorded(disk, "s.yaml", 1)
+
+
+def test_the_end_of_a_bridge_is_the_last_try_to_write(disk: SmallDisk, simulator: ProviderSimulator) -> None:
+    """Where its client went away in between."""
+
+    def start(settings: BridgeSettings) -> Process:
+        return Process(env={**as_environment(settings), "DSPEX_TESTKIT_HOST": "off"})
+
+    bridge: Any = recorder(start, disk, simulator)
+    with bridge:
+        disk.fill()
+        assert_not_written(add(bridge, "1+1"), "s.yaml")
+        disk.free()
+        bridge.process.stdin.close()
+        assert bridge.end() == (0, "")
     assert_recorded(disk, "s.yaml", 1)
 
 

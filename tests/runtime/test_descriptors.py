@@ -1,5 +1,6 @@
 """Descriptor 1 belongs to frames; whatever else is printed goes to the log or nowhere."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,35 @@ def test_stderr_is_used_when_asked_for(start: Start, gate: Gate) -> None:
     status, stderr = bridge.end()
     assert status == 0
     assert [line for line in NOISE if line not in stderr] == []
+
+
+PRINTING = """
+import sys
+
+def answer(call):
+    print("Größe, printed by a program" * 1000)
+    print("and by its error stream", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    return "well"
+"""
+
+
+def test_a_log_that_cannot_be_written_stops_no_print(start: Start, tmp_path: Path) -> None:
+    """A program that prints goes on, be the log's disk full; nothing is lost but the lines."""
+    (tmp_path / "printing.py").write_text(PRINTING, encoding="utf-8")
+    inherited = os.environ.get("PYTHONPATH")
+    env = {
+        "DSPEX_TESTKIT_LOG": "/dev/full",
+        "DSPEX_TESTKIT_ALLOW_IMPORT": "printing",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *([inherited] if inherited else [])]),
+        "PYTHONIOENCODING": "ascii:strict",
+    }
+    bridge = start(env=env)
+    bridge.call("configure_lm", {"provider": "mock", "function": "printing:answer"})
+    result = bridge.call("predict", {"signature": "question -> answer", "inputs": {"question": "?"}})
+    assert result["outputs"] == {"answer": "well"}
+    bridge.call("shutdown")
+    assert bridge.end() == (0, "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only /proc shows another process's descriptors")

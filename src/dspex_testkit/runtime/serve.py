@@ -68,6 +68,7 @@ def serve(
         log.info("leaving: nobody reads the answers")
     except BaseException as error:
         server.fail(f"internal failure: {type(error).__name__}: {error}", current_traceback())
+    server.close()
     leave(0)
 
 
@@ -313,6 +314,14 @@ class Server:
         deadline = time.monotonic() + GRACE
         while (self._backlog or self._executions) and time.monotonic() < deadline:
             time.sleep(0.002)
+
+    def close(self) -> None:
+        """Let go of what clients left open; a recording that could not be written may be by now."""
+        if self._bridge is not None:
+            try:
+                self._bridge.store.close()
+            except Exception:
+                self.log.error(f"the state cannot be closed\n{current_traceback()}")
 
     def fail(self, summary: str, text: str = "", status: int = 1) -> "NoReturn":
         """End the process for a reason that is not the client's."""

@@ -14,6 +14,12 @@ import sys
 
 from dspex_testkit.protocol import frame_header
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    pass
+
 READ_SIZE = 1 << 16
 """What a pipe holds on Linux; a larger read would return no more."""
 _COPIED_BEHIND_HEADER = 1 << 20
@@ -98,15 +104,25 @@ def claim() -> Wire:
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
-    # Python has no stream for a descriptor that was closed, and libraries write to it all the same.
-    sys.stdout = sys.stdout or text_stream(1)
-    sys.stderr = sys.stderr or text_stream(2)
     return Wire(fd_in, fd_out, fd_err)
 
 
-def text_stream(fd: int) -> io.TextIOWrapper:
-    """A stream that writes to a descriptor and does not close it."""
-    return open(fd, "w", encoding="utf-8", errors="replace", closefd=False)  # stays open
+class _LossyFile(io.FileIO):
+    """Takes everything; what cannot be written is lost."""
+
+    def write(self, data: "Any") -> int:
+        """Write what can be written."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def lossy_stream(fd: int) -> io.TextIOWrapper:
+    """A stream for a descriptor that stays open, into which anything can be printed without an error."""
+    file = io.BufferedWriter(_LossyFile(fd, "w", closefd=False))
+    # By lines: the process ends without winding down, so what waited in a buffer would never be seen.
+    return io.TextIOWrapper(file, encoding="utf-8", errors="replace", line_buffering=True)
 
 
 def fill_closed() -> "list[int]":
@@ -138,6 +154,8 @@ def open_log(wire: Wire, target: str) -> "int | None":
     Raises:
         OSError: The path cannot be opened for appending.
     """
+    # A program must not fail because it prints, be the log's disk full, or the descriptor closed at the start.
+    sys.stdout, sys.stderr = lossy_stream(1), lossy_stream(2)
     if target == "off":
         return None
     if target == "stderr":
@@ -150,10 +168,6 @@ def open_log(wire: Wire, target: str) -> "int | None":
     os.dup2(source, 2)
     if source != wire.fd_err:
         os.close(source)
-    # The process ends without winding down, so what waited in a buffer would never be seen.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
     return 2
 
 
