@@ -31,6 +31,7 @@
       JournalFileError                 a file of LM calls cannot be read
       ReportWriteError                 the report cannot be written where it is wanted
       UsageError                       a wrong option, setting or argument of ours
+        UnusablePatternError
       MissingExtraError                an optional dependency is not installed
 
 Handlers raise; only the bridge's dispatcher turns exceptions into responses. On the wire the code travels
@@ -439,6 +440,12 @@ class UsageError(DSPexTestkitError):
     """A wrong option, setting or argument of ours."""
 
     code = "usage_error"
+
+
+class UnusablePatternError(UsageError):
+    """A regular expression that was sent is none, is too large, or ran out of time."""
+
+    code = "unusable_pattern"
 
 
 class JournalFileError(DSPexTestkitError):

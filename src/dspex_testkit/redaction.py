@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.patterns import AnyPattern, BoundedPattern
 
 REDACTED: Final = "[redacted]"
 SHORTEST: Final = 8
@@ -381,7 +382,7 @@ class Redactor:
 
     known: Secrets = field(default_factory=lambda: Secrets(secrets_of_environment()))
     looks: Looks = LOOKS
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: tuple[AnyPattern, ...] = ()
     beginnings: bool = False
 
     def with_looks(self, looks: Looks) -> "Redactor":
@@ -550,7 +551,7 @@ def redact_error(text: str) -> str:
     return _ERRORS.text(text)
 
 
-def compile_patterns(patterns: Iterable[str | re.Pattern[str]]) -> tuple[re.Pattern[str], ...]:
+def compile_patterns(patterns: Iterable[str | AnyPattern]) -> tuple[AnyPattern, ...]:
     """A user's patterns, compiled.
 
     Raises:
@@ -559,7 +560,9 @@ def compile_patterns(patterns: Iterable[str | re.Pattern[str]]) -> tuple[re.Patt
     return tuple(_compiled(pattern) for pattern in patterns)
 
 
-def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+def _compiled(pattern: str | AnyPattern) -> AnyPattern:
+    if isinstance(pattern, BoundedPattern):
+        return pattern
     try:
         return re.compile(pattern)
     except re.error as error:

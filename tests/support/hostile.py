@@ -91,6 +91,7 @@ HOSTILE: Mapping[str, Any] = {
     "slashes": "////",
     "a function": "os:system",
     "a nested quantifier": "^(a+)+$",
+    "an ambiguous alternation": "(a|aa)+$",
     "a pattern that grows": "(?:(?:(?:a{1000}){1000}){1000}){1000}",
     "an open group": "(",
     "an empty list": [],

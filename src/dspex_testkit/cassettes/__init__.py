@@ -11,7 +11,14 @@ from dspex_testkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
-    from dspex_testkit.cassettes.api import SENDABLE_OPTIONS, cassette_options, open_cassette, record, replay
+    from dspex_testkit.cassettes.api import (
+        SENDABLE_OPTIONS,
+        cassette_options,
+        open_cassette,
+        record,
+        replay,
+        sent_options,
+    )
     from dspex_testkit.cassettes.cassette import CassetteOptions, IncompleteRecordingWarning, OpenCassette
     from dspex_testkit.cassettes.drift import Drift, Severity
     from dspex_testkit.cassettes.http.cassette import HTTPCassette
@@ -43,6 +50,7 @@ _HOME = {
     "Severity": "drift",
     "StaleCassetteWarning": "age",
     "cassette_options": "api",
+    "sent_options": "api",
     "http_cassette": "http.opening",
     "open_cassette": "api",
     "record": "api",
@@ -71,6 +79,7 @@ __all__ = [
     "open_cassette",
     "record",
     "replay",
+    "sent_options",
 ]
 
 

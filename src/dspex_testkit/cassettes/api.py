@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,9 @@ from dspex_testkit.cassettes.cleaning import Filter
 from dspex_testkit.cassettes.drift import Comparator, Severity, same_words
 from dspex_testkit.cassettes.matching import FIELDS, Exhausted, MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.errors import UsageError
+from dspex_testkit.limits import brief
+from dspex_testkit.patterns import AnyPattern, BoundedPattern, bounded
 from dspex_testkit.redaction import Redactor, Secret, Secrets, compile_patterns, secrets_of_environment
 
 if TYPE_CHECKING:
@@ -37,12 +40,35 @@ SENDABLE_OPTIONS = REPLAY_OPTIONS | {"record_errors", "fail_on", "secrets", "red
 """All of them that JSON can say."""
 
 
+_PATTERNS = {"ignore_patterns": re.DOTALL, "redact": re.NOFLAG}
+_MOST_PATTERNS = 100
+
+
+def sent_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a client sent, as `cassette_options` takes them: their regular expressions are bounded.
+
+    Raises:
+        UsageError: A list of patterns is none, or is too long.
+        UnusablePatternError: A pattern cannot be used.
+    """
+    options = dict(given)
+    for name, flags in _PATTERNS.items():
+        patterns = options.get(name, [])
+        if not isinstance(patterns, list | tuple) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise UsageError(f"{name} is a list of regular expressions, not {brief(patterns)}")
+        if len(patterns) > _MOST_PATTERNS:
+            raise UsageError(f"{name} are {_MOST_PATTERNS} at most, and {len(patterns)} came")
+        if patterns:
+            options[name] = [bounded(pattern, int(flags)) for pattern in patterns]
+    return options
+
+
 def cassette_options(
     *,
     match_on: Sequence[str] = FIELDS,
     params: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
-    ignore_patterns: Sequence[str] = (),
+    ignore_patterns: Sequence[str | BoundedPattern] = (),
     on_exhausted: Exhausted = "error",
     allow_playback_repeats: bool = False,
     record_errors: bool = True,
@@ -51,7 +77,7 @@ def cassette_options(
     comparator: Comparator = same_words,
     fail_on: str = "text",
     secrets: Sequence[str] = (),
-    redact: Sequence[str | re.Pattern[str]] = (),
+    redact: Sequence[str | AnyPattern] = (),
     filter_request: Filter | None = None,
     filter_response: Filter | None = None,
     rerecord: str | None = None,

@@ -13,6 +13,7 @@ import orjson
 from dspex_testkit.cassettes.remembered import remembering_texts
 from dspex_testkit.cassettes.schemas import comparable_schema
 from dspex_testkit.errors import UsageError
+from dspex_testkit.patterns import AnyPattern, BoundedPattern
 from dspex_testkit.redaction import compile_patterns
 
 FIELDS = ("model", "messages", "tools", "response_format", "params")
@@ -45,7 +46,7 @@ class MatchRules:
     on: tuple[str, ...] = FIELDS
     params: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
-    ignore_patterns: tuple[str, ...] = ()
+    ignore_patterns: tuple[str | BoundedPattern, ...] = ()
     exhausted: Exhausted = "error"
 
     def __post_init__(self) -> None:
@@ -60,12 +61,13 @@ class MatchRules:
         compile_patterns(self.ignore_patterns)
 
     @cached_property
-    def _cuts(self) -> list[re.Pattern[str]]:
+    def _cuts(self) -> list[AnyPattern]:
         fields = [re.escape(path.removeprefix("inputs.")) for path in self.ignore if path.startswith("inputs.")]
         # A chat prompt says `[[ ## name ## ]]` and then the value, an XML prompt `<name>value</name>`.
         sections = [rf"(?<=\[\[ ## {name} ## \]\]).*?(?=\[\[ ## |\Z)" for name in fields]
         tags = [rf"(?<=<{name}>).*?(?=</{name}>)" for name in fields]
-        return [re.compile(cut, re.DOTALL) for cut in [*sections, *tags, *self.ignore_patterns]]
+        cuts = [*sections, *tags, *self.ignore_patterns]
+        return [cut if isinstance(cut, BoundedPattern) else re.compile(cut, re.DOTALL) for cut in cuts]
 
     @cached_property
     def _paths(self) -> list[list[str]]:

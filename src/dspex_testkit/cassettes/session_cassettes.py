@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from dspex_testkit.cassettes.api import cassette_options
+from dspex_testkit.cassettes.api import cassette_options, sent_options
 from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.files import resolve_inside
@@ -222,7 +222,7 @@ class CassetteDeck:
         self._open.pop(session_id).discard()
 
     def _options(self, given: Mapping[str, Any]) -> CassetteOptions:
-        options = cassette_options(**given)
+        options = cassette_options(**sent_options(given))
         options.redactor.known.update(self._secrets)
         return options
 

@@ -178,7 +178,7 @@ class LMFactory:
         from dspex_testkit.lm.members import AskedLM, BridgedMockLM, CallersCounters
         from dspex_testkit.mock_lm.spec import parse_mock_spec
 
-        spec = parse_mock_spec(config.mock or {})
+        spec = parse_mock_spec(config.mock or {}, sent=True)
         if spec.mode == "random" and spec.seed is None:
             spec = spec.model_copy(update={"seed": self._seed})
         lm = BridgedMockLM(

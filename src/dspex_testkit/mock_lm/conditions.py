@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dspex_testkit.errors import InvalidMockSpecError
+from dspex_testkit.errors import InvalidMockSpecError, UnusablePatternError
 from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.patterns import AnyPattern, bounded
 
 _OPERATORS = ("equals", "in", "contains", "regex", "predicate")
 
@@ -40,8 +41,13 @@ class Condition:
         return len(self.operand) if isinstance(self.operand, str) and not self.is_exact else 0
 
 
-def read_condition(given: Any, label: str) -> Condition:
+def read_condition(given: Any, label: str, *, sent: bool = False) -> Condition:
     """Read a condition.
+
+    Args:
+        given: The condition as it is written.
+        label: What it is a condition of, for messages.
+        sent: A client wrote it, so that its patterns are bounded.
 
     Raises:
         InvalidMockSpecError: The operator is unknown, or its operand has the wrong type.
@@ -64,7 +70,7 @@ def read_condition(given: Any, label: str) -> Condition:
     if operator == "contains" and isinstance(operand, str):
         return Condition("contains", operand, lambda value: operand in as_text(value))
     if operator == "regex" and isinstance(operand, str):
-        return _regex(operand, label)
+        return _regex(operand, label, sent=sent)
     if operator == "predicate" and callable(operand):
         return read_condition(operand, label)
     if operator in _OPERATORS:
@@ -97,9 +103,11 @@ def _equals(expected: Any) -> Condition:
     return Condition("equals", expected, lambda value: comparable(value) == wanted)
 
 
-def _regex(pattern: str, label: str) -> Condition:
+def _regex(pattern: str, label: str, *, sent: bool) -> Condition:
     try:
-        compiled = re.compile(pattern)
+        compiled: AnyPattern = bounded(pattern) if sent else re.compile(pattern)
+    except UnusablePatternError as error:
+        raise InvalidMockSpecError(f"{label}: {error.message}.") from None
     except re.error as error:
         raise InvalidMockSpecError(f"{label}: {pattern!r} is no regular expression: {error}.") from None
     return Condition("regex", pattern, lambda value: compiled.search(as_text(value)) is not None)

@@ -8,6 +8,7 @@ from typing import Any
 from dspex_testkit.errors import InvalidMockSpecError, MissingExtraError
 from dspex_testkit.mock_lm.bounds import Bounds
 from dspex_testkit.mock_lm.typed_values import Draw, MakeText, fit_length
+from dspex_testkit.patterns import check_size
 
 # What a field's name asks for, tried in order: more special names stand first.
 _PROVIDERS: tuple[tuple[str, str], ...] = (
@@ -76,6 +77,7 @@ class RealisticTexts:
 
         def text(path: str, bounds: Bounds) -> str:
             if bounds.pattern is not None:
+                check_size(bounds.pattern)
                 return str(self._regex(random=random.Random(draw(path)))(bounds.pattern))
             faker.seed_instance(draw(path))
             return fit_length(str(getattr(faker, self._provider(path))()), bounds)

@@ -40,22 +40,22 @@ class When(BaseModel):
     tool_results: Any = Field(default=None, description="Whether there are tool results, or what they contain.")
     where: Any = Field(default=None, description="A Python callable on the whole call.")
 
-    def conditions(self, label: str) -> dict[Key, Condition]:
-        """The conditions by what they are about."""
+    def conditions(self, label: str, *, sent: bool = False) -> dict[Key, Condition]:
+        """The conditions by what they are about; a client's if they were sent."""
         found: dict[Key, Condition] = {}
         for name in _PLAIN_KEYS:
             given = getattr(self, name)
             if given is not None:
-                found[_key(name, given)] = read_condition(_spelled(name, given), f"{label}.when.{name}")
+                found[_key(name, given)] = read_condition(_spelled(name, given), f"{label}.when.{name}", sent=sent)
         for field, given in (self.inputs or {}).items():
-            found["inputs", field] = read_condition(given, f"{label}.when.inputs.{field}")
+            found["inputs", field] = read_condition(given, f"{label}.when.inputs.{field}", sent=sent)
         if self.outputs is not None:
             wanted = frozenset(self.outputs)
             found["outputs",] = Condition("include", sorted(wanted), wanted.issubset)
         if isinstance(self.tool_results, bool):
             found["has_tool_results",] = read_condition(self.tool_results, label)
         elif self.tool_results is not None:
-            found["tool_results",] = read_condition(self.tool_results, f"{label}.when.tool_results")
+            found["tool_results",] = read_condition(self.tool_results, f"{label}.when.tool_results", sent=sent)
         if self.where is not None:
             found["where",] = read_condition({"predicate": self.where}, f"{label}.when.where")
         return found
@@ -81,11 +81,11 @@ class Rule:
 
     __slots__ = ("conditions", "exact", "form", "name", "specificity", "times")
 
-    def __init__(self, spec: RuleSpec, index: int) -> None:
+    def __init__(self, spec: RuleSpec, index: int, *, sent: bool = False) -> None:
         self.name = spec.name or f"rules[{index}]"
         self.form: AnswerForm = read_form(spec.answer, self.name)
         self.times = spec.times
-        conditions = spec.when.conditions(self.name)
+        conditions = spec.when.conditions(self.name, sent=sent)
         self.exact = {key: condition for key, condition in conditions.items() if condition.is_exact}
         self.conditions = {key: condition for key, condition in conditions.items() if not condition.is_exact}
         self.specificity = (

@@ -29,13 +29,14 @@ class RuleBook:
     Args:
         specs: The rules as written.
         counters: Count the uses of rules with `times`.
+        sent: A client wrote them, so that their patterns are bounded.
 
     Raises:
         InvalidMockSpecError: Two rules contradict each other: both apply to the same calls, neither is more specific.
     """
 
-    def __init__(self, specs: Sequence[RuleSpec], counters: Counters) -> None:
-        self._rules = [Rule(spec, index) for index, spec in enumerate(specs)]
+    def __init__(self, specs: Sequence[RuleSpec], counters: Counters, *, sent: bool = False) -> None:
+        self._rules = [Rule(spec, index, sent=sent) for index, spec in enumerate(specs)]
         self._counters = counters
         self._used: set[str] = set()
         self._index: dict[_Keys, dict[_Values, list[Rule]]] = defaultdict(lambda: defaultdict(list))

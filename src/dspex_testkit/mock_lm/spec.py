@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from dspex_testkit.calls import LocalCounters
 from dspex_testkit.errors import InvalidMockSpecError
@@ -76,6 +76,12 @@ class MockSpec(BaseModel):
     stream: StreamSpec | None = Field(default=None, description="How long the tokens of a stream take.")
     prices: Prices | None = Field(default=None, description="Prices in US dollars, instead of the model's listed ones.")
     null_rate: float = Field(default=0.0, ge=0, le=1, description="The share of nulls where null is allowed.")
+    _sent: bool = PrivateAttr(default=False)
+
+    @property
+    def sent(self) -> bool:
+        """Whether a client wrote it, so that its regular expressions are bounded."""
+        return self._sent
 
     @model_validator(mode="before")
     @classmethod
@@ -130,11 +136,12 @@ SPEC_KEYS = frozenset(MockSpec.model_fields) | _ALIASES.keys() | {"default", "ge
 """The top-level keys of a config that say how a mock answers."""
 
 
-def parse_mock_spec(config: Mapping[str, Any]) -> MockSpec:
+def parse_mock_spec(config: Mapping[str, Any], *, sent: bool = False) -> MockSpec:
     """Read a mock's JSON.
 
     Args:
         config: The spec; `provider`, `type` and `model` may stand beside it and are left to others.
+        sent: A client wrote it: its regular expressions are bounded (see `patterns`).
 
     Raises:
         InvalidMockSpecError: A key is unknown or a value has the wrong type; names the key and the nearest valid one.
@@ -147,6 +154,7 @@ def parse_mock_spec(config: Mapping[str, Any]) -> MockSpec:
         spec = MockSpec.model_validate(dict(config))
     except ValidationError as error:
         raise _invalid(error) from None
+    spec._sent = sent
     _read_answers(spec)
     return spec
 
@@ -175,7 +183,7 @@ def _read_answers(spec: MockSpec) -> None:
         read_form(value, f"responses[{key!r}]")
     for index, value in enumerate(spec.script or ()):
         read_form(value, f"script[{index}]")
-    RuleBook(spec.rules, LocalCounters())
+    RuleBook(spec.rules, LocalCounters(), sent=spec.sent)
     if spec.latency_ms is not None:
         read_duration(spec.latency_ms, "latency_ms")
     for key in StreamSpec.model_fields:

@@ -5,7 +5,6 @@ Whoever makes values decides what texts look like and where the numbers come fro
 
 import datetime
 import inspect
-import re
 import types
 import typing
 import uuid
@@ -20,7 +19,7 @@ import pydantic
 from dspy import Reasoning
 from typing_extensions import is_typeddict
 
-from dspex_testkit.errors import AnswerError
+from dspex_testkit.errors import AnswerError, UnusablePatternError
 from dspex_testkit.limits import (
     LONGEST_TEXT,
     MOST_CHARACTERS,
@@ -31,6 +30,7 @@ from dspex_testkit.limits import (
     is_number,
 )
 from dspex_testkit.mock_lm.bounds import Bounds
+from dspex_testkit.patterns import bounded
 
 
 class NoValueError(AnswerError, ValueError):
@@ -96,7 +96,7 @@ class ValueMaker:
                 )
             text = self._make_text(path, bounds)
             self._spend(0, len(text))
-            if bounds.pattern is not None and re.search(bounds.pattern, text) is None:
+            if bounds.pattern is not None and not _fits(bounds.pattern, text, path):
                 raise ValueError(
                     f"no text for the pattern {bounds.pattern!r} is known here; a random mock with realistic=true "
                     "makes one"
@@ -312,6 +312,13 @@ _SCHEMA_BOUNDS = {
 
 
 _LENGTHS = ("min_length", "max_length")
+
+
+def _fits(pattern: str, text: str, path: str) -> bool:
+    try:
+        return bounded(pattern).search(text) is not None
+    except UnusablePatternError as error:
+        raise NoValueError(f"{path}: {error.message}") from None
 
 
 def _schema_bounds(schema: Mapping[str, Any], path: str) -> Bounds:

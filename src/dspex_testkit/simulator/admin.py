@@ -26,7 +26,7 @@ import orjson
 from aiohttp import web
 
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError
-from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings, refuse_imports
+from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings, read_sent_spec
 from dspex_testkit.simulator.target import Target, read_model
 from dspex_testkit.simulator.tenant import Tenant
 
@@ -131,10 +131,17 @@ class Admin:
         for key in ("spec", "cassette_options", "limits"):
             if not isinstance(body.get(key, {}), Mapping):
                 raise InvalidArgsError(f"{key}: an object is wanted.")
-        refuse_imports(body.get("spec", {}))
-        if "cassette" not in body:
-            return dict(body)
-        return {**body, "cassette": self._cassette(body["cassette"])}
+        read = dict(body)
+        if "spec" in body:
+            read["spec"] = read_sent_spec(body["spec"])
+        if "cassette" in body:
+            read["cassette"] = self._cassette(body["cassette"])
+        if body.get("cassette_options"):
+            # Here, because a simulator of mocks does without what reads cassettes.
+            from dspex_testkit.cassettes import sent_options
+
+            read["cassette_options"] = sent_options(body["cassette_options"])
+        return read
 
     def _cassette(self, name: Any) -> Path:
         """The file of a cassette that somebody names over HTTP, inside the folder that was allowed."""

@@ -203,11 +203,14 @@ def read_faults(faults: Iterable[Any] | str | Mapping[str, Any]) -> list[HTTPFau
     return [read_http_fault(fault, f"faults[{index}]") for index, fault in enumerate(given)]
 
 
-def refuse_imports(spec: Mapping[str, Any]) -> None:
-    """Over HTTP nobody names code to be imported.
+def read_sent_spec(given: Mapping[str, Any]) -> MockSpec:
+    """A mock spec that came over HTTP: nobody names code there to be imported, and its patterns are bounded.
 
     Raises:
-        UsageError: Somebody did.
+        InvalidMockSpecError: It cannot be used.
+        UsageError: It names a function.
     """
-    if parse_mock_spec(spec).function is not None:
+    spec = parse_mock_spec(given, sent=True)
+    if spec.function is not None:
         raise UsageError("A function cannot be set over HTTP; start the simulator in the process that has it.")
+    return spec

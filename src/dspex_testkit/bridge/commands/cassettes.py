@@ -20,7 +20,7 @@ def use_cassette(bridge: BridgeState, args: Args) -> dict[str, Any]:
 def _options(args: Args) -> dict[str, Any]:
     """The options, tried here: where the cassette is opened, nobody can tell whose mistake it was."""
     given = dict(args.mapping("options") or {})
-    from dspex_testkit.cassettes import SENDABLE_OPTIONS, cassette_options
+    from dspex_testkit.cassettes import SENDABLE_OPTIONS, cassette_options, sent_options
 
     unknown = sorted(given.keys() - SENDABLE_OPTIONS)
     if unknown:
@@ -28,7 +28,7 @@ def _options(args: Args) -> dict[str, Any]:
             f"use_cassette knows no option {unknown[0]!r}; the options are {', '.join(sorted(SENDABLE_OPTIONS))}"
         )
     try:
-        cassette_options(**given)
+        cassette_options(**sent_options(given))
     except TypeError as error:
         raise InvalidArgsError(f"The options of use_cassette cannot be used: {error}") from None
     return given

@@ -267,7 +267,7 @@ def _split(flat: Mapping[str, Any], *, mock_provider: bool) -> tuple[dict[str, A
     mock = _joined(mock, read_map(flat, "mock"), "mock.")
     if not mock:
         return params, ({} if "mock" in flat else None), warnings
-    parse_mock_spec(mock)
+    parse_mock_spec(mock, sent=True)
     return params, mock, warnings
 
 
