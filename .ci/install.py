@@ -73,18 +73,25 @@ def refuse_what_cannot_work() -> None:
         )
     if sys.platform not in ("linux", "darwin"):
         raise CannotInstall(f"The lock is for Linux and macOS, and this is {sys.platform}; on Windows, use WSL.")
-    if _is_set("PIP_NO_INDEX") and not (_is_set("UV_NO_INDEX") or _is_set("UV_OFFLINE")):
+    config = os.environ.get("UV_CONFIG_FILE")
+    if config and not Path(config).is_file():
         raise CannotInstall(
-            "PIP_NO_INDEX is set, and uv, which installs, does not heed it: "
-            f"export UV_NO_INDEX=1 UV_OFFLINE=1 UV_FIND_LINKS=WHEELHOUSE beside it, as {PAGE} shows."
+            f"UV_CONFIG_FILE names {config}, which is not there: fill a wheelhouse where there is an index "
+            f"(make wheelhouse) and name its uv.toml, as {PAGE} shows."
         )
-    folder = os.environ.get("UV_FIND_LINKS", "")
-    if _is_set("UV_NO_INDEX") and not (folder and any(Path(folder).glob("*.whl"))):
-        named = f"{folder}, which holds no wheels" if folder else "no folder"
+    without_index = [name for name in ("PIP_NO_INDEX", "UV_NO_INDEX") if _is_set(name)]
+    if without_index and not uv_is_without_index():
         raise CannotInstall(
-            f"UV_NO_INDEX is set, and UV_FIND_LINKS names {named}: fill a wheelhouse where there is an "
-            f"index (make wheelhouse) and name it, as {PAGE} shows."
+            f"{without_index[0]} is set, and uv, which installs, does not heed it: "
+            f"export UV_CONFIG_FILE=WHEELHOUSE/uv.toml beside it, as {PAGE} shows."
         )
+
+
+def uv_is_without_index() -> bool:
+    """Whether uv is told to ask nobody; it has no variable for that, but a setting."""
+    config = os.environ.get("UV_CONFIG_FILE")
+    text = Path(config).read_text(encoding="utf-8") if config else ""
+    return _is_set("UV_OFFLINE") or re.search(r"^\s*no-index\s*=\s*true", text, re.MULTILINE) is not None
 
 
 def versions() -> tuple[tuple[int, int], tuple[int, int]]:
@@ -158,9 +165,9 @@ def _run(command: list[str], doing: str) -> None:
             f"There is no uv on the PATH, and {sys.executable} cannot make virtual environments: install uv or, "
             "on Debian, python3-venv (apt-get install python3-venv), or name another one: make PYTHON=/path/to/python …"
         )
-    without_index = any(map(_is_set, ("UV_NO_INDEX", "UV_OFFLINE", "PIP_NO_INDEX")))
-    if without_index and "hash" not in done.stderr.lower():
-        folder = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS") or "(none is named)"
+    if (uv_is_without_index() or _is_set("PIP_NO_INDEX")) and "hash" not in done.stderr.lower():
+        config = os.environ.get("UV_CONFIG_FILE")
+        folder = Path(config).parent if config else os.environ.get("PIP_FIND_LINKS", "(unnamed)")
         raise CannotInstall(
             f"Could not {doing}: the wheelhouse {folder} lacks what {LOCK.relative_to(ROOT)} names for Python "
             f"{_version()} on {sys.platform}; fill it on a machine like this one, with this Python: make wheelhouse."

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import install
 
+FOR_UV = """# uv, which has no variable for it: nothing from an index, everything from this folder.
+no-index = true
+find-links = ["."]
+"""
+
 
 def main(arguments: list[str]) -> int:
     """Fill the folder; what is there already and still fits stays.
@@ -24,11 +29,12 @@ def main(arguments: list[str]) -> int:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--dest", str(folder)]
     status = subprocess.run([*pip, "--require-hashes", "--requirement", str(install.LOCK)], check=False).returncode
     if status == 0:
+        (folder / "uv.toml").write_text(FOR_UV, encoding="utf-8")
         files = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
         size = sum(each.stat().st_size for each in files) // 1_000_000
         print(f"{len(files)} files, {size} MB, in {folder}. To install from nothing else:")
         print(f"    export PIP_NO_INDEX=1 PIP_FIND_LINKS={folder}")
-        print(f"    export UV_NO_INDEX=1 UV_FIND_LINKS={folder} UV_OFFLINE=1")
+        print(f"    export UV_CONFIG_FILE={folder / 'uv.toml'}")
     else:
         print("Run this where there is an index, with this Python, and carry the folder along.", file=sys.stderr)
     return status

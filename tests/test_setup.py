@@ -130,25 +130,29 @@ def test_without_an_index_uv_says_so_in_one_line(checkout: Path, nobody_answers:
     assert "run-offline.md" in said
 
 
-def test_settings_that_only_pip_heeds_are_no_wheelhouse(checkout: Path) -> None:
-    """Whoever says to pip that there is no index means uv as well, which would ask one."""
-    said = only_line(install(checkout, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(checkout)))
+@pytest.mark.parametrize("name", ["PIP_NO_INDEX", "UV_NO_INDEX"])
+def test_a_variable_that_uv_does_not_heed_is_no_wheelhouse(name: str, checkout: Path) -> None:
+    """Whoever says that there is no index means uv as well, which would ask one."""
+    said = only_line(install(checkout, **{name: "1"}, PIP_FIND_LINKS=str(checkout)))
 
-    assert "export UV_NO_INDEX=1 UV_OFFLINE=1 UV_FIND_LINKS=" in said
+    assert said.startswith(f"{name} is set")
+    assert "export UV_CONFIG_FILE=WHEELHOUSE/uv.toml" in said
 
 
-def test_a_wheelhouse_without_wheels_is_named(checkout: Path) -> None:
-    """The folder that was meant, or that none was."""
-    assert "UV_FIND_LINKS names no folder" in only_line(install(checkout, UV_NO_INDEX="1"))
-    said = only_line(install(checkout, UV_NO_INDEX="1", UV_FIND_LINKS=str(checkout / "wheels")))
-    assert f"{checkout / 'wheels'}, which holds no wheels" in said
+def test_a_wheelhouse_that_is_not_there_is_named(checkout: Path) -> None:
+    """And how to fill one."""
+    said = only_line(install(checkout, UV_CONFIG_FILE=str(checkout / "wheels" / "uv.toml")))
+
+    assert f"{checkout / 'wheels' / 'uv.toml'}, which is not there" in said
+    assert "make wheelhouse" in said
 
 
 def test_a_wheelhouse_for_another_machine_says_where_to_fill_it(checkout: Path) -> None:
     """What it lacks is for this Python and this system."""
     wheel(checkout / "wheels", "pip", "1.0")
+    (checkout / "wheels" / "uv.toml").write_text(ci_module("wheelhouse").FOR_UV, encoding="utf-8")
 
-    said = only_line(install(checkout, UV_NO_INDEX="1", UV_OFFLINE="1", UV_FIND_LINKS=str(checkout / "wheels")))
+    said = only_line(install(checkout, UV_CONFIG_FILE=str(checkout / "wheels" / "uv.toml")))
 
     assert f"the wheelhouse {checkout / 'wheels'} lacks what locks/project.txt names for Python {VERSION}." in said
     assert "make wheelhouse" in said
