@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
 
@@ -25,6 +26,9 @@ from dspex_testkit.patterns import AnyPattern, BoundedPattern
 REDACTED: Final = "[redacted]"
 SHORTEST: Final = 8
 """Shorter values ("offline", "test") are no secrets, and would be cut out of ordinary words."""
+
+_FEW: Final = 64
+"""Up to so many spellings are looked for one after the other."""
 
 _VARIABLE: Final = re.compile(
     r"(_API_?KEY|_TOKEN|_SECRET|_SECRET_KEY|_PASSWORD|_ACCESS_KEY|_ACCESS_KEY_ID|_API_SECRET)$"
@@ -108,7 +112,8 @@ class Secrets:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._known: dict[str, Secret] = {}
-        self._forms: tuple[Form, ...] = ()
+        self._forms: dict[str, Form] = {}
+        self._by_start: dict[str, tuple[Form, ...]] = {}
         self._lock = threading.Lock()
         self.update(secrets)
 
@@ -120,24 +125,49 @@ class Secrets:
     def update(self, secrets: Iterable[Secret]) -> None:
         """Know more."""
         with self._lock:
-            new = [each for each in secrets if self._is_new(each.value)]
-            if not new:
-                return
-            self._known |= {each.value: each for each in new}
-            forms = {form.text: form for each in self._known.values() for form in reversed([*_forms(each)])}
-            # The longest first, for one may be part of another.
-            self._forms = tuple(sorted(forms.values(), key=lambda form: -len(form.text)))
+            for secret in secrets:
+                if len(secret.value) >= SHORTEST and secret.value not in self._known and secret.value not in REDACTED:
+                    self._known[secret.value] = secret
+                    for form in _forms(secret):
+                        self._learn(form)
 
-    def _is_new(self, value: str) -> bool:
-        return len(value) >= SHORTEST and value not in self._known and value not in REDACTED
+    def _learn(self, form: Form) -> None:
+        if form.text not in self._forms:
+            start = form.text[:SHORTEST]
+            self._by_start[start] = (*self._by_start.get(start, ()), form)
+            self._forms[form.text] = form
 
-    @property
-    def forms(self) -> tuple[Form, ...]:
-        """Every spelling of every secret, the longest first."""
-        return self._forms
+    def find(self, text: str, *, beginnings: bool = False) -> Iterator[tuple[int, int, Form]]:
+        """Where secrets stand in a text, and in which form.
+
+        Args:
+            text: The text.
+            beginnings: Also where only the first characters stand.
+        """
+        by_start = self._by_start
+        if len(by_start) <= _FEW:
+            starts = [place for start in tuple(by_start) if start in text for place in _places(start, text)]
+        else:
+            # Where every client has a key of its own, looking for one after the other would take too long.
+            starts = [place for place in range(len(text) - SHORTEST + 1) if text[place : place + SHORTEST] in by_start]
+        # What was compared is not compared again: a key and a text of one letter would take the square of their length.
+        passed: dict[str, int] = {}
+        for place in starts:
+            for form in by_start[text[place : place + SHORTEST]]:
+                if place < passed.get(form.text, 0):
+                    continue
+                if text.startswith(form.text, place):
+                    end = place + len(form.text)
+                elif beginnings and not form.disguise:
+                    end = place + _length_of_beginning(form.text, text, place)
+                else:
+                    continue
+                passed[form.text] = end
+                yield place, end, form
 
     def __iter__(self) -> Iterator[Secret]:
-        return iter(tuple(self._known.values()))
+        with self._lock:
+            return iter(tuple(self._known.values()))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -150,6 +180,18 @@ class Secrets:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Secrets":
         return self
+
+
+def _places(start: str, text: str) -> Iterator[int]:
+    place = text.find(start)
+    while place >= 0:
+        yield place
+        place = text.find(start, place + 1)
+
+
+def _length_of_beginning(secret: str, text: str, place: int) -> int:
+    pairs = zip(secret, text[place : place + len(secret)], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 _PERCENT: Final = re.compile("%[0-9A-F]{2}")
@@ -393,16 +435,13 @@ class Redactor:
         """Whether a JSON value may hold anything to cut out; quickly, and rather too often than not."""
         if self.patterns:
             return True
-        forms = [form.text for form in self.known.forms]
-        if self.beginnings:
-            forms += [secret.value[:SHORTEST] for secret in self.known]
-        if not forms and self.looks is NO_LOOKS:
+        if not self.known and self.looks is NO_LOOKS:
             return False
         left = [value]
         while left:
             item = left.pop()
             if isinstance(item, str):
-                if len(item) >= SHORTEST and (any(form in item for form in forms) or self.looks.suspected(item)):
+                if len(item) >= SHORTEST and (self._knows_of(item) or self.looks.suspected(item)):
                     return True
             elif isinstance(item, Mapping):
                 if self.looks.fields and any(isinstance(name, str) and is_token_field(name) for name in item):
@@ -412,6 +451,9 @@ class Redactor:
             elif isinstance(item, list | tuple):
                 left += item
         return False
+
+    def _knows_of(self, text: str) -> bool:
+        return any(True for _ in self.known.find(text, beginnings=self.beginnings))
 
     def text(self, text: str) -> str:
         """A text without secrets."""
@@ -452,9 +494,7 @@ class Redactor:
         """What is to be cut, in order, without overlaps."""
         if len(text) < SHORTEST and not self.patterns:
             return []
-        found = [span for form in self.known.forms if form.text in text for span in _places(form.text, text)]
-        if self.beginnings:
-            found += [span for secret in self.known for span in _beginnings(secret.value, text)]
+        found = [(start, end) for start, end, _ in self.known.find(text, beginnings=self.beginnings)]
         for shape in self.looks.suspected(text):
             group = min(shape.pattern.groups, 1)
             matches = shape.pattern.finditer(text)
@@ -462,24 +502,6 @@ class Redactor:
         for pattern in self.patterns:
             found += [each.span() for each in pattern.finditer(text) if each.group()]
         return _merged(found) if found else found
-
-
-def _places(form: str, text: str) -> Iterator[Span]:
-    start = text.find(form)
-    while start >= 0:
-        yield start, start + len(form)
-        start = text.find(form, start + len(form))
-
-
-def _beginnings(secret: str, text: str) -> Iterator[Span]:
-    start = text.find(secret[:SHORTEST])
-    while start >= 0:
-        length = SHORTEST
-        while length < len(secret) and text[start + length : start + length + 1] == secret[length]:
-            length += 1
-        yield start, start + length
-        # What was compared is not compared again: a key and a text of one letter would take the square of their length.
-        start = text.find(secret[:SHORTEST], start + length)
 
 
 def _merged(spans: list[Span]) -> list[Span]:

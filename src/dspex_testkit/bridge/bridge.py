@@ -98,7 +98,7 @@ class BridgeState:
 
     def without_secrets(self, value: Any) -> Any:
         """JSON for a record that other bridges of a pool show, which may not know the secrets of this one's client."""
-        return self.answers.json(value)
+        return self.answers.json(value) if self.answers.concerns(value) else value
 
     def scrub(self, text: str) -> str:
         """A text for the log: without secrets, known or only suspected."""

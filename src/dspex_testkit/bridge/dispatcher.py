@@ -80,8 +80,7 @@ class Bridge(BridgeState):
 
 def _success(bridge: BridgeState, request: Request, result: dict[str, Any], warnings: list[str]) -> Response:
     """The response to a request that was carried out: as it is, but for secrets that are known."""
-    result = with_warnings(result, warnings)
-    return Response.ok(request.id, bridge.answers.json(result) if bridge.answers.concerns(result) else result)
+    return Response.ok(request.id, bridge.without_secrets(with_warnings(result, warnings)))
 
 
 def _failure(bridge: BridgeState, request: Request, error: Exception) -> Response:

@@ -77,6 +77,7 @@ class LMScopes:
             cache=CacheSettings(settings.response_cache, settings.cache_ttl, settings.cache_size, settings.cache_dir),
             cassettes=lambda: self.cassettes,
             model_aliases=dict(settings.model_aliases),
+            secrets=redaction,
         )
         self._default, self.default_warnings = self.assign(Scope.DEFAULT, settings.default_lm)
         """What was ignored of the default LM; there is no reply to whoever wrote it, so each execution tells it."""

@@ -1,7 +1,7 @@
 """What a bridge is told once, when it is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from dspex_testkit.lm.policy import OfflinePolicy
@@ -15,7 +15,7 @@ class BridgeSettings:
     """The settings that a bridge itself uses, already checked; `setting_table` says what each is for."""
 
     offline_policy: OfflinePolicy = _POLICY
-    default_lm: dict[str, Any] | str | None = DEFAULTS["default_lm"]
+    default_lm: dict[str, Any] | str | None = field(default=DEFAULTS["default_lm"], repr=False)
     """In any shape of an LM config."""
     strict: bool = DEFAULTS["strict"]
     dynamic_signatures: bool = DEFAULTS["dynamic_signatures"]

@@ -37,13 +37,12 @@ def refuse_secrets(document: Any, text: str, secrets: Secrets, *, path: object) 
 
 
 def _refuse(place: str, text: str, secrets: Secrets, path: object) -> None:
-    for form, disguise, secret in secrets.forms:
-        if form in text:
-            raise SecretFoundError(
-                f"{path}: the value of {secret.name} stands in {place}{disguise}. Nothing was written; filter that "
-                "place with filter_request= or filter_response=, or keep the secret out of prompts.",
-                details={"path": str(path), "secret": secret.name, "place": place},
-            )
+    for _, _, (_, disguise, secret) in secrets.find(text):
+        raise SecretFoundError(
+            f"{path}: the value of {secret.name} stands in {place}{disguise}. Nothing was written; filter that "
+            "place with filter_request= or filter_response=, or keep the secret out of prompts.",
+            details={"path": str(path), "secret": secret.name, "place": place},
+        )
 
 
 def _texts(document: Any) -> Iterator[tuple[str, str]]:

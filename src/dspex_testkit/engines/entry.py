@@ -16,6 +16,7 @@ from dspex_testkit.calls import Caller, CallSink, LMCall, Usage
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.engines.prompts import prompt_of
 from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
+from dspex_testkit.redaction import redact_error
 
 
 class Outcome(TypedDict, total=False):
@@ -105,6 +106,9 @@ class Entry:
 
     def write(self, outcome: Outcome) -> LMCall:
         """Write down what came of the call, and nothing that was not said; returns it as the journal keeps it."""
+        if (error := outcome.get("error")) is not None:
+            # Providers quote keys. Whoever knows which keys there are cuts those out of the rest, too.
+            outcome = {**outcome, "error": redact_error(error)}
         identity, caller, capture = self._identity, self.caller, self.capture
         keeps_prompts = self.journal.keeps_prompts
         fields: dict[str, Any] = {

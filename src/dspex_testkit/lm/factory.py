@@ -8,6 +8,7 @@ from dspex_testkit.lm.cache.settings import CacheSettings
 from dspex_testkit.lm.config.values import CacheOptions, LMConfig
 from dspex_testkit.lm.lm_cache import KeptLM, KeptLMs, Lease
 from dspex_testkit.lm.policy import OfflinePolicy
+from dspex_testkit.redaction import Secrets
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.interfaces import Deck
@@ -30,6 +31,7 @@ class LMFactory:
         cache: Whether and where answers are remembered.
         cassettes: Gives the recordings, for what is replayed or recorded.
         model_aliases: Models that are asked in place of others while recording.
+        secrets: What no answer that is remembered on disk may hold.
         max_lms: How many LMs are kept; the least recently used of those that nobody is using is closed first.
     """
 
@@ -44,6 +46,7 @@ class LMFactory:
         cache: CacheSettings | None = None,
         cassettes: "Callable[[], Deck] | None" = None,
         model_aliases: Mapping[str, str] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._policy = policy
         self._seed = seed
@@ -55,6 +58,7 @@ class LMFactory:
         self._loops: Loops | None = None
         self._most_stuck = most_stuck
         self._cache_settings = cache
+        self._secrets = secrets
         self._cache: ResponseCache | None = None
 
     @property
@@ -64,7 +68,7 @@ class LMFactory:
             if self._cache is None:
                 from dspex_testkit.lm.cache.responses import ResponseCache
 
-                self._cache = ResponseCache(self._cache_settings)
+                self._cache = ResponseCache(self._cache_settings, secrets=self._secrets)
             return self._cache
 
     def check_capacity(self) -> None:

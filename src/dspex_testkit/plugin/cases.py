@@ -63,6 +63,10 @@ class CaseHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Say what LMs were asked, where the test failed; and for the run, in any case."""
         report = yield
+        if report.failed:
+            from dspex_testkit.plugin.reporting import cut_secrets
+
+            cut_secrets(report)
         if report.when == "teardown" and (cassettes := item.stash.get(_CASSETTES, None)) is not None:
             from dspex_testkit.plugin.cassette_run import add_reports
 

@@ -13,6 +13,7 @@ from dspex_testkit.plugin.charges import cost_of
 from dspex_testkit.plugin.items import name_from_here
 from dspex_testkit.plugin.journal_files import TestCalls
 from dspex_testkit.plugin.options import Options
+from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor, secrets_of_environment
 
 SECTION = "LM calls"
 
@@ -20,9 +21,11 @@ SECTION = "LM calls"
 def describe(case: Case, report: pytest.TestReport, *, process: str | None) -> TestCalls:
     """A test and all its calls."""
     calls, changes = case.calls.entries(all=True)
+    secrets = Secrets(secrets_of_environment())
+    answers, errors = Redactor(secrets, NO_LOOKS), error_redactor(secrets)
     return TestCalls(
         nodeid=case.item.nodeid,
-        calls=calls,
+        calls=[call.without_secrets(answers, errors) for call in calls],
         changes=changes,
         outcome=report.outcome,
         seed=case.seed,
@@ -48,6 +51,17 @@ def add_properties(case: Case, test: TestCalls) -> None:
     case.item.user_properties[:] = [*others, *properties.items()]
 
 
+def cut_secrets(report: pytest.TestReport) -> None:
+    """Take the keys of the environment out of a failure, which may quote what a provider said."""
+    secrets = Secrets(secrets_of_environment())
+    redactor = Redactor(secrets, NO_LOOKS, beginnings=True)
+    if redactor.concerns([report.longreprtext]):
+        # As text, for what pytest makes of an exception holds the key in many places.
+        report.longrepr = redactor.text(report.longreprtext)
+    if redactor.concerns(report.sections):
+        report.sections = [(name, redactor.text(text)) for name, text in report.sections]
+
+
 def artifacts_of(case: Case, test: TestCalls) -> dict[str, str]:
     """What a failed test leaves behind, by file name."""
     files = {
@@ -57,8 +71,10 @@ def artifacts_of(case: Case, test: TestCalls) -> dict[str, str]:
     prompts = [call.prompt for call in test.calls if call.prompt is not None]
     if prompts:
         files["prompts.txt"] = "\n".join(map(str, prompts))
+    errors = error_redactor(Secrets(secrets_of_environment()))
     for worker, log in case.logs().items():
-        files[f"{_file_name(worker)}.log"] = log
+        # The bridge's own lines have been cut; what libraries print has not.
+        files[f"{_file_name(worker)}.log"] = errors.text(log)
     return files
 
 

@@ -168,11 +168,18 @@ def _checked(setting: "Setting", value: "Any", source: str) -> "tuple[Any, str]"
         return setting.kind.read(value), source
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         # An LM config may hold an API key, so what came is not shown there.
-        came = "something else" if setting.name == "default_lm" else repr(value)
+        came = "something else" if setting.name == "default_lm" else _shown(value)
         hint = _nearest(value, setting.kind.choices) if isinstance(value, str) else ""
         raise UsageError(
             f"{source}: wanted {setting.kind.wanted}, got {came}{hint}", details={"setting": setting.name}
         ) from None
+
+
+def _shown(value: "Any") -> str:
+    """What came, without the credentials that an address may hold."""
+    from dspex_testkit.redaction import Redactor, Secret, Secrets, secrets_by_place
+
+    return Redactor(Secrets(map(Secret, secrets_by_place(value)))).text(repr(value))
 
 
 def _strange_variables(environ: "Mapping[str, str]") -> "list[str]":

@@ -66,11 +66,11 @@ def define_program(
         program_type=program_type,
         tools=tools,
         lm=lm,
-        signature=bridge.without_secrets(_without_lm(raw)),
+        signature=_without_lm(raw),
         warnings=(*spec.warnings, *warnings),
         kind=kind,
     )
-    return record, spec
+    return _without_secrets(bridge, record), spec
 
 
 def rebuild_program(bridge: BridgeState, remembered: Mapping[str, Any], session_id: str | None) -> ProgramRecord:
@@ -89,12 +89,12 @@ def rebuild_program(bridge: BridgeState, remembered: Mapping[str, Any], session_
         program_type=_program_type(remembered.get("program_type") or definition.get("program_type")),
         tools=check_tools(definition.get("tools")),
         lm=lm,
-        signature=bridge.without_secrets(remembered.get("signature")),
+        signature=remembered.get("signature"),
         warnings=(*spec.warnings, *warnings),
         kind="gemini" if definition.get("kind") == "gemini" else "dspy",
     )
     definition = {**definition, **({"lm_config": lm.value.dump_without_key()} if lm is not None else {})}
-    return replace(record, definition=bridge.without_secrets(definition))
+    return _without_secrets(bridge, replace(record, definition=definition))
 
 
 def program_result(record: ProgramRecord, spec: SignatureSpec) -> dict[str, Any]:
@@ -146,6 +146,15 @@ def _record(
         kind=kind,
         created_at=time.time(),
     )
+
+
+def _without_secrets(bridge: BridgeState, record: ProgramRecord) -> ProgramRecord:
+    """The record as every bridge of a pool may show it, also one that was never told this client's keys."""
+    shown = {name: getattr(record, name) for name in ("definition", "signature", "tools", "warnings")}
+    clean = bridge.without_secrets(shown)
+    if clean is shown:
+        return record
+    return replace(record, **{**clean, "tools": tuple(clean["tools"]), "warnings": tuple(clean["warnings"])})
 
 
 def _program_type(raw: object) -> ProgramType:

@@ -22,6 +22,7 @@ import diskcache
 from dspex_testkit.errors import CacheUnavailableError
 from dspex_testkit.lm.cache.settings import CacheSettings
 from dspex_testkit.lm.config.values import LMConfig
+from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,19 @@ class ResponseCache:
 
     Args:
         settings: Bounds and folder.
+        secrets: What no answer on disk may hold.
         clock: Seconds; injected by tests.
     """
 
-    def __init__(self, settings: CacheSettings | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: CacheSettings | None = None,
+        *,
+        secrets: Secrets | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings or CacheSettings()
+        self._secrets = Redactor(secrets or Secrets(), NO_LOOKS)
         self._clock = clock
         self._shelves: dict[Where, _Shelf] = {}
         self._hits: dict[Where, int] = {"memory": 0, "disk": 0}
@@ -105,7 +114,9 @@ class ResponseCache:
         return entry
 
     def put(self, where: Where, key: str, entry: Mapping[str, Any], ttl_s: float | None) -> None:
-        """Remember an entry, which is JSON, if the place can be written."""
+        """Remember an entry, which is JSON, if the place can be written, and it holds no secret where it would stay."""
+        if where == "disk" and self._secrets.concerns(entry):
+            return
         text = json.dumps(entry)
         try:
             self._shelf(where).put(key, text, ttl_s)
