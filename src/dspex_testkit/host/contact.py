@@ -189,7 +189,7 @@ def _listen(path: str) -> socket.socket:
 
 
 def _spawn(place: "Place", listener: int, linger: float) -> None:
-    """Start a host that is nobody's child: the shell in between ends at once."""
+    """Start a host that is not a child of this process: the shell in between ends at once, and init adopts it."""
     from signal import SIGINT, SIGTERM
 
     owner = place.owner
@@ -197,7 +197,7 @@ def _spawn(place: "Place", listener: int, linger: float) -> None:
     command += [str(owner.pid), owner.started, place.path, str(linger)]
     shell = os.posix_spawn(
         "/bin/sh",
-        # A host must not keep anybody's pipe open.
+        # A host must not keep a pipe of its owner open.
         ["sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command],
         dict(place.environment),
         file_actions=[(os.POSIX_SPAWN_DUP2, listener, LISTENER)],

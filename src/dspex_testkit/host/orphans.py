@@ -54,5 +54,5 @@ def _end(pid: int) -> bool:
     try:
         os.waitpid(pid, 0)
     except ChildProcessError:
-        return False  # somebody else's to take leave of
+        return False  # no child of this process; its own parent waits for it
     return True

@@ -98,7 +98,7 @@ class Supervisor:
         self._store_server.serve(ready)
         for child in list(self._children.values()):
             if child.ended in ready:
-                self._bury(child)
+                self._reap(child)
             elif ready.get(child.launcher.fileno(), 0) & _GONE and child.kill_at is None:
                 self._poll.unregister(child.launcher)
                 os.kill(child.pid, signal.SIGTERM)
@@ -208,8 +208,8 @@ class Supervisor:
         for child in self._children.values():
             child.close()
 
-    def _bury(self, child: Child) -> None:
-        """Take leave of a worker that has ended, and tell its launcher how."""
+    def _reap(self, child: Child) -> None:
+        """Reap a worker that has ended, end what it left behind, and tell its launcher how it ended."""
         status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         self._store_server.remove(child.state, orderly=status == 0)
         del self._children[child.pid]

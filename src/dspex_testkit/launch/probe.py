@@ -52,7 +52,7 @@ class Probe:
             self._process.stdin.write(encode_frame(encode_request(Request(self._last_id, command, dict(args)))))
             response = parse_response(self._receive())
         except BrokenPipeError:
-            raise ProbeError(self._obituary()) from None
+            raise ProbeError(self._how_it_ended()) from None
         except MalformedMessageError as error:
             raise ProbeError(f"{command} was answered by what is no response: {error.message}") from None
         if response.id != self._last_id:
@@ -69,7 +69,7 @@ class Probe:
             if isinstance(event, Frame):
                 return event.payload
             if event is not NEED_DATA:
-                raise ProbeError(self._obituary())
+                raise ProbeError(self._how_it_ended())
             if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise ProbeError(f"no answer within {self._patience:.0f} s")
             if data := os.read(self._process.stdout.fileno(), 1 << 16):
@@ -89,7 +89,7 @@ class Probe:
             raise ProbeError(f"it did not end within {self._patience:.0f} s") from None
         return self._process.returncode, stderr.decode(errors="replace").strip()
 
-    def _obituary(self) -> str:
+    def _how_it_ended(self) -> str:
         status, stderr = self.end()
         return f"the process ended with status {status}" + (f" and said: {stderr}" if stderr else "")
 

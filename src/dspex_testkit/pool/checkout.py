@@ -1,4 +1,8 @@
-"""A worker in somebody's hands."""
+"""Checking a worker out of a pool, and back in.
+
+`Checkout` waits for a worker of the pool's `Workers` and hands it out as a `CheckedOutWorker`. What goes wrong
+meanwhile is noted there, and decides whether the worker is given back as sound, with a failure counted, or removed.
+"""
 
 import asyncio
 from contextlib import suppress

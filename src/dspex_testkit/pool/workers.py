@@ -88,7 +88,7 @@ class Workers:
         self._threads: set[threading.Thread] = set()
 
     def join(self, session_id: str | None) -> Ticket:
-        """Ask for a worker.
+        """Stand in line for a worker.
 
         Raises:
             PoolClosedError: There will be none any more.

@@ -17,7 +17,7 @@ class _Formatter(logging.Formatter):
 
 
 def hush_libraries() -> None:
-    """Let them say nothing; what they could write on is nobody's."""
+    """Switch the logging of libraries off; there is no log to which they could write."""
     _set_levels(logging.CRITICAL, logging.CRITICAL)
 
 

@@ -70,13 +70,13 @@ def kill_descendants() -> None:
 
 
 def _reap(family: "list[int]") -> None:
-    """Take leave of children just killed: not every first process of a container does it for us."""
+    """Wait for children just killed, so that no zombie stays: not every container has a first process that does."""
     for _ in range(20):
         for pid in list(family):
             try:
                 gone = os.waitpid(pid, os.WNOHANG)[0]
             except ChildProcessError:
-                gone = pid  # a grandchild, or somebody else has taken leave of it
+                gone = pid  # a grandchild, or another thread has waited for it
             if gone:
                 family.remove(pid)
         if not family:
