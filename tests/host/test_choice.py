@@ -44,7 +44,8 @@ def test_switched_off_the_bridge_is_the_launched_process(start: Start, log: Path
     """Nobody else has its number."""
     before = {host.pid for host in hosts_of()}
     serve(start, log, DSPEX_TESTKIT_HOST="off", PYTHONHASHSEED="7")
-    assert {host.pid for host in hosts_of()} == before
+    # One of the tests before may have come to the end of its linger meanwhile.
+    assert {host.pid for host in hosts_of()} <= before
     assert complaints(log) == []
 
 
