@@ -2,17 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_type_hints
 
+from dspex_testkit.cassettes.age import parse_age
 from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.cleaning import Filter
 from dspex_testkit.cassettes.drift import Comparator, Severity, same_words
-from dspex_testkit.cassettes.matching import FIELDS, Exhausted, MatchRules
+from dspex_testkit.cassettes.matching import FIELDS, MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.playback import Exhausted
 from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import brief
 from dspex_testkit.patterns import AnyPattern, BoundedPattern, bounded
@@ -20,6 +23,73 @@ from dspex_testkit.redaction import Redactor, Secret, Secrets, compile_patterns,
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.lm import CassetteLM
+
+
+class SharedOptions(TypedDict, total=False):
+    """How cassettes of both levels are used."""
+
+    match_on: Sequence[str]
+    """What of a request counts. Of LM calls: some of model, messages, tools, response_format, params. Of HTTP traffic:
+    some of method, host, path, query, body."""
+    ignore: Sequence[str]
+    """Paths that do not count: ``config.seed``, ``messages[*].parts[*].id``, or ``inputs.today`` for an input of the
+    signature; in HTTP traffic paths into the body, or ``query.nonce`` for a parameter of the query."""
+    ignore_patterns: Sequence[str | BoundedPattern]
+    """Regular expressions for what does not count within texts."""
+    on_exhausted: Exhausted
+    """What an equal request gets after its last recording was played: `error`, `last` or `cycle`."""
+    allow_playback_repeats: bool
+    """vcrpy's name for ``on_exhausted="last"``."""
+    record_errors: bool
+    """Keep failures of the provider."""
+    max_age: timedelta | str | None
+    """How old a recording may be to be replayed: ``90d``."""
+    on_stale: Literal["warn", "fail"]
+    """What happens to an older one."""
+    comparator: Comparator
+    """Whether a recorded and a live text say the same; for mode `verify`."""
+    fail_on: str
+    """The least drift that fails: text, parameters or schema."""
+    secrets: Sequence[str]
+    """Values that must not be kept, beside keys found in the environment and in LMs."""
+    redact: Sequence[str | AnyPattern]
+    """Patterns that are cut out of everything."""
+    filter_request: Filter | None
+    """Changes what is kept and compared of a request, or drops the interaction. Of HTTP traffic it takes method, uri,
+    headers and body, which is JSON where it can be."""
+    filter_response: Filter | None
+    """Changes what is kept of a response, or drops the interaction. Of HTTP traffic: status, headers and body."""
+    rerecord: str | None
+    """What a miss advises to do."""
+
+
+class LMOptions(SharedOptions, total=False):
+    """How cassettes of LM calls are used."""
+
+    params: Sequence[str] | None
+    """The parameters that count, such as ``["temperature"]``; by default all that are sent."""
+    realtime: bool
+    """Replay streams at the pace at which they came."""
+
+
+class HTTPOptions(SharedOptions, total=False):
+    """How cassettes of HTTP traffic are used."""
+
+    canonical_host: str | None
+    """Replaces every host; None keeps them."""
+    keep_headers: Sequence[str]
+    """Headers of requests that are kept, beside content-type, accept and anthropic-version."""
+
+
+Level = Literal["lm", "http"]
+_OPTIONS: Final = {"lm": LMOptions, "http": HTTPOptions}
+_ELSEWHERE: Final = {
+    "params": "bodies of HTTP traffic are a provider's own; leave fields of them out with ignore=['temperature']",
+    "realtime": "HTTP clients read an answer whole before it is recorded, so nobody knows its pace; use level='lm'",
+    "canonical_host": "LM calls have no host; use level='http'",
+    "keep_headers": "LM calls have no headers; use level='http'",
+}
+"""Options that one level has and the other cannot have, and why."""
 
 REPLAY_OPTIONS = frozenset(
     {
@@ -34,10 +104,10 @@ REPLAY_OPTIONS = frozenset(
         "on_stale",
     }
 )
-"""Those of `cassette_options` that concern a replay, and that JSON can say."""
+"""Those of `LMOptions` that concern a replay, and that JSON can say."""
 
 SENDABLE_OPTIONS = REPLAY_OPTIONS | {"record_errors", "fail_on", "secrets", "redact", "rerecord"}
-"""All of them that JSON can say."""
+"""All of `LMOptions` that JSON can say."""
 
 
 _PATTERNS = {"ignore_patterns": re.DOTALL, "redact": re.NOFLAG}
@@ -63,83 +133,103 @@ def sent_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def cassette_options(
-    *,
-    match_on: Sequence[str] = FIELDS,
-    params: Sequence[str] | None = None,
-    ignore: Sequence[str] = (),
-    ignore_patterns: Sequence[str | BoundedPattern] = (),
-    on_exhausted: Exhausted = "error",
-    allow_playback_repeats: bool = False,
-    record_errors: bool = True,
-    max_age: timedelta | str | None = None,
-    on_stale: Literal["warn", "fail"] = "warn",
-    comparator: Comparator = same_words,
-    fail_on: str = "text",
-    secrets: Sequence[str] = (),
-    redact: Sequence[str | AnyPattern] = (),
-    filter_request: Filter | None = None,
-    filter_response: Filter | None = None,
-    rerecord: str | None = None,
-    realtime: bool = False,
-) -> CassetteOptions:
-    """How cassettes are to be used.
+def option_names(level: Level) -> frozenset[str]:
+    """The options of a level."""
+    return frozenset(get_type_hints(_OPTIONS[level]))
 
-    Args:
-        match_on: What of a request counts: some of model, messages, tools, response_format, params.
-        params: The parameters that count, such as ``["temperature"]``; by default all that are sent.
-        ignore: Paths that do not count: ``config.seed``, ``messages[*].parts[*].id``, or ``inputs.today`` for an input
-            of the signature.
-        ignore_patterns: Regular expressions for what does not count within texts.
-        on_exhausted: What an equal request gets after its last recording was played: `error`, `last` or `cycle`.
-        allow_playback_repeats: vcrpy's name for ``on_exhausted="last"``.
-        record_errors: Keep failures of the provider.
-        max_age: How old a recording may be to be replayed: ``90d``.
-        on_stale: What happens to an older one.
-        comparator: Whether a recorded and a live text say the same; for mode `verify`.
-        fail_on: The least drift that fails: text, parameters or schema.
-        secrets: Values that must not be kept, beside keys found in the environment and in LMs.
-        redact: Patterns that are cut out of everything.
-        filter_request: Changes what is kept and compared of a request, or drops the interaction.
-        filter_response: Changes what is kept of a response, or drops the interaction.
-        rerecord: What a miss advises to do.
-        realtime: Replay streams at the pace at which they came.
+
+def check_option_names(given: Iterable[str], level: Level, where: str = "") -> None:
+    """Look whether a level has all these options, so that none is accepted and ignored.
+
+    Raises:
+        UsageError: It has not.
+    """
+    known = option_names(level)
+    for name in given:
+        if name in known:
+            continue
+        if name in _ELSEWHERE:
+            raise UsageError(f"{where}level={level!r} has no {name!r}: {_ELSEWHERE[name]}")
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
+        raise UsageError(f"{where}cassettes take no {name!r}; {hint}")
+
+
+def cassette_options(**options: Unpack[LMOptions]) -> CassetteOptions:
+    """How cassettes of LM calls are to be used; each option is described at `LMOptions`.
 
     Raises:
         UsageError: One of them cannot be used.
     """
-    redactor = Redactor(
-        Secrets([*secrets_of_environment(), *(Secret(value, f"secret {i + 1}") for i, value in enumerate(secrets))]),
-        patterns=compile_patterns(redact),
+    check_option_names(options, "lm")
+    for path in options.get("ignore", ()):
+        if path.startswith("query."):
+            raise UsageError(f"ignore={path!r} leaves out a parameter of a query, and LM calls have none")
+    params = options.get("params")
+    rules = MatchRules(
+        on=tuple(options.get("match_on", FIELDS)),
+        params=None if params is None else tuple(params),
+        **_ignoring(options),
     )
-    return CassetteOptions(
-        rules=MatchRules(
-            on=tuple(match_on),
-            params=None if params is None else tuple(params),
-            ignore=tuple(ignore),
-            ignore_patterns=tuple(ignore_patterns),
-            exhausted="last" if allow_playback_repeats and on_exhausted == "error" else on_exhausted,
+    return _settings(options, rules, realtime=options.get("realtime", False))
+
+
+def http_options(**options: Unpack[HTTPOptions]) -> CassetteOptions:
+    """How cassettes of HTTP traffic are to be used; each option is described at `HTTPOptions`.
+
+    What counts of a request beside its body, and which host and headers are kept, are for `HTTPFilters` to know.
+
+    Raises:
+        UsageError: One of them cannot be used.
+    """
+    check_option_names(options, "http")
+    return _settings(options, MatchRules(**_ignoring(options)))
+
+
+def _ignoring(options: SharedOptions) -> dict[str, Any]:
+    repeats, exhausted = options.get("allow_playback_repeats", False), options.get("on_exhausted", "error")
+    return {
+        "ignore": tuple(options.get("ignore", ())),
+        "ignore_patterns": tuple(options.get("ignore_patterns", ())),
+        "exhausted": "last" if repeats and exhausted == "error" else exhausted,
+    }
+
+
+def _settings(options: SharedOptions, rules: MatchRules, *, realtime: bool = False) -> CassetteOptions:
+    redactor = Redactor(
+        Secrets(
+            [
+                *secrets_of_environment(),
+                *(Secret(value, f"secret {i + 1}") for i, value in enumerate(options.get("secrets", ()))),
+            ]
         ),
-        record_errors=record_errors,
-        max_age=max_age,
+        patterns=compile_patterns(options.get("redact", ())),
+    )
+    if (on_stale := options.get("on_stale", "warn")) not in ("warn", "fail"):
+        raise UsageError(f"on_stale is warn or fail, got {on_stale!r}")
+    max_age = options.get("max_age")
+    return CassetteOptions(
+        rules=rules,
+        record_errors=options.get("record_errors", True),
+        max_age=None if max_age is None else parse_age(max_age),
         on_stale=on_stale,
-        comparator=comparator,
-        fail_on=Severity.of(fail_on),
+        comparator=options.get("comparator", same_words),
+        fail_on=Severity.of(options.get("fail_on", "text")),
         redactor=redactor,
-        filter_request=filter_request,
-        filter_response=filter_response,
-        rerecord=rerecord,
+        filter_request=options.get("filter_request"),
+        filter_response=options.get("filter_response"),
+        rerecord=options.get("rerecord"),
         realtime=realtime,
     )
 
 
-def open_cassette(path: str | os.PathLike[str], mode: str = "none", **options: Any) -> OpenCassette:
+def open_cassette(path: str | os.PathLike[str], mode: str = "none", **options: Unpack[LMOptions]) -> OpenCassette:
     """A cassette in use, to be ended with `commit` or `discard`.
 
     Args:
         path: The file.
         mode: One of none, once, new_episodes, all, rewrite, verify.
-        options: As of `cassette_options`.
+        options: As of `LMOptions`.
 
     Raises:
         CassetteError: It cannot be opened.
@@ -148,13 +238,13 @@ def open_cassette(path: str | os.PathLike[str], mode: str = "none", **options: A
     return OpenCassette(Path(path).resolve(), RecordMode.of(mode), cassette_options(**options))
 
 
-def replay(path: str | os.PathLike[str], *, model: str | None = None, **options: Any) -> "CassetteLM":
+def replay(path: str | os.PathLike[str], *, model: str | None = None, **options: Unpack[LMOptions]) -> "CassetteLM":
     """An LM that answers from a recording and asks nobody.
 
     Args:
         path: The file.
         model: Which of the recorded LMs, where there are several.
-        options: As of `cassette_options`.
+        options: As of `LMOptions`.
 
     Raises:
         CassetteError: It cannot be opened.
@@ -166,7 +256,12 @@ def replay(path: str | os.PathLike[str], *, model: str | None = None, **options:
 
 @contextmanager
 def record(
-    lm: Any, path: str | os.PathLike[str], *, record_mode: str = "once", model: str | None = None, **options: Any
+    lm: Any,
+    path: str | os.PathLike[str],
+    *,
+    record_mode: str = "once",
+    model: str | None = None,
+    **options: Unpack[LMOptions],
 ) -> Iterator["CassetteLM"]:
     """An LM whose calls are recorded; the file is written when the block succeeds.
 
@@ -175,7 +270,7 @@ def record(
         path: The file.
         record_mode: One of none, once, new_episodes, all, rewrite, verify.
         model: The name under which calls are kept, where it is not the LM's own.
-        options: As of `cassette_options`.
+        options: As of `LMOptions`.
 
     Raises:
         CassetteError: It cannot be opened or written, a miss was swallowed, or nothing was recorded.

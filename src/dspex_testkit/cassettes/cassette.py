@@ -23,7 +23,7 @@ from dspex_testkit.cassettes.nearest import no_match, title
 from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
-from dspex_testkit.errors import CassetteError, CassetteWriteError, NothingRecordedError
+from dspex_testkit.errors import CassetteError, CassetteFormatError, CassetteWriteError, NothingRecordedError
 from dspex_testkit.redaction import Redactor
 
 
@@ -100,7 +100,7 @@ class OpenCassette:
     def _open(self) -> None:
         needed = self.existed or self.mode in (RecordMode.NONE, RecordMode.VERIFY)
         self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
-        self._playback = Playback(self.document.interactions, self.options.rules, path=self.path)
+        self._playback = Playback(self._keys(), self.options.rules.exhausted)
         self._plays = 0
         self._orders = count()
         self._asked: dict[int, str] = {}
@@ -192,11 +192,23 @@ class OpenCassette:
 
     def _take(self, request: dict[str, Any]) -> int | None:
         """The next recording of this request, by today's rules or by those of the first format."""
-        key = self.options.rules.key(self._cleaner.asked(request))
-        if (position := self._playback.take(key)) is not None:
-            return position
-        old = self.options.rules.key(self._cleaner.asked_in_format_1(request))
-        return None if old == key else self._playback.take(old)
+        rules = self.options.rules
+        return self._playback.take(
+            rules.key(self._cleaner.asked(request)), rules.key(self._cleaner.asked_in_format_1(request))
+        )
+
+    def _keys(self) -> list[bytes]:
+        keys = []
+        for position, interaction in enumerate(self.document.interactions):
+            try:
+                keys.append(self.options.rules.key(interaction.request))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise CassetteFormatError(
+                    f"{self.path}: interactions[{position}].request cannot be read: {error!r}; "
+                    "bring it back from version control, or record it again",
+                    details={"path": str(self.path)},
+                ) from error
+        return keys
 
     def miss(self, request: dict[str, Any]) -> CassetteError:
         """Note that nothing answers a request; returns the error, which names the nearest recordings.

@@ -155,6 +155,23 @@ def level_of(record: Any) -> str:
     return str(ours.get("level")) if isinstance(ours, dict) else "http"
 
 
+def format_of(record: Any) -> int:
+    """The format of a cassette of HTTP traffic; what does not say so, vcrpy's own files among them, is of the first.
+
+    Raises:
+        CassetteFormatError: It is of one to come.
+    """
+    header = record.get("metadata")
+    ours = header.get(_OURS) if isinstance(header, dict) else None
+    found = ours.get("format", 1) if isinstance(ours, dict) else 1
+    if found not in _READABLE:
+        raise CassetteFormatError(
+            f"The cassette has format {found!r}, and this reads formats 1 and 2; use a newer version of dspex-testkit, "
+            "or record it again"
+        )
+    return int(found)
+
+
 def document_from(record: Any, path: object) -> Document:
     """The document of JSON values.
 

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-from dspex_testkit.cassettes.api import cassette_options
+from dspex_testkit.cassettes.api import LMOptions, cassette_options
 from dspex_testkit.cassettes.cassette import OpenCassette
 from dspex_testkit.cassettes.document import level_of, read_record
 from dspex_testkit.cassettes.files import resolve_inside
@@ -22,13 +22,15 @@ class CassetteLibrary:
         record_mode: The mode of those that are opened without one.
         only: Patterns of names; while some are given, every other cassette is only replayed. So that one test can be
             recorded again among many.
-        options: As of `cassette_options`.
+        options: As of `LMOptions`.
 
     Raises:
         UsageError: The mode or an option cannot be used.
     """
 
-    def __init__(self, folder: Path, *, record_mode: str = "none", only: Sequence[str] = (), **options: Any) -> None:
+    def __init__(
+        self, folder: Path, *, record_mode: str = "none", only: Sequence[str] = (), **options: Unpack[LMOptions]
+    ) -> None:
         self.folder = Path(folder)
         self.mode = RecordMode.of(record_mode)
         self._only = tuple(only)
@@ -44,7 +46,7 @@ class CassetteLibrary:
         """
         return resolve_inside(self.folder, name)
 
-    def open(self, name: str, mode: str | None = None, **options: Any) -> OpenCassette:
+    def open(self, name: str, mode: str | None = None, **options: Unpack[LMOptions]) -> OpenCassette:
         """A cassette in use, to be ended with `commit` or `discard`.
 
         Raises:

@@ -6,10 +6,11 @@ import re
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
+from dspex_testkit.cassettes.playback import Exhausted
 from dspex_testkit.cassettes.remembered import remembering_texts
 from dspex_testkit.cassettes.schemas import comparable_schema
 from dspex_testkit.errors import UsageError
@@ -19,7 +20,6 @@ from dspex_testkit.redaction import compile_patterns
 FIELDS = ("model", "messages", "tools", "response_format", "params")
 """What can be matched on; `messages` includes the system message."""
 
-Exhausted = Literal["error", "last", "cycle"]
 _EXHAUSTED = ("error", "last", "cycle")
 _NEVER = frozenset({"user_id", "cache"})
 """Parameters that change who is billed or what is cached, not what is asked."""

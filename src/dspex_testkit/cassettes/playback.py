@@ -2,33 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Literal
 
-from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.cassettes.matching import MatchRules
-from dspex_testkit.errors import CassetteFormatError
+Exhausted = Literal["error", "last", "cycle"]
+"""What the next equal request gets after the last recording of it was played."""
 
 
 class Playback:
     """Recordings by what they answer, equal ones in recorded order. Whoever shares it among threads has a lock.
 
     Args:
-        interactions: What was recorded.
-        rules: When two requests are the same one, and what comes after the last recording of it.
-        path: The file, for messages.
-
-    Raises:
-        CassetteFormatError: A recorded request cannot be read.
+        keys: Of each recording, in order: equal ones answer the same request.
+        exhausted: What comes after the last recording of a request.
     """
 
-    def __init__(self, interactions: Sequence[Interaction], rules: MatchRules, *, path: Path) -> None:
-        self._rules = rules
-        self._path = path
-        self._count = len(interactions)
+    def __init__(self, keys: Sequence[bytes], exhausted: Exhausted = "error") -> None:
+        self._exhausted = exhausted
+        self._count = len(keys)
         self._at: dict[bytes, list[int]] = defaultdict(list)
-        for position, interaction in enumerate(interactions):
-            self._at[self._key_of(position, interaction)].append(position)
-        self._taken: dict[bytes, int] = defaultdict(int)
+        for position, key in enumerate(keys):
+            self._at[key].append(position)
+        self._next: dict[bytes, int] = defaultdict(int)
+        self._again: dict[tuple[bytes, ...], int] = defaultdict(int)
         self.played: set[int] = set()
         """Positions of recordings that were taken."""
 
@@ -37,30 +32,25 @@ class Playback:
         """Positions of the others, in order."""
         return tuple(position for position in range(self._count) if position not in self.played)
 
-    def recordings_of(self, key: bytes) -> int:
+    def recordings_of(self, *keys: bytes) -> int:
         """How many recordings there are of a request."""
-        return len(self._at.get(key, ()))
+        return sum(len(self._at.get(key, ())) for key in dict.fromkeys(keys))
 
-    def take(self, key: bytes) -> int | None:
-        """The position of the recording that answers the next request of this key; None where there is none."""
-        positions = self._at.get(key)
-        if not positions:
+    def take(self, *keys: bytes) -> int | None:
+        """The position of the recording that answers the next request of these keys; None where there is none."""
+        known = tuple(key for key in dict.fromkeys(keys) if key in self._at)
+        if not known:
             return None
-        count = self._taken[key]
-        if count >= len(positions):
-            if self._rules.exhausted == "error":
-                return None
-            count = count % len(positions) if self._rules.exhausted == "cycle" else len(positions) - 1
-        self._taken[key] += 1
-        self.played.add(positions[count])
-        return positions[count]
-
-    def _key_of(self, position: int, interaction: Interaction) -> bytes:
-        try:
-            return self._rules.key(interaction.request)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CassetteFormatError(
-                f"{self._path}: interactions[{position}].request cannot be read: {error!r}; "
-                "bring it back from version control, or record it again",
-                details={"path": str(self._path)},
-            ) from error
+        waiting = [(self._at[key][self._next[key]], key) for key in known if self._next[key] < len(self._at[key])]
+        if waiting:
+            position, key = min(waiting)
+            self._next[key] += 1
+            self.played.add(position)
+            return position
+        if self._exhausted == "error":
+            return None
+        every = sorted(position for key in known for position in self._at[key])
+        if self._exhausted == "last":
+            return every[-1]
+        self._again[known] += 1
+        return every[(self._again[known] - 1) % len(every)]

@@ -17,6 +17,14 @@ except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+def without_half_pairs(text: str) -> str:
+    """JSON with halves of surrogate pairs escaped: alone they can be neither encoded nor written as YAML."""
+    return _HALF_PAIR.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 class OneLine(dict[Any, Any]):
     """A map that is written in one line."""
 

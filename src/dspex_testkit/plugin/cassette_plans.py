@@ -1,12 +1,10 @@
 """Which recording belongs to a test, and what is to be done with it: marker, options and names put together."""
 
 import hashlib
-import inspect
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +33,7 @@ class CassettePlan:
     mode: str
     level: Level = "lm"
     options: Mapping[str, Any] = field(default_factory=dict)
-    """As of `cassette_options`."""
+    """As of `LMOptions` or `HTTPOptions`."""
     asked_for: bool = False
     """Whether the test itself asks for it, and not its module or the whole run: then there has to be one."""
     rerecord: str = ""
@@ -181,7 +179,7 @@ def was_used(report: Mapping[str, Any]) -> bool:
 
 
 def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
-    from dspex_testkit.cassettes import cassette_options
+    from dspex_testkit.cassettes.api import check_option_names
 
     given = dict(mark.kwargs)
     if len(mark.args) > 1 or (mark.args and "path" in given):
@@ -194,14 +192,8 @@ def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
     mode = given.get("record_mode")
     if mode is not None and mode not in RECORD_MODES:
         raise UsageError(f"the marker {MARKER}: record_mode is one of {', '.join(RECORD_MODES)}, got {mode!r}")
-    known = {*inspect.signature(cassette_options).parameters} - {"rerecord"} | {"path", "level", "record_mode"}
-    if level == "http":
-        from dspex_testkit.cassettes import http_cassette
-
-        known |= {name for name in inspect.signature(http_cassette).parameters if name != "options"}
-    for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(sorted(known))}"
-            raise UsageError(f"the marker {MARKER} takes no {name!r}{hint}")
+    options = given.keys() - {"path", "level", "record_mode"}
+    if "rerecord" in options:
+        raise UsageError(f"the marker {MARKER} takes no 'rerecord': the command is known from the test's name")
+    check_option_names(sorted(options), level, f"the marker {MARKER}: ")
     return given

@@ -5,22 +5,24 @@ level is global to the process while it is open, as all of vcrpy's are.
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import vcr
 from vcr.persisters.filesystem import CassetteNotFoundError as VCRNotFoundError
 from vcr.record_mode import RecordMode as VCRMode
 from vcr.serialize import deserialize, serialize
 
-from dspex_testkit.cassettes.api import cassette_options
-from dspex_testkit.cassettes.document import level_of, parse_record
+from dspex_testkit.cassettes.api import HTTPOptions, http_options
+from dspex_testkit.cassettes.cassette import IncompleteRecordingWarning
+from dspex_testkit.cassettes.document import format_of, level_of, parse_record
 from dspex_testkit.cassettes.drift import refuse_drift
 from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only
 from dspex_testkit.cassettes.http.cassette import HTTPCassette
-from dspex_testkit.cassettes.http_filters import CANONICAL_HOST, HTTPFilters, ReadableYAML, refuse_nonsense
+from dspex_testkit.cassettes.http.filters import CANONICAL_HOST, HTTP_FIELDS, HTTPFilters, ReadableYAML, refuse_nonsense
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.saving import save_traffic
 from dspex_testkit.errors import (
@@ -45,6 +47,8 @@ class _Drawer:
 
     def __init__(self, mode: RecordMode) -> None:
         self.mode = mode
+        self.format: int | None = None
+        """Of the file that was read."""
 
     def load_cassette(self, path: str, serializer: ReadableYAML) -> Any:
         file = Path(path)
@@ -56,6 +60,8 @@ class _Drawer:
             raise CassetteFormatError(f"{file} records LM calls, not HTTP traffic; open it with level='lm'")
         for position, item in enumerate(record["interactions"]):
             refuse_nonsense(item, f"{file}: interactions[{position}]")
+        # What another recorder of vcrpy's has made is of the first format too.
+        self.format = format_of(record)
         try:
             return deserialize(text.decode(), serializer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -64,21 +70,14 @@ class _Drawer:
 
 @contextmanager
 def http_cassette(
-    path: str | os.PathLike[str],
-    *,
-    record_mode: str = "none",
-    canonical_host: str | None = CANONICAL_HOST,
-    allow_playback_repeats: bool = False,
-    **options: Any,
+    path: str | os.PathLike[str], *, record_mode: str = "none", **options: Unpack[HTTPOptions]
 ) -> Iterator[HTTPCassette]:
     """Record or replay the HTTP traffic of everything in this process; the file is written when the block succeeds.
 
     Args:
         path: The file.
         record_mode: One of none, once, new_episodes, all, rewrite, verify.
-        canonical_host: Replaces every host; None keeps them.
-        allow_playback_repeats: Play recordings more than once.
-        options: As of `cassette_options`, as far as they concern requests, secrets and drift.
+        options: As of `HTTPOptions`.
 
     Raises:
         CassetteError: It cannot be opened or written, a miss was swallowed, or nothing was recorded.
@@ -86,27 +85,27 @@ def http_cassette(
         UsageError: The mode or an option cannot be used.
     """
     file, mode = Path(path).resolve(), RecordMode.of(record_mode)
-    settings = cassette_options(**options)
-    filters = HTTPFilters(settings.redactor, settings.rules, canonical_host)
+    settings = http_options(**options)
+    filters = HTTPFilters(
+        settings.redactor,
+        settings.rules,
+        options.get("canonical_host", CANONICAL_HOST),
+        match_on=options.get("match_on", HTTP_FIELDS),
+        keep_headers=options.get("keep_headers", ()),
+        filter_request=settings.filter_request,
+        filter_response=settings.filter_response,
+    )
     existed = file.exists()
     if not existed and mode in (RecordMode.NONE, RecordMode.VERIFY):
         raise CassetteNotFoundError(f"There is no cassette {file}; record it with record_mode='once'")
-    player = vcr.VCR(
-        match_on=("method", "kept_path", "query", "json_body"),
-        before_record_request=filters.request,
-        before_record_response=filters.response,
-        decode_compressed_response=True,
-    )
-    player.register_matcher("kept_path", filters.same_path)
-    player.register_matcher("json_body", filters.same_body)
-    merged = player.get_merged_config(path=os.fspath(file), record_mode=_FOR_VCR[mode], persister=_Drawer(mode))
+    drawer = _Drawer(mode)
+    merged = vcr.VCR().get_merged_config(path=os.fspath(file), record_mode=_FOR_VCR[mode], persister=drawer)
     merged |= {
         "serializer": ReadableYAML(file),
-        "allow_playback_repeats": allow_playback_repeats,
         "record_on_exception": False,
         "mode": mode,
         "filters": filters,
-        "rerecord": settings.rerecord,
+        "settings": settings,
     }
     merged.pop("path_transformer", None)
     with ExitStack() as clean_up:
@@ -115,7 +114,7 @@ def http_cassette(
             refuse_read_only(file)
             clean_up.callback(RecorderLock(file).release)
         with HTTPCassette.use(**merged) as cassette:
-            cassette.begin(settings.comparator)
+            cassette.begin()
             try:
                 yield cassette
             except Exception as error:
@@ -126,13 +125,24 @@ def http_cassette(
         # From here on the clients are as they were before, so whatever fails now opens no network.
         if cassette.misses:
             raise cassette.misses[0]
+        if cassette.refusals:
+            raise cassette.refusals[0]
         if mode is RecordMode.VERIFY:
             asked = bool(cassette.asked_live)
             refuse_drift(cassette.drifts, least=settings.fail_on, path=file, asked=asked)
         if not records:
             return
         if not cassette.asked_live and (mode.asks_always or not existed):
-            raise NothingRecordedError(f"{file} was to be recorded, and nothing was sent", details={"path": str(file)})
+            lost = "".join(f"\n  not kept: {line}" for line in cassette.not_kept)
+            what = f"nothing could be kept:{lost}" if lost else "nothing was sent"
+            raise NothingRecordedError(f"{file} was to be recorded, and {what}", details={"path": str(file)})
         if cassette.asked_live:
-            text = serialize(cassette.to_keep(), ReadableYAML(file))
+            text = serialize(cassette.to_keep(), ReadableYAML(file, cassette.format))
             save_traffic(file, text, secrets=settings.redactor.known)
+        if cassette.unanswered:
+            lines = "".join(f"\n  {line}" for line in cassette.not_kept)
+            warnings.warn(
+                f"{file}: {cassette.asked_live} answers were recorded, and not kept were:{lines}",
+                IncompleteRecordingWarning,
+                stacklevel=3,
+            )

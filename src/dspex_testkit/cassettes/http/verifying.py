@@ -1,6 +1,6 @@
 """Mode `verify` at the HTTP level: what the provider answers today, beside the recording."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from vcr.request import Request as VCRRequest
@@ -16,50 +16,29 @@ Interchange = tuple[VCRRequest, dict[str, Any]]
 
 
 class Verification:
-    """Compares responses with recorded ones, in recorded order.
+    """Compares responses with recorded ones.
 
     Args:
         recorded: What the cassette held when it was opened.
-        same: Whether two requests are the same one.
         comparator: Whether two texts say the same.
-        repeats: Recordings stand for any number of equal requests.
     """
 
-    def __init__(
-        self,
-        recorded: Sequence[Interchange],
-        *,
-        same: Callable[[VCRRequest, VCRRequest], bool],
-        comparator: Comparator,
-        repeats: bool,
-    ) -> None:
+    def __init__(self, recorded: Sequence[Interchange], *, comparator: Comparator) -> None:
         self._recorded = list(recorded)
-        self._same = same
         self._comparator = comparator
-        self._repeats = repeats
-        self.compared: set[int] = set()
-        """Positions of recordings that were asked for."""
         self.drifts: list[Drift] = []
 
-    def meet(self, request: VCRRequest, response: dict[str, Any]) -> None:
-        """Take in what the provider answers."""
-        position = self._position_of(request)
+    def meet(self, position: int | None, request: VCRRequest, response: dict[str, Any]) -> None:
+        """Take in what the provider answers to the request that was recorded at this position."""
         if position is None:
             answer = str(response["status"]["code"])
-            self.drifts.append(unrecorded(Interaction({}, error={"code": answer, "message": request.uri})))
+            asked = f"{request.method} {request.uri}"
+            self.drifts.append(unrecorded(Interaction({}, error={"code": answer, "message": asked})))
             return
-        self.compared.add(position)
         before, now = _exchange(*self._recorded[position]), _exchange(request, response)
         found = compare_exchanges(before, now, position=position, comparator=self._comparator)
         if found is not None:
             self.drifts.append(found)
-
-    def _position_of(self, request: VCRRequest) -> int | None:
-        alike = [i for i, (recorded, _) in enumerate(self._recorded) if self._same(request, recorded)]
-        waiting = [position for position in alike if position not in self.compared]
-        if waiting:
-            return waiting[0]
-        return alike[-1] if alike and self._repeats else None
 
 
 def _exchange(request: VCRRequest, response: dict[str, Any]) -> Exchange:
