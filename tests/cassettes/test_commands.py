@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,10 @@ def test_verify_asks_again_what_http_cassettes_hold(
     with cassettes.http_cassette(raw, record_mode="once"):
         ask(target.lm(), "2+2")
     record = yaml.safe_load(raw.read_text())
-    stranger = {**record["interactions"][0], "request": {"method": "GET", "uri": "https://llm.test/v1/models"}}
+    stranger = {
+        **deepcopy(record["interactions"][0]),
+        "request": {"method": "GET", "uri": "https://llm.test/v1/models"},
+    }
     raw.write_text(yaml.safe_dump({**record, "interactions": [stranger, *record["interactions"]]}))
     before = raw.read_bytes()
     arguments = ["cassettes", "verify", str(raw), "--api-base", target.api_base]

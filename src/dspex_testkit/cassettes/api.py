@@ -152,7 +152,7 @@ def check_option_names(given: Iterable[str], level: Level, where: str = "") -> N
             raise UsageError(f"{where}level={level!r} has no {name!r}: {_ELSEWHERE[name]}")
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
-        raise UsageError(f"{where}cassettes take no {name!r}; {hint}")
+        raise UsageError(f"{where}a cassette takes no {name!r}; {hint}")
 
 
 def cassette_options(**options: Unpack[LMOptions]) -> CassetteOptions:
