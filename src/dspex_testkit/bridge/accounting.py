@@ -8,7 +8,7 @@ from dspex_testkit.lm.prices import PriceTable
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor
 
 
-class Ledger:
+class Accounting:
     """Prices calls and passes them to the accounts, which the workers of a pool may share.
 
     Args:

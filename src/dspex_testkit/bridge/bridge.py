@@ -8,8 +8,8 @@ import threading
 import time
 from typing import Any, Literal
 
+from dspex_testkit.bridge.compiled_programs import CompiledPrograms
 from dspex_testkit.bridge.lm_scopes import LMScopes
-from dspex_testkit.bridge.programs.modules import CompiledPrograms
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.signatures.compiled import forget_compiled
 from dspex_testkit.bridge.state.in_process import InProcessStore

@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.arguments import unknown_arguments, with_warnings
+from dspex_testkit.bridge.arguments import Args, unknown_arguments, with_warnings
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError, ProtocolError, UnknownCommandError

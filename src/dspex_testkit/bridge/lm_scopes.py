@@ -4,11 +4,11 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.bridge.accounting import Ledger
-from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.cassettes import open_deck
+from dspex_testkit.bridge.accounting import Accounting
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.settings import BridgeSettings
 from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.bridge.state.store import StateStore
@@ -18,6 +18,7 @@ from dspex_testkit.lm.cache.settings import CacheSettings
 from dspex_testkit.lm.config.reading import parse_lm_config
 from dspex_testkit.lm.config.values import LMConfig, LMPatch
 from dspex_testkit.lm.factory import LMFactory
+from dspex_testkit.lm.policy import OfflinePolicy
 from dspex_testkit.lm.prices import PriceTable
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
@@ -65,8 +66,8 @@ class LMScopes:
         self._secrets = redaction
         self._worker_id = worker_id
         prices = PriceTable() if settings.price_table == "off" else PriceTable.from_file(settings.price_table)
-        self._ledger = Ledger(store, prices, redaction, keeps_prompts=settings.journal_prompts)
-        self._gate = self._ledger.admit
+        self._accounting = Accounting(store, prices, redaction, keeps_prompts=settings.journal_prompts)
+        self._gate = self._accounting.admit
         self._deck: Deck | None = None
         self._learned: set[str] = set()
         self.factory = LMFactory(
@@ -88,7 +89,7 @@ class LMScopes:
     def cassettes(self) -> "Deck":
         """The recordings, opened when somebody first asks for one."""
         if self._deck is None:
-            self._deck = open_deck(self._settings, self._store)
+            self._deck = _open_deck(self._settings, self._store)
         return self._deck
 
     def close(self) -> None:
@@ -239,7 +240,7 @@ class LMScopes:
         # An override lives for one execution, and so do its counters; a named LM's live as long as its definition.
         own = resolved.scope is Scope.EXECUTION and resolved.name is None
         return Caller(
-            journal=self._ledger,
+            journal=self._accounting,
             counters=LocalCounters() if own else self._store.counters(resolved.lm_id),
             scope=resolved.scope,
             program_id=program_id,
@@ -254,3 +255,28 @@ class LMScopes:
 def new_lm_id() -> str:
     """Names one act of configuring; says nothing about keys."""
     return secrets.token_hex(6)
+
+
+def _open_deck(settings: BridgeSettings, store: StateStore) -> "Deck":
+    """The deck of a bridge, which it shares with the bridges of its pool; it records under the policy `record` only.
+
+    Raises:
+        MissingExtraError: What recordings need is not installed.
+        UsageError: The record mode is none.
+    """
+    # Here, because YAML and locks are of no use to a bridge that only mocks.
+    from dspex_testkit.cassettes import DeckSettings, RecordMode
+    from dspex_testkit.redaction import secrets_of_environment
+
+    deck = store.deck(
+        DeckSettings(
+            folder=str(Path(settings.cassettes).resolve()),
+            record=settings.offline_policy is OfflinePolicy.RECORD,
+            mode=RecordMode.of(settings.record_mode),
+            staging=str(Path(settings.record_staging).resolve()) if settings.record_staging else None,
+        )
+    )
+    if deck.records:
+        # The deck may be in a process that has another environment.
+        deck.learn(secrets_of_environment())
+    return deck

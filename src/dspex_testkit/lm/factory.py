@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dspex_testkit.cassettes.interfaces import Deck
     from dspex_testkit.lm.cache.responses import ResponseCache
     from dspex_testkit.lm.loops import Loops
-    from dspex_testkit.lm.members import Part
+    from dspex_testkit.lm.members import Member
 
 
 class LMFactory:
@@ -138,28 +138,28 @@ class LMFactory:
             chosen = CacheOptions(mode=self._cache_settings.mode)
         if chosen is None or chosen.mode == "off":
             return kept
-        from dspex_testkit.lm.cache.cached import CachedPart
+        from dspex_testkit.lm.cache.cached import CachedMember
 
         ttl_s = chosen.ttl_s if chosen.ttl_s is not None else self.cache.settings.ttl_s
-        return _composed(config, CachedPart(kept.part, config, self.cache, chosen.mode, ttl_s), kept.holds)
+        return _composed(config, CachedMember(kept.member, config, self.cache, chosen.mode, ttl_s), kept.holds)
 
     def _build_live(self, config: LMConfig) -> KeptLM:
-        from dspex_testkit.lm.live import LivePart
+        from dspex_testkit.lm.live import LiveMember
 
-        return _composed(config, LivePart(config))
+        return _composed(config, LiveMember(config))
 
     def _build_ensemble(self, config: LMConfig) -> KeptLM:
-        from dspex_testkit.lm.ensembles.ensemble import EnsemblePart
+        from dspex_testkit.lm.ensembles.ensemble import EnsembleMember
 
         assert config.ensemble is not None
         held: list[KeptLM] = []
         try:
-            for part in config.ensemble.parts:
-                assert isinstance(part, LMConfig), "references are expanded when an LM is resolved"
-                held.append(self.kept.take(part))
+            for member in config.ensemble.members_and_judge:
+                assert isinstance(member, LMConfig), "references are expanded when an LM is resolved"
+                held.append(self.kept.take(member))
             judge = held[-1].lm if config.ensemble.judge is not None else None
-            members = [kept.part for kept in held[: len(config.ensemble.members)]]
-            ensemble = EnsemblePart(config, members, judge, self.loops)
+            members = [kept.member for kept in held[: len(config.ensemble.members)]]
+            ensemble = EnsembleMember(config, members, judge, self.loops)
         except BaseException:
             for kept in held:
                 self.kept.give_back(kept)
@@ -199,10 +199,10 @@ class LMFactory:
         return KeptLM(lm, AskedLM(lm, config.params, identity))
 
 
-def _composed(config: LMConfig, part: "Part", holds: Sequence[KeptLM] = ()) -> KeptLM:
-    """A part with the LM in front of it that programs ask."""
+def _composed(config: LMConfig, member: "Member", holds: Sequence[KeptLM] = ()) -> KeptLM:
+    """A member with the LM in front of it that programs ask."""
     from dspex_testkit.lm.capabilities import capabilities_of
     from dspex_testkit.lm.composed import ComposedLM
 
-    lm = ComposedLM(config.dspy_model, part, params=config.params, capabilities=capabilities_of(config))
-    return KeptLM(lm, part, holds)
+    lm = ComposedLM(config.dspy_model, member, params=config.params, capabilities=capabilities_of(config))
+    return KeptLM(lm, member, holds)

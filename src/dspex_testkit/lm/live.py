@@ -25,7 +25,7 @@ def provider_lm(config: LMConfig, key: str | None) -> Any:
     )
 
 
-class LivePart:
+class LiveMember:
     """Asks a provider.
 
     Args:

@@ -13,15 +13,15 @@ class KeptLM:
 
     Args:
         lm: The `dspy.LM`.
-        part: What answers behind it; members of an ensemble are asked without the LM in front.
+        member: What answers behind it; members of an ensemble are asked without the LM in front.
         holds: Others that it uses for as long as it is kept.
     """
 
-    __slots__ = ("holds", "lm", "part", "users")
+    __slots__ = ("holds", "lm", "member", "users")
 
-    def __init__(self, lm: Any, part: Any, holds: "Sequence[KeptLM]" = ()) -> None:
+    def __init__(self, lm: Any, member: Any, holds: "Sequence[KeptLM]" = ()) -> None:
         self.lm = lm
-        self.part = part
+        self.member = member
         self.holds = tuple(holds)
         self.users = 0
 

@@ -1,6 +1,6 @@
-"""Parts that answer a canonical request: an LM, a cache before one, several LMs as one.
+"""Members that answer a canonical request: an LM, a cache before one, several LMs as one.
 
-A part is what `ComposedLM` puts behind DSPy's `LM`. It says who it is, answers, and closes what it holds.
+A member is what `ComposedLM` puts behind DSPy's `LM`. It says who it is, answers, and closes what it holds.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _NOT_SAMPLING = CONNECTION_PARAMS | {"n"}
 _UNASKED = Config()
 
 
-class Part(Protocol):
+class Member(Protocol):
     """Answers canonical requests."""
 
     identity: LMCall
@@ -72,7 +72,7 @@ class CallersCounters:
 
 
 class AskedLM:
-    """A `dspy.LM` as a part.
+    """A `dspy.LM` as a member.
 
     Args:
         lm: The LM; it keeps its own retries and, if it is a mock, its own journaling.

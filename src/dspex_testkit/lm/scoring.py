@@ -20,9 +20,9 @@ def check_import(config: LMConfig, allowed: Sequence[str]) -> None:
     spec = config.ensemble
     if spec is None:
         return
-    for part in spec.parts:
-        if isinstance(part, LMConfig):
-            check_import(part, allowed)
+    for asked in spec.members_and_judge:
+        if isinstance(asked, LMConfig):
+            check_import(asked, allowed)
     if spec.score is None:
         return
     module = spec.score.partition(":")[0]

@@ -4,7 +4,7 @@ import sys
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
-from dspex_testkit.bridge.args import ANONYMOUS
+from dspex_testkit.bridge.arguments import ANONYMOUS
 from dspex_testkit.errors import CassetteError, NothingRecordedError, UsageError
 from dspex_testkit.plugin.cassette_plans import CassettePlan, recordings_of, report_of, was_used
 

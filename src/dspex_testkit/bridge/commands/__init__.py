@@ -7,7 +7,7 @@ will. It raises what went wrong; turning that into a response is the dispatcher'
 from collections.abc import Callable
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import (
     accounts,

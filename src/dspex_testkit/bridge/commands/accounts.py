@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.calls import BRIDGE, Holder, Limits
 from dspex_testkit.errors import InvalidArgsError

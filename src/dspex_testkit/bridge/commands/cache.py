@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, cast
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.errors import InvalidArgsError
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands.programs import new_program_id
 from dspex_testkit.bridge.lm_scopes import Overrides

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands.execution import time_limit
 from dspex_testkit.bridge.commands.programs import keep_program

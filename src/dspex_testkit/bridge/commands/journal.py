@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
-from dspex_testkit.bridge.arguments import with_warnings
+from dspex_testkit.bridge.arguments import Args, with_warnings
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import named_lms
 from dspex_testkit.bridge.commands.verification import verify

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.programs.definition import define_program, program_result
 from dspex_testkit.bridge.programs.lookup import find_program

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.ping import answers_gemini, ping_result
 from dspex_testkit.errors import UnknownCommandError

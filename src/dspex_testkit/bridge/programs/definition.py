@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
-from dspex_testkit.bridge.programs.tools import check_tools
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
 from dspex_testkit.bridge.signatures.definitions import outline
 from dspex_testkit.bridge.state.records import ProgramKind, ProgramRecord, ProgramType
+from dspex_testkit.bridge.tools import check_tools
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidProgramError
 from dspex_testkit.lm.config.params import nearest

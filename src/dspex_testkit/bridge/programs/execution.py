@@ -7,8 +7,8 @@ from typing import Any
 
 from dspex_testkit.bridge.arguments import with_warnings
 from dspex_testkit.bridge.bridge import BridgeState
+from dspex_testkit.bridge.compiled_programs import CompiledProgram
 from dspex_testkit.bridge.lm_scopes import Overrides
-from dspex_testkit.bridge.programs.modules import CompiledProgram
 from dspex_testkit.bridge.state.records import ProgramRecord
 from dspex_testkit.calls import CALLER_SETTING, Caller, Scope
 from dspex_testkit.errors import ExecutionTimeoutError, OverloadedError, ProgramExecutionError

@@ -7,7 +7,7 @@ programs, then those created without a session.
 from collections.abc import Mapping
 from typing import Any
 
-from dspex_testkit.bridge.args import Args
+from dspex_testkit.bridge.arguments import Args
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.programs.definition import rebuild_program
 from dspex_testkit.bridge.state.records import ProgramRecord

@@ -21,7 +21,7 @@ class ProgramRecord:
     definition: dict[str, Any]
     """The signature in its wire form (`SignatureSpec.definition`); it is what goes out as `signature_def`."""
     digest: str
-    """Equal for programs that behave alike: signature, type, tools and LM."""
+    """Equal for programs that compile to one module: same signature, type and tools. Their LMs may differ."""
     signature: Any
     """As the client wrote it, without LM configs."""
     program_type: ProgramType = "predict"

@@ -1,4 +1,4 @@
-"""A part whose answers are remembered."""
+"""A member whose answers are remembered."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,27 +13,29 @@ from dspex_testkit.engines.entry import Entry
 from dspex_testkit.engines.responses import usage_of
 from dspex_testkit.lm.cache.responses import ResponseCache, Where
 from dspex_testkit.lm.config.values import LMConfig
-from dspex_testkit.lm.members import Part
+from dspex_testkit.lm.members import Member
 
 
-class CachedPart:
-    """Asks another part only for what is not remembered.
+class CachedMember:
+    """Asks another member only for what is not remembered.
 
     A hit asks nobody and costs nothing; it is in the journal with the usage of the call that was remembered, and
     counts against no budget. Failures are not remembered.
 
     Args:
-        part: Asked where nothing is remembered.
+        member: Asked where nothing is remembered.
         config: Who that is; part of the key.
         cache: Remembers.
         where: In memory or on disk.
         ttl_s: Seconds for which an answer is remembered; None without end.
     """
 
-    def __init__(self, part: Part, config: LMConfig, cache: ResponseCache, where: Where, ttl_s: float | None) -> None:
-        self.identity = part.identity
+    def __init__(
+        self, member: Member, config: LMConfig, cache: ResponseCache, where: Where, ttl_s: float | None
+    ) -> None:
+        self.identity = member.identity
         self.journal = Journal()
-        self._part = part
+        self._member = member
         self._config = config
         self._cache = cache
         self._where = where
@@ -43,17 +45,17 @@ class CachedPart:
         """Remember or ask."""
         key = self._key(request)
         known = self._recall(key, request)
-        return known if known is not None else self._keep(key, self._part.complete(request))
+        return known if known is not None else self._keep(key, self._member.complete(request))
 
     async def acomplete(self, request: Request) -> Response:
         """Remember or ask, asynchronously. Reading an entry takes less time than handing it to a thread."""
         key = self._key(request)
         known = self._recall(key, request)
-        return known if known is not None else self._keep(key, await self._part.acomplete(request))
+        return known if known is not None else self._keep(key, await self._member.acomplete(request))
 
     def close(self) -> None:
         """Close what is asked; the cache belongs to the factory."""
-        self._part.close()
+        self._member.close()
 
     def _key(self, request: Request) -> str:
         rollout = current_call().params.get("rollout_id")

@@ -93,7 +93,7 @@ class EnsembleSpec(BaseModel):
     """For `best_of`: the LM that picks."""
 
     @property
-    def parts(self) -> "tuple[LMConfig | LMReference, ...]":
+    def members_and_judge(self) -> "tuple[LMConfig | LMReference, ...]":
         """The members, then the judge if there is one."""
         return (*self.members, self.judge) if self.judge is not None else self.members
 
@@ -135,15 +135,17 @@ class LMConfig(BaseModel):
         """The LMs that are asked in the end: itself, or the members of its ensemble that are not named elsewhere."""
         if self.ensemble is None:
             return (self,)
-        return tuple(leaf for part in self.ensemble.parts if isinstance(part, LMConfig) for leaf in part.leaves)
+        return tuple(
+            leaf for each in self.ensemble.members_and_judge if isinstance(each, LMConfig) for leaf in each.leaves
+        )
 
     @cached_property
     def references(self) -> frozenset[str]:
         """The names of other LMs that occur in it."""
         if self.ensemble is None:
             return frozenset()
-        parts = self.ensemble.parts
-        return frozenset().union(*({p.name} if isinstance(p, LMReference) else p.references for p in parts))
+        asked = self.ensemble.members_and_judge
+        return frozenset().union(*({each.name} if isinstance(each, LMReference) else each.references for each in asked))
 
     def patched(self, params: dict[str, Any], cache: CacheOptions | None = None) -> "LMConfig":
         """The same LM with other parameters, and remembered in another way if one is given."""
@@ -200,8 +202,8 @@ class LMConfig(BaseModel):
 
 
 def _dump_ensemble(spec: EnsembleSpec, *, with_key: bool) -> dict[str, Any]:
-    def dump(part: LMConfig | LMReference) -> dict[str, Any]:
-        return part.dump_with_key() if with_key and isinstance(part, LMConfig) else part.dump_without_key()
+    def dump(member: LMConfig | LMReference) -> dict[str, Any]:
+        return member.dump_with_key() if with_key and isinstance(member, LMConfig) else member.dump_without_key()
 
     record = spec.model_dump(mode="json", exclude={"members", "judge"}, exclude_none=True, exclude_defaults=True)
     record["members"] = [dump(member) for member in spec.members]

@@ -5,5 +5,6 @@ voting       a majority per output field
 failures     which failures let a chain ask its next member
 decision     how the answers become one
 judging      an LM that picks among them
-part         asks the members, journals them as children of one call, and answers
+ensemble     asks the members, journals them as children of one call, and answers
+member_calls their calls and counters
 """

@@ -27,7 +27,7 @@ from dspex_testkit.lm.ensembles.decision import (
 )
 from dspex_testkit.lm.ensembles.failures import moves_on
 from dspex_testkit.lm.ensembles.member_calls import Children, MemberCounters
-from dspex_testkit.lm.members import Part
+from dspex_testkit.lm.members import Member
 from dspex_testkit.lm.scoring import Score
 
 
@@ -38,7 +38,7 @@ class Ensemble:
     identity: LMCall
     """What the journal says of every call of the ensemble itself."""
     spec: EnsembleSpec
-    members: tuple[Part, ...]
+    members: tuple[Member, ...]
     """What answers for each member, in order."""
     judge: Any
     """The LM that picks, for `best_of` with a judge."""
@@ -167,17 +167,17 @@ class EnsembleCall:
         return self._candidates
 
     async def _ask(self, index: int) -> Candidate:
-        part = self._ensemble.members[index]
+        member = self._ensemble.members[index]
         try:
             with dspy.context(**{CALLER_SETTING: self._caller_for(f"member {index}")}):
-                if part.identity.engine == "function":
+                if member.identity.engine == "function":
                     # A function may wait without a loop; the others are not to wait for it.
-                    response = await asyncio.to_thread(part.complete, self._request)
+                    response = await asyncio.to_thread(member.complete, self._request)
                 else:
-                    response = await part.acomplete(self._request)
+                    response = await member.acomplete(self._request)
         except Exception as error:
-            return Candidate(index, part.identity, error=error)
-        return candidate_of(index, part.identity, response, self._capture)
+            return Candidate(index, member.identity, error=error)
+        return candidate_of(index, member.identity, response, self._capture)
 
     def _late(self, index: int) -> Candidate:
         """A member that had not answered at the time limit."""

@@ -1,4 +1,4 @@
-"""`EnsemblePart`: asks the members side by side or in turn, and makes one answer of theirs.
+"""`EnsembleMember`: asks the members side by side or in turn, and makes one answer of theirs.
 
 Each member's calls are journaled as children of one call of the ensemble. A member that fails is reported in that
 call's details, whatever the others answer.
@@ -19,12 +19,12 @@ from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.ensembles.call import Ensemble, EnsembleCall
 from dspex_testkit.lm.ensembles.candidates import brief
 from dspex_testkit.lm.loops import Loops
-from dspex_testkit.lm.members import Part
+from dspex_testkit.lm.members import Member
 from dspex_testkit.lm.scoring import load_score
 
 
-class EnsemblePart:
-    """Several parts as one.
+class EnsembleMember:
+    """Several members as one.
 
     Args:
         config: The ensemble's config.
@@ -33,7 +33,7 @@ class EnsemblePart:
         loops: Where synchronous callers have the members asked.
     """
 
-    def __init__(self, config: LMConfig, members: Sequence[Part], judge: Any, loops: Loops) -> None:
+    def __init__(self, config: LMConfig, members: Sequence[Member], judge: Any, loops: Loops) -> None:
         spec = config.ensemble
         assert spec is not None
         mocked = all(member.identity.mocked for member in members)

@@ -5,10 +5,10 @@ import warnings
 from collections import OrderedDict
 from typing import Any
 
-from dspex_testkit.bridge.programs.tools import build_tool
 from dspex_testkit.bridge.signatures import SignatureSpec, parse_signature
 from dspex_testkit.bridge.signatures.compiled import compile_signature
 from dspex_testkit.bridge.state.records import ProgramRecord
+from dspex_testkit.bridge.tools import build_tool
 
 
 class CompiledProgram:
