@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -50,6 +52,27 @@ def test_a_recording_replays_without_the_lm(path: Path, sums: MockLM, ask: Ask) 
     assert ask(cassettes.replay(path), "2+2") == "4"
     assert ask(MockLM.replay(path), "2+2") == "4"
     assert len(sums.journal) == 1
+
+
+def test_a_mock_s_own_doors_lead_to_recordings(path: Path, sums: MockLM, ask: Ask) -> None:
+    """`MockLM.record` and `MockLM.replay` are `cassettes.record` and `cassettes.replay`, options included."""
+    with MockLM.record(sums, path, model="openai/gpt-4o-mini") as lm:
+        assert ask(lm, "2+2") == "4"
+    replayed = MockLM.replay(path, allow_playback_repeats=True)
+
+    assert replayed.model == "openai/gpt-4o-mini"
+    assert [ask(replayed, "2+2") for _ in range(2)] == ["4", "4"]
+
+
+def test_mocks_find_recordings_that_nobody_has_imported(path: Path, sums: MockLM, ask: Ask) -> None:
+    """In a fresh process, which knows of `MockLM` alone."""
+    with cassettes.record(sums, path) as lm:
+        ask(lm, "2+2")
+    code = "import sys; from dspex_testkit.mock_lm import MockLM; print(type(MockLM.replay(sys.argv[1])).__name__)"
+
+    done = subprocess.run([sys.executable, "-c", code, path], check=True, stdout=subprocess.PIPE, text=True)
+
+    assert done.stdout.strip() == "CassetteLM"
 
 
 def test_asynchronous_calls_record_and_replay_like_synchronous_ones(path: Path, sums: MockLM) -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.errors import MissingExtraError
+from dspex_testkit.mock_lm.recordings import register
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.age import StaleCassetteWarning
@@ -104,3 +105,6 @@ def missing_extra(error: ModuleNotFoundError) -> Exception:
     if error.name in ("yaml", "vcr", "filelock", "platformdirs"):
         return MissingExtraError("Recording", "cassettes")
     return error
+
+
+register(__getattr__)

@@ -14,6 +14,7 @@ from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.engine import AsyncMockEngine, Capabilities, MockEngine
 from dspex_testkit.mock_lm.functions import path_of
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.recordings import recordings
 from dspex_testkit.mock_lm.rule import RuleSpec
 from dspex_testkit.mock_lm.spec import SPEC_KEYS, MockSpec, parse_mock_spec
 
@@ -133,10 +134,22 @@ class MockLM(EngineLM):
             CassetteError: The recording cannot be used.
             MissingExtraError: The extra `cassettes` is not installed.
         """
-        # Here, because recordings know mocks, and mocks know nothing of recordings.
-        from dspex_testkit.cassettes import replay
+        return recordings("replay")(path, **options)
 
-        return replay(path, **options)
+    @classmethod
+    def record(cls, lm: Any, path: str | os.PathLike[str], **options: Any) -> Any:
+        """A context manager that gives an LM which asks another one and keeps what it says.
+
+        Args:
+            lm: The LM that is asked, such as a ``dspy.LM`` of a provider.
+            path: Where the recording is written when the block ends.
+            options: As of `dspex_testkit.cassettes.record`.
+
+        Raises:
+            CassetteError: The recording cannot be used.
+            MissingExtraError: The extra `cassettes` is not installed.
+        """
+        return recordings("record")(lm, path, **options)
 
     @classmethod
     def function(cls, function: Callable[[MockCall], Any] | str, **options: Any) -> Self:
