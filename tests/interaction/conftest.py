@@ -1,5 +1,6 @@
 """One behaviour, every transport."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -27,7 +28,7 @@ def _clients(transport: Transport) -> Iterator[Connect]:
         def client_of(settings: BridgeSettings) -> Client:
             if transport == "memory":
                 return InProcess(settings)
-            key = repr(settings)
+            key = json.dumps(as_environment(settings), sort_keys=True)
             if key not in started:
                 worker_id = "worker_1_1" if transport == "pool-worker" else None
                 process = Process(mode=transport, worker_id=worker_id, env=as_environment(settings))

@@ -1,5 +1,7 @@
 """Every call of an LM that a test built itself is in the journal, however it ends."""
 
+import re
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -117,7 +119,7 @@ def test_live_calls_are_written_down_however_they_end(pytester: pytest.Pytester)
 
 
 def test_a_call_that_is_cancelled_while_it_is_recorded_is_written_down(pytester: pytest.Pytester) -> None:
-    """And nothing is kept of it on the cassette."""
+    """And kept on the cassette, by how it ended: its replay is cancelled, and asks nobody."""
     pytester.makepyfile(
         """
         import asyncio
@@ -146,7 +148,8 @@ def test_a_call_that_is_cancelled_while_it_is_recorded_is_written_down(pytester:
     run = pytester.runpytest_subprocess()
 
     run.assert_outcomes(passed=1)
-    assert not list(pytester.path.rglob("*.yaml"))
+    (cassette,) = pytester.path.rglob("*.yaml")
+    assert re.search(r"ended\W+cancelled", cassette.read_text(encoding="utf-8"))
 
 
 def test_calls_that_no_journal_of_the_kit_would_have_seen(pytester: pytest.Pytester) -> None:

@@ -13,6 +13,7 @@ from dspex_testkit.bridge.arguments import Args, unknown_arguments, with_warning
 from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError, ProtocolError, UnknownCommandError
+from dspex_testkit.limits import NESTING, is_too_deep
 from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.protocol import Request, Response, encode_request, parse_request
 from dspex_testkit.redaction import Secret, secrets_by_place
@@ -67,6 +68,10 @@ class Bridge(BridgeState):
 
     def handle(self, request: Request) -> Response:
         """Answer a request, running an execution here and now. Never raises."""
+        # What came over a wire has been measured there.
+        if is_too_deep({"args": request.args}):
+            text = f"The arguments' lists and maps are nested deeper than {NESTING} levels; send flatter ones"
+            return _failure(self, request, InvalidArgsError(text))
         answer = self.dispatch(request)
         return answer.run() if isinstance(answer, Execution) else answer
 

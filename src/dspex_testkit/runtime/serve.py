@@ -325,6 +325,14 @@ class Server:
 
     def fail(self, summary: str, text: str = "", status: int = 1) -> "NoReturn":
         """End the process for a reason that is not the client's."""
+        summary, text = self._without_keys(summary), self._without_keys(text)
         self.log.error(f"{summary}\n{text}")
         self.wire.complain(summary)
         leave(status)
+
+    def _without_keys(self, text: str) -> str:
+        """A text of a bridge that perhaps never came to be, and so cannot say which keys its settings hold."""
+        from dspex_testkit.redaction import Secret, Secrets, error_redactor, secrets_by_place, secrets_of_environment
+
+        known = Secrets([*map(Secret, secrets_by_place(self.settings.values)), *secrets_of_environment()])
+        return error_redactor(known).text(text)
