@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dspex_testkit.limits import NESTING
 from tests.host.conftest import Start
 from tests.support.bridges import Process
 
@@ -32,6 +33,21 @@ def execute(bridge: Process, program_id: str = "p", **args: object) -> dict[str,
 def answer(bridge: Process, program_id: str = "p", **args: object) -> Any:
     """The answer of one execution."""
     return execute(bridge, program_id, **args)["outputs"]["answer"]
+
+
+@pytest.mark.parametrize("key", [None, "a", "$"], ids=["lists", "maps", "maps with the sign of what travels"])
+def test_the_deepest_value_that_a_client_may_send_reaches_the_other_worker(pair: Pair, key: str | None) -> None:
+    """What is said between worker and host wraps it, and is deeper; that may end neither."""
+    one, other = pair
+    deepest: Any = 1
+    for _ in range(NESTING - 2):  # the request and its arguments are the first two
+        deepest = [deepest] if key is None else {key: deepest}
+    one.call("update_session_data", {"session_id": "alice", "key": "deep", "value": deepest})
+    one.call("configure_lm", mock("Ada"))
+    one.call("create_program", {"id": "p", "signature": QA})
+
+    assert other.call("get_session_data", {"session_id": "alice"})["data"] == {"deep": deepest}
+    assert answer(other) == "Ada"
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=str)

@@ -146,7 +146,7 @@ def parse_response(payload: bytes) -> Response:
     Raises:
         MalformedMessageError: It is not a response; carries its id where one can be made out.
     """
-    message = _parse_object(payload, "a response")
+    message = _parse_object(payload, "a response", trusted=True)
     id = _id_of(message, "response")
     success = message.get("success")
     if success is True:
@@ -186,9 +186,9 @@ def encode_response(response: Response) -> bytes:
     return codec.dumps(response.to_wire())
 
 
-def _parse_object(payload: bytes, wanted: str) -> "dict[str, Any]":
+def _parse_object(payload: bytes, wanted: str, *, trusted: bool = False) -> "dict[str, Any]":
     try:
-        message = codec.loads(payload)
+        message = codec.loads(payload, trusted=trusted)
     except ValueError as error:
         if not payload:
             reason = "the packet is empty"
