@@ -27,7 +27,9 @@ def _clients(transport: Transport) -> Iterator[Connect]:
 
         def client_of(settings: BridgeSettings) -> Client:
             if transport == "memory":
-                return InProcess(settings)
+                in_process = InProcess(settings)
+                stack.callback(in_process.close)
+                return in_process
             key = json.dumps(as_environment(settings), sort_keys=True)
             if key not in started:
                 worker_id = "worker_1_1" if transport == "pool-worker" else None

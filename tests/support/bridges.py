@@ -53,7 +53,9 @@ class InProcess(InProcessBridge):
     """A bridge object in this process."""
 
     def __init__(self, settings: BridgeSettings | None = None) -> None:
-        super().__init__(Bridge(settings or BridgeSettings()))
+        bridge = Bridge(settings or BridgeSettings())
+        self.close = bridge.close
+        super().__init__(bridge)
 
 
 class Process:

@@ -12,7 +12,9 @@ import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -254,38 +256,71 @@ class _MemoryShelf:
 
 
 class _DiskShelf:
-    """Entries in a folder that other processes may use too; opened on first use, never before a fork."""
+    """Entries in a folder that other processes may use too; opened on first use, never before a fork.
+
+    One thread does all of it: SQLite wants each connection closed by the thread that opened it, and the threads that
+    ask come and go.
+    """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._cache = diskcache.Cache(
-            str(folder),
-            timeout=_LOCK_PATIENCE,
-            disk=_PlainDisk,
-            size_limit=max_bytes,
-            eviction_policy="least-recently-used",
-            # No entry is a file of its own: a disk that is full in the middle of one would keep the half for ever.
-            disk_min_file_size=_UNBOUNDED,
-        )
+        self._cache = diskcache.Cache.__new__(diskcache.Cache)
+        self._thread = ThreadPoolExecutor(1, "remembered answers")
+        # Where nobody closes it, it is closed once nobody has it; by then nobody may wait for it.
+        self._dropped = weakref.finalize(self, _close_soon, self._cache, self._thread)
+        self._dropped.atexit = False
+        try:
+            self._do(
+                self._cache.__init__,
+                str(folder),
+                timeout=_LOCK_PATIENCE,
+                disk=_PlainDisk,
+                size_limit=max_bytes,
+                eviction_policy="least-recently-used",
+                # No entry is a file of its own: a disk that is full in the middle of one would keep the half for ever.
+                disk_min_file_size=_UNBOUNDED,
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def get(self, key: str) -> str | None:
+        return self._do(self._get, key)
+
+    def put(self, key: str, entry: str, ttl_s: float | None) -> None:
+        self._do(self._put, key, entry, ttl_s)
+
+    def clear(self) -> int:
+        return self._do(self._clear)
+
+    def describe(self) -> dict[str, Any]:
+        return self._do(self._describe)
+
+    def close(self) -> None:
+        self._dropped.detach()
+        try:
+            self._do(self._cache.close)
+        finally:
+            self._thread.shutdown()
+
+    def _do(self, work: Callable[..., Entry], *args: Any, **options: Any) -> Entry:
+        return self._thread.submit(work, *args, **options).result()
+
+    def _get(self, key: str) -> str | None:
         found: str | None = self._cache.get(_salted(key, self._salt()))
         return found
 
-    def put(self, key: str, entry: str, ttl_s: float | None) -> None:
+    def _put(self, key: str, entry: str, ttl_s: float | None) -> None:
         self._cache.set(_salted(key, self._salt()), entry, expire=ttl_s)
 
-    def clear(self) -> int:
+    def _clear(self) -> int:
         count = self._count()
         self._cache.clear()
         return count
 
-    def describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         self._cache.expire()
         return {"entries": self._count(), "bytes": int(self._cache.volume())}
-
-    def close(self) -> None:
-        self._cache.close()
 
     def _salt(self) -> bytes:
         # Looked up each time: another process may have cleared the folder.
@@ -297,6 +332,11 @@ class _DiskShelf:
 
     def _count(self) -> int:
         return len(self._cache) - (_SALT_KEY in self._cache)
+
+
+def _close_soon(cache: diskcache.Cache, thread: ThreadPoolExecutor) -> None:
+    thread.submit(cache.close)
+    thread.shutdown(wait=False)
 
 
 class _PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no types
