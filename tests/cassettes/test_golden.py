@@ -1,6 +1,7 @@
 """Cassettes that stay in the repository: what was recorded once has to replay with every later version."""
 
 import base64
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from dspex_testkit import cassettes
+from dspex_testkit.cli import main
 
 GOLDEN = Path(__file__).parents[2] / "cassettes" / "format-1.yaml"
 
@@ -83,3 +85,25 @@ def test_traffic_of_the_first_format_replays() -> None:
             assert client.post("http://127.0.0.1:9/v1/files").status_code == 501
     assert pages == ["a", "b", "c"]
     assert cassette.report().unplayed == ()
+
+
+@pytest.mark.parametrize("golden", [GOLDEN, REPEATED, TRAFFIC])
+def test_upgrading_changes_the_form_and_nothing_that_is_played(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., str]
+) -> None:
+    """A file of the first format is told, upgraded once, and replays as before."""
+    file = tmp_path / golden.name
+    file.write_bytes(golden.read_bytes())
+    assert main(["cassettes", "upgrade", "--check", str(file)]) == 1
+    assert file.read_bytes() == golden.read_bytes()
+    assert main(["cassettes", "upgrade", str(file)]) == 0
+    assert "format: 2" in file.read_text()
+    assert main(["cassettes", "upgrade", "--check", str(file)]) == 0
+    name = {GOLDEN: "GOLDEN", REPEATED: "REPEATED", TRAFFIC: "TRAFFIC"}[golden]
+    monkeypatch.setattr(sys.modules[__name__], name, file)
+    if golden.name == "format-1-http.yaml":
+        test_traffic_of_the_first_format_replays()
+    elif golden.name == "format-1-lm.yaml":
+        test_repeats_tools_pictures_and_cut_texts_of_the_first_format_replay(ask)
+    else:
+        test_a_recording_of_the_first_format_replays(cassettes.replay(file, on_exhausted="last"), ask)

@@ -326,8 +326,10 @@ def test_a_failed_test_takes_back_what_its_bridge_recorded(pytester: pytest.Pyte
         """
     )
 
-    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(failed=1)
+    run = pytester.runpytest_inprocess("--lm-record-mode=once")
 
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["*0 played, 0 recorded*", "not kept: *: 1 calls: the test failed"])
     assert files(pytester) == []
 
 

@@ -172,6 +172,25 @@ def format_of(record: Any) -> int:
     return int(found)
 
 
+def refuse_nonsense(item: Any, place: str) -> None:
+    """Look whether an interaction is what vcrpy will take it for, before it is asked for.
+
+    Raises:
+        CassetteFormatError: It is something else.
+    """
+    try:
+        request, response = item["request"], item["response"]
+        sound = isinstance(request["method"], str) and isinstance(request["uri"], str)
+        # For httpx there was another form before vcrpy's version 6, which it still reads.
+        sound = sound and ("status_code" in response or isinstance(response["status"]["code"], int))
+        sound = sound and ("content" in response or isinstance(response["body"], dict))
+        sound = sound and all(isinstance(each.get("headers") or {}, dict) for each in (request, response))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CassetteFormatError(f"{place} is no request with its response: {error!r}") from error
+    if not sound:
+        raise CassetteFormatError(f"{place} is no request with its response: method, uri, status, headers and body")
+
+
 def document_from(record: Any, path: object) -> Document:
     """The document of JSON values.
 

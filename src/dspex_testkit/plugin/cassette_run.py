@@ -105,6 +105,8 @@ class CassetteRunHooks:
             return
         terminalreporter.section("LM cassettes")
         counts = {name: sum(each[name] for each in self._reports) for name in ("played", "recorded", "verified")}
+        # What a test recorded that then failed was not kept.
+        counts["recorded"] = sum(each["recorded"] for each in self._reports if each["passed"])
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name != "verified")
         files = len({each["path"] for each in self._reports})
         line = terminalreporter.write_line
@@ -120,6 +122,13 @@ class CassetteRunHooks:
             line(f"old: {text}", yellow=True)
         for text in dict.fromkeys(text for each in self._reports for text in each["drifts"]):
             line(f"drift: {text}", yellow=True)
+        for each in self._reports:
+            if each["recorded"] and not each["passed"]:
+                line(
+                    f"not kept: {_short(each['path'], config)}: {each['recorded']} calls: the test failed", yellow=True
+                )
+            for text in each.get("not_kept", ()):
+                line(f"not kept: {_short(each['path'], config)}: {text}", yellow=True)
         for problem in self._problems:
             line(problem, red=True)
 

@@ -20,7 +20,7 @@ from dspex_testkit.cassettes.http.bodies import (
 )
 from dspex_testkit.cassettes.http.token_endpoints import hands_out_tokens
 from dspex_testkit.cassettes.matching import MatchRules, key_of
-from dspex_testkit.errors import CassetteError, CassetteFormatError, UsageError
+from dspex_testkit.errors import CassetteError, UsageError
 from dspex_testkit.redaction import LOOKS_OF_FORMAT_1, Redactor, is_secret_parameter
 
 CANONICAL_HOST = "llm.test"
@@ -246,25 +246,6 @@ class ReadableYAML:
         metadata = {"dspex_testkit": {"level": "http", "format": self.format}} if self.format > 1 else None
         extra = {} if metadata is None else {"metadata": metadata}
         return yaml_text.dump({"version": record["version"], **extra, "interactions": record["interactions"]})
-
-
-def refuse_nonsense(item: Any, place: str) -> None:
-    """Look whether an interaction is what vcrpy will take it for, before it is asked for.
-
-    Raises:
-        CassetteFormatError: It is something else.
-    """
-    try:
-        request, response = item["request"], item["response"]
-        sound = isinstance(request["method"], str) and isinstance(request["uri"], str)
-        # For httpx there was another form before vcrpy's version 6, which it still reads.
-        sound = sound and ("status_code" in response or isinstance(response["status"]["code"], int))
-        sound = sound and ("content" in response or isinstance(response["body"], dict))
-        sound = sound and all(isinstance(each.get("headers") or {}, dict) for each in (request, response))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CassetteFormatError(f"{place} is no request with its response: {error!r}") from error
-    if not sound:
-        raise CassetteFormatError(f"{place} is no request with its response: method, uri, status, headers and body")
 
 
 def _content_type(headers: Any) -> str:

@@ -18,11 +18,11 @@ from vcr.serialize import deserialize, serialize
 
 from dspex_testkit.cassettes.api import HTTPOptions, http_options
 from dspex_testkit.cassettes.cassette import IncompleteRecordingWarning
-from dspex_testkit.cassettes.document import format_of, level_of, parse_record
+from dspex_testkit.cassettes.document import format_of, level_of, parse_record, refuse_nonsense
 from dspex_testkit.cassettes.drift import refuse_drift
 from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only
 from dspex_testkit.cassettes.http.cassette import HTTPCassette
-from dspex_testkit.cassettes.http.filters import CANONICAL_HOST, HTTP_FIELDS, HTTPFilters, ReadableYAML, refuse_nonsense
+from dspex_testkit.cassettes.http.filters import CANONICAL_HOST, HTTP_FIELDS, HTTPFilters, ReadableYAML
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.saving import save_traffic
 from dspex_testkit.errors import (

@@ -36,6 +36,8 @@ def add_commands(commands: Any) -> None:
     action.set_defaults(run=_with_extra(_diff))
     action = _action(actions, "scrub", _scrub, "cut secrets out of cassettes that exist", many=True)
     action.add_argument("--pattern", action="append", default=[], metavar="REGEX", help="cut out what this finds too")
+    action = _action(actions, "upgrade", _upgrade, "write cassettes of the first format as of today's", many=True)
+    action.add_argument("--check", action="store_true", help="change nothing; end with status 1 if there are some")
     action = _action(actions, "verify", _verify, "ask the real LMs again and compare; changes nothing", many=True)
     action.add_argument("--model", help="ask this model instead of the recorded one")
     action.add_argument("--api-base", help="where to ask; the key is taken from the provider's variable")
@@ -181,6 +183,19 @@ def _scrub(options: argparse.Namespace) -> int:
         changed = scrub(path, redactor)
         print(f"{path}: {changed} interactions changed" if changed else f"{path}: clean")
     return 0
+
+
+def _upgrade(options: argparse.Namespace) -> int:
+    from dspex_testkit.cassettes.tools.hygiene import upgrade
+
+    redactor = _redactor([])
+    changed = [path for path in _files(options.paths) if upgrade(path, redactor, check=options.check)]
+    if options.json:
+        print(json.dumps([str(path) for path in changed], indent=2))
+    else:
+        for path in changed:
+            print(f"{path}: {'of the first format' if options.check else 'upgraded'}")
+    return 1 if changed and options.check else 0
 
 
 def _verify(options: argparse.Namespace) -> int:

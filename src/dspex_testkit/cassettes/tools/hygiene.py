@@ -3,14 +3,23 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes import yaml_text
 from dspex_testkit.cassettes.cleaning import without_secrets
-from dspex_testkit.cassettes.document import Document, document_from, level_of, read_document, read_record
+from dspex_testkit.cassettes.document import (
+    FORMAT,
+    Document,
+    document_from,
+    format_of,
+    level_of,
+    read_document,
+    read_record,
+    refuse_nonsense,
+)
 from dspex_testkit.cassettes.files import refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.leaks import refuse_secrets
@@ -158,6 +167,49 @@ def _scrub_traffic(path: Path, record: Any, redactor: Redactor) -> int:
 def _write_traffic(path: Path, record: Any, secrets: Secrets) -> None:
     text = json.dumps(record, indent=2) if path.suffix == ".json" else yaml_text.dump(record)
     save_traffic(path, text, secrets=secrets)
+
+
+def upgrade(path: Path, redactor: Redactor, *, check: bool = False) -> bool:
+    """Have a cassette of either level say what today's format says; returns whether it did not.
+
+    It replays as before: what the first format did not keep, such as the query of an address, is not compared of what
+    was recorded then.
+
+    Args:
+        path: The file.
+        redactor: Knows what must not stand in it.
+        check: Only look.
+
+    Raises:
+        CassetteError: It is no cassette, or cannot be written.
+    """
+    record = read_record(path)
+    if level_of(record) == "lm":
+        document = document_from(record, path)
+        if document.format == FORMAT:
+            return False
+        if not check:
+            save(path, replace(document, format=FORMAT), secrets=redactor.known)
+        return True
+    if format_of(record) == FORMAT:
+        return False
+    if not check:
+        for position, item in enumerate(record["interactions"]):
+            refuse_nonsense(item, f"{path}: interactions[{position}]")
+        _write_traffic(path, {**record, **_as_of_today(record)}, redactor.known)
+    return True
+
+
+def _as_of_today(record: Any) -> dict[str, Any]:
+    header = {"level": "http", "format": FORMAT}
+    interactions = [
+        {**item, "response": {**item["response"], "recording": {"without_query": True}}}
+        for item in record["interactions"]
+    ]
+    return {
+        "metadata": {**(record.get("metadata") or {}), "dspex_testkit": header},
+        "interactions": interactions,
+    }
 
 
 @dataclass(frozen=True, slots=True)
