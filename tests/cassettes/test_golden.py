@@ -13,6 +13,8 @@ import pytest
 from dspex_testkit import cassettes
 from dspex_testkit.cli import main
 
+pytestmark = pytest.mark.usefixtures("collected")
+
 GOLDEN = Path(__file__).parents[2] / "cassettes" / "format-1.yaml"
 
 
