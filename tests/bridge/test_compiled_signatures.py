@@ -113,7 +113,7 @@ def test_equal_definitions_compile_once_however_many_threads_ask() -> None:
 
     def compile_one() -> None:
         spec = parse_signature(definition)
-        start.wait(timeout=30)
+        start.wait(timeout=60)
         compiled.append(compile_signature(spec).dspy_class())
 
     threads = [threading.Thread(target=compile_one) for _ in range(8)]

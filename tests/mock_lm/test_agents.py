@@ -129,7 +129,7 @@ def test_a_cancelled_call_is_in_the_journal() -> None:
 
     async def main() -> None:
         task = asyncio.create_task(dspy.Predict("question -> answer").acall(question="q"))
-        await asyncio.wait_for(clock.waiting.wait(), timeout=30)
+        await asyncio.wait_for(clock.waiting.wait(), timeout=60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -10,6 +10,7 @@ import pytest
 
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.mock_lm import MockLM, VirtualClock
+from tests.support.waiting import PATIENCE, eventually
 
 
 def _ask(lm: MockLM, question: str = "q") -> Any:
@@ -84,15 +85,11 @@ def test_a_clock_that_stands_holds_the_program_until_it_is_moved() -> None:
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(_ask(lm).answer))
     thread.start()
-    pause = threading.Event()
-    for _ in range(1000):
-        if clock.waiting:
-            break
-        pause.wait(0.01)
+    eventually(lambda: clock.waiting, "the LM's wait")
     clock.advance(0.5)
     assert (answers, clock.waiting) == ([], 1)
     clock.advance(0.5)
-    thread.join(timeout=10)
+    thread.join(timeout=PATIENCE)
     assert answers == ["x"]
 
 

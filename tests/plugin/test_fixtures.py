@@ -112,7 +112,7 @@ def test_a_bridge_that_was_broken_is_not_given_to_the_next_test(pytester: pytest
             assert bridge.create_program("question -> answer")(question="?").answer
             for process in processes_of(bridge.client).values():
                 process.kill()
-                assert process.wait(10)
+                assert process.wait(60)
         """
     )
 

@@ -26,7 +26,7 @@ def test_a_bridge_that_crashes_is_restarted() -> None:
 
 def test_a_bridge_that_hangs_is_restarted_after_missed_pings() -> None:
     """It is killed, because it would not listen."""
-    with SupervisedBridge(ALONE, ping_interval=0.01, ping_timeout=0.1) as bridge:
+    with SupervisedBridge(ALONE, ping_interval=0.01, ping_timeout=1.0) as bridge:
         first = bridge.process
 
         with chaos.freeze(first):

@@ -85,7 +85,7 @@ def test_a_fault_arrives_as_production_would_raise_it(
 ) -> None:
     """Class and number of attempts are those that a real provider causes."""
     target = sim.target(MODELS[provider], faults=[fault])
-    lm = lm_on(target, stack, **({"timeout": 0.2} if fault == "hang" else {}))
+    lm = lm_on(target, stack, **({"timeout": 0.6} if fault == "hang" else {}))
 
     with pytest.raises(dspy.LMError) as raised:
         lm("hello")

@@ -12,6 +12,7 @@ import pytest
 from dspex_testkit import cassettes
 from dspex_testkit.cli import main
 from dspex_testkit.simulator import ProviderSimulator
+from tests.support.waiting import PATIENCE
 from tests.support.web import ask
 
 PROGRAM = """
@@ -85,7 +86,7 @@ def test_without_a_command_it_serves_until_it_is_interrupted() -> None:
         lines = iter(served.stdout.readline, "")
         assert any("Bearer" in line for line in lines)
         os.kill(served.pid, signal.SIGINT)
-        assert served.wait(20) == 0
+        assert served.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(

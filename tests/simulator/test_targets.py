@@ -14,6 +14,7 @@ from dspex_testkit.mock_lm.clock import VirtualClock
 from dspex_testkit.simulator import ProviderSimulator, server
 from tests.support.loops import run
 from tests.support.versions import since
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.web import ask
 
 # litellm describes Cohere's answers by a type that pydantic has a remark about, whoever makes it first look at them.
@@ -223,10 +224,9 @@ def test_a_server_that_stops_leaves_nobody_hanging() -> None:
 
     waiting = threading.Thread(target=hang)
     waiting.start()
-    while not simulator.calls:
-        threading.Event().wait(0.01)
+    eventually(lambda: simulator.calls, "the call")
     simulator.stop()
-    waiting.join(10)
+    waiting.join(PATIENCE)
 
     assert ended.is_set()
     with ProviderSimulator(port=simulator.port):

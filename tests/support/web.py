@@ -34,7 +34,7 @@ def ask(url: str, body: Any = None, *, method: str | None = None, headers: Mappi
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     request = Request(url, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
     try:
-        with urlopen(request, timeout=30) as response:
+        with urlopen(request, timeout=60) as response:
             return Reply(response.status, response.headers, response.read().decode())
     except HTTPError as error:
         with error:
