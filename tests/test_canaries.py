@@ -26,6 +26,7 @@ import httpx
 import pytest
 
 from dspex_testkit.bridge import BridgeSettings
+from dspex_testkit.cassettes.http.opening import http_cassette
 from dspex_testkit.errors import UsageError
 from dspex_testkit.protocol import Request
 from dspex_testkit.runtime.settings import load
@@ -367,3 +368,40 @@ def test_no_key_of_a_request_is_kept_by_the_simulator() -> None:
                 found += canaries_in(said.text)
         found += canaries_in(repr(simulator.calls) + json.dumps([call.to_dict() for call in simulator.calls]))
     assert found == []
+
+
+CARRIED: dict[str, Callable[[str], dict[str, Any]]] = {
+    "authorization": lambda key: {"headers": {"Authorization": f"Bearer {key}"}},
+    "x-api-key": lambda key: {"headers": {"x-api-key": key}},
+    "basic": lambda key: {"auth": ("user", key)},
+    "query": lambda key: {"params": {"key": key}},
+    "body": lambda key: {"json": {"model": "m", "api_key": key}},
+}
+
+
+@pytest.mark.parametrize("place", CARRIED)
+@pytest.mark.parametrize("status", [200, 401])
+def test_no_key_that_only_a_request_carries_gets_into_recorded_traffic(tmp_path: Path, place: str, status: int) -> None:
+    """It is in no variable and no option; the provider says it back in each form, and a prompt quotes it too."""
+    key = new_canary()
+    file = tmp_path / "traffic.yaml"
+    answer = completion(" and ".join(forms_of(key)))
+    with ChatServer(lambda body: (status, answer)) as server, http_cassette(file, record_mode="all"):
+        carried = CARRIED[place](key)
+        body = {"model": "m", "messages": [{"role": "user", "content": key}], **carried.pop("json", {})}
+        httpx.post(f"{server.base}/chat/completions", json=body, **carried)
+    assert canaries_in_files(tmp_path) == []
+    assert "[redacted]" in file.read_text()
+
+
+def test_a_placeholder_for_a_key_is_not_cut_out_of_what_is_looked_up(tmp_path: Path) -> None:
+    """A replay with any text in place of a key finds what was recorded with one."""
+    file = tmp_path / "traffic.yaml"
+    body = {"model": "m", "messages": [{"content": "is anything the matter?"}]}
+    with ChatServer(lambda body: (200, completion("no"))) as server:
+        for mode, key in (("all", new_canary()), ("none", "anything")):
+            with http_cassette(file, record_mode=mode):
+                headers = {"Authorization": f"Bearer {key}"}
+                said = httpx.post(f"{server.base}/chat/completions", headers=headers, json=body)
+            assert said.json()["choices"][0]["message"]["content"] == "no"
+        assert len(server.requests) == 1

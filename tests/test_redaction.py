@@ -123,6 +123,8 @@ def test_ordinary_words_are_left_alone(text: str) -> None:
         ('data: {"access_token": "an-opaque-value"}', f'data: {{"access_token": "{REDACTED}"}}'),
         (r"{\"SessionToken\": \"an/opaque+value\"}", rf"{{\"SessionToken\": \"{REDACTED}\"}}"),
         ("<SecretAccessKey>an/opaque+value</SecretAccessKey>", f"<SecretAccessKey>{REDACTED}</SecretAccessKey>"),
+        ('<a:IdToken b="c">an/opaque+value</a:IdToken>', f'<a:IdToken b="c">{REDACTED}</a:IdToken>'),
+        ("<IdToken><![CDATA[an/opaque+value]]></IdToken>", f"<IdToken><![CDATA[{REDACTED}]]></IdToken>"),
         ("a=b&refresh_token=0paqueValue99&c=d", f"a=b&refresh_token={REDACTED}&c=d"),
     ],
 )
@@ -135,6 +137,7 @@ def test_what_looks_like_a_secret_is_cut(text: str, left: str) -> None:
 def test_fields_of_tokens_are_cut_whatever_stands_in_them(name: str) -> None:
     """By the field's name, in any spelling; what describes such a field is left."""
     assert LOOKING.json({"a": [{name: "word"}]}) == {"a": [{name: REDACTED}]}
+    assert LOOKING.json({name: ["word", 1]}) == {name: [REDACTED, 1]}
     described = {"properties": {name: {"type": "string"}}, "required": [name]}
     assert LOOKING.json(described) == described
 

@@ -14,6 +14,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import takewhile
@@ -251,17 +252,24 @@ def secrets_by_place(value: Any) -> Iterator[str]:
                 yield from _tokens_of(item[1])
 
 
-def secrets_of_request(headers: Mapping[str, str], query: Mapping[str, str]) -> list[str]:
-    """The keys that an HTTP request carries."""
+def secrets_of_request(headers: Mapping[str, str], query: Mapping[str, str], body: object = None) -> list[str]:
+    """The keys that an HTTP request carries: in its headers, its query, and the fields of tokens in its body."""
     found = [token for name, value in headers.items() if _plain(name) in _CONFIGS for token in _tokens_of(value)]
-    return found + [value for name, value in query.items() if value and _plain(name) in _QUERIES]
+    found += [value for name, value in query.items() if value and _plain(name) in _QUERIES]
+    fields = body.items() if isinstance(body, Mapping) else ()
+    return found + [value for name, value in fields if isinstance(value, str) and value and is_token_field(str(name))]
 
 
 def _tokens_of(value: str) -> Iterator[str]:
     """A value in a secret's place, and what is secret within it: `Bearer KEY`, `Basic BASE64`."""
     scheme, blank, token = value.strip().partition(" ")
     if blank and scheme.lower() in ("bearer", "basic", "token", "key"):
-        yield token.strip()
+        token = token.strip()
+        yield token
+        if scheme.lower() == "basic":
+            with suppress(ValueError):
+                name, _, password = base64.b64decode(token, validate=True).decode().partition(":")
+                yield password or name
     elif value:
         yield value
 
@@ -352,7 +360,11 @@ SHAPES: Final = (
         _TOKEN_HINTS,
         random=False,
     ),
-    Shape(re.compile(rf"(?i)<{_TOKEN_NAME}>\s*([^<\s]{{6,}})"), _TOKEN_HINTS, random=False),
+    Shape(
+        re.compile(rf"(?i)<(?:[\w.-]+:)?{_TOKEN_NAME}(?:\s[^<>]*)?>\s*(?:<!\[CDATA\[)?([^<\s\]]{{6,}})"),
+        _TOKEN_HINTS,
+        random=False,
+    ),
     Shape(re.compile(rf"(?i)\b{_TOKEN_NAME}=([^&\s\"'<>();,]{{8,}})"), _TOKEN_HINTS),
 )
 """The one list. A secret that no longer fits is added here, and is then cut everywhere."""
@@ -486,8 +498,11 @@ class Redactor:
         return clean
 
     def _field(self, name: object, value: Any) -> Any:
-        if self.looks.fields and isinstance(value, str) and value and isinstance(name, str) and is_token_field(name):
-            return REDACTED
+        if self.looks.fields and value and isinstance(name, str) and is_token_field(name):
+            if isinstance(value, str):
+                return REDACTED
+            if isinstance(value, list | tuple):
+                return [REDACTED if isinstance(item, str) and item else self.json(item) for item in value]
         return self.json(value)
 
     def _spans(self, text: str) -> list[Span]:

@@ -151,6 +151,8 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
             self.data.append((self.filters.loaded(request), response))
             return
         taken = self._taken(request, answered=True)
+        if taken.live is not None:
+            self.filters.learn(request)
         order = taken.live
         if taken.kept is None or order is None:
             with self._turn:
@@ -173,7 +175,8 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
                 kept["recording"] = {"recorded_at": now}
             with self._turn:
                 self._asked.pop(order, None)
-                self._fresh[order] = (taken.kept, kept)
+                # Filtered once more, for its key may be known only now, and a prompt may quote it.
+                self._fresh[order] = (self.filters.request(request) or taken.kept, kept)
             if self._verification is not None:
                 self._verification.meet(taken.expected, taken.kept, kept)
 

@@ -21,7 +21,14 @@ from dspex_testkit.cassettes.http.bodies import (
 from dspex_testkit.cassettes.http.token_endpoints import hands_out_tokens
 from dspex_testkit.cassettes.matching import MatchRules, key_of
 from dspex_testkit.errors import CassetteError, UsageError
-from dspex_testkit.redaction import LOOKS_OF_FORMAT_1, Redactor, is_secret_parameter
+from dspex_testkit.redaction import (
+    LOOKS_OF_FORMAT_1,
+    Redactor,
+    Secret,
+    credentials_of,
+    is_secret_parameter,
+    secrets_of_request,
+)
 
 CANONICAL_HOST = "llm.test"
 """Stands for every provider's host, so that a cassette replays behind any address."""
@@ -99,6 +106,21 @@ class HTTPFilters:
         self._ignored = {path.removeprefix("query.") for path in rules.ignore if path.startswith("query.")}
         self._filter_request = filter_request
         self._filter_response = filter_response
+
+    def learn(self, request: VCRRequest) -> None:
+        """Know the keys of a request that a provider has answered, for the answer may quote them.
+
+        Not those of a request that is only looked up: a placeholder such as `anything` is no secret, and would be cut
+        out of ordinary words.
+        """
+        headers = {name: str(each) for name, value in dict(request.headers).items() for each in _list(value)[:1]}
+        body = as_bytes(request.body)
+        fields = parsed(body) if body else None
+        if body and fields is None:
+            fields = dict(parse_qsl(body.decode("utf-8", "replace")))
+        parts = urlsplit(request.uri)
+        found = secrets_of_request(headers, dict(parse_qsl(parts.query)), fields)
+        self._redactor.known.update(Secret(each, "a request's key") for each in (*found, *credentials_of(request.uri)))
 
     def request(self, request: VCRRequest) -> VCRRequest | None:
         """A request as it is kept, without keys, private headers and addresses; None: it is never recorded."""
