@@ -115,6 +115,7 @@ class Secrets:
         self._known: dict[str, Secret] = {}
         self._forms: dict[str, Form] = {}
         self._by_start: dict[str, tuple[Form, ...]] = {}
+        self._by_end: dict[str, tuple[Form, ...]] = {}
         self._lock = threading.Lock()
         self.update(secrets)
 
@@ -137,20 +138,19 @@ class Secrets:
             start = form.text[:SHORTEST]
             self._by_start[start] = (*self._by_start.get(start, ()), form)
             self._forms[form.text] = form
+            if not form.disguise:
+                end = form.text[-SHORTEST:]
+                self._by_end[end] = (*self._by_end.get(end, ()), form)
 
     def find(self, text: str, *, beginnings: bool = False) -> Iterator[tuple[int, int, Form]]:
         """Where secrets stand in a text, and in which form.
 
         Args:
             text: The text.
-            beginnings: Also where only the first characters stand.
+            beginnings: Also where only the first or the last characters stand.
         """
         by_start = self._by_start
-        if len(by_start) <= _FEW:
-            starts = [place for start in tuple(by_start) if start in text for place in _places(start, text)]
-        else:
-            # Where every client has a key of its own, looking for one after the other would take too long.
-            starts = [place for place in range(len(text) - SHORTEST + 1) if text[place : place + SHORTEST] in by_start]
+        starts = _places_of_any(by_start, text)
         # What was compared is not compared again: a key and a text of one letter would take the square of their length.
         passed: dict[str, int] = {}
         for place in starts:
@@ -165,6 +165,11 @@ class Secrets:
                     continue
                 passed[form.text] = end
                 yield place, end, form
+        for place in _places_of_any(self._by_end, text) if beginnings else ():
+            end = place + SHORTEST
+            for form in self._by_end[text[place:end]]:
+                before = text[max(0, end - len(form.text)) : end]
+                yield end - _length_of_beginning(form.text[::-1], before[::-1], 0), end, form
 
     def __iter__(self) -> Iterator[Secret]:
         with self._lock:
@@ -181,6 +186,14 @@ class Secrets:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Secrets":
         return self
+
+
+def _places_of_any(parts: Mapping[str, Any], text: str) -> list[int]:
+    """Where one of many parts of secrets stands, all of them `SHORTEST` long."""
+    if len(parts) <= _FEW:
+        return [place for part in tuple(parts) if part in text for place in _places(part, text)]
+    # Where every client has a key of its own, looking for one after the other would take too long.
+    return [place for place in range(len(text) - SHORTEST + 1) if text[place : place + SHORTEST] in parts]
 
 
 def _places(start: str, text: str) -> Iterator[int]:
@@ -431,7 +444,8 @@ class Redactor:
         known: The secrets that are known; shared, for it may learn more.
         looks: By which looks others are recognised.
         patterns: A user's own, beside them.
-        beginnings: Also cut what is left of a known secret where a text was shortened, as those of errors are.
+        beginnings: Also cut the beginning or the end that is left of a known secret where a text was shortened, as
+            those of errors and of failed assertions are.
     """
 
     known: Secrets = field(default_factory=lambda: Secrets(secrets_of_environment()))

@@ -272,3 +272,42 @@ def test_a_plain_assert_shows_what_differs(pytester: pytest.Pytester) -> None:
             "*answer: 'Paris', expected 'Rome'",
         ]
     )
+
+
+def test_a_failure_shows_no_key_of_the_test(pytester: pytest.Pytester) -> None:
+    """Of a marker, of a bridge's client, of an LM that was asked: in the terminal, for JUnit, and in artifacts."""
+    keys = [f"{place}-key-0123456789-{place}" for place in ("marker", "client", "built", "default")]
+    file = pytester.makepyfile(
+        f"""
+        import dspy
+        import pytest
+
+        @pytest.mark.lm("openai/gpt-4o", api_key={keys[0]!r})
+        def test_marker(bridge):
+            assert "an answer" == {keys[0]!r}
+
+        def test_client(bridge):
+            bridge.configure_lm("openai/gpt-4o", api_key={keys[1]!r})
+            assert {{"api_key": {keys[1]!r}}} == {{}}
+
+        @pytest.mark.lm_policy("mock")
+        def test_built(lm_journal):
+            lm = dspy.LM("openai/gpt-4o", api_key={keys[2]!r})
+            lm("?")
+            raise ValueError(f"refused: {{lm.kwargs}}")
+
+        def test_default(bridge_factory):
+            bridge_factory(lm={{"model": "openai/gpt-4o", "api_key": {keys[3]!r}}})
+            print("the key is", {keys[3]!r})
+            assert not "the end"
+        """
+    )
+
+    run = pytester.runpytest_inprocess(file, "--junitxml=junit.xml", "--lm-artifacts=artifacts", "--tb=line", "-rA")
+
+    run.assert_outcomes(failed=4)
+    artifacts = filter(Path.is_file, Path(pytester.path, "artifacts").rglob("*"))
+    written = [path.read_text(encoding="utf-8", errors="replace") for path in artifacts]
+    shown = "\n".join([str(run.stdout), (pytester.path / "junit.xml").read_text(encoding="utf-8"), *written])
+    assert [key for key in keys if key in shown or key[:9] in shown or key[-9:] in shown] == []
+    assert shown.count("[redacted]") >= 4

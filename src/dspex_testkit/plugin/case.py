@@ -14,6 +14,7 @@ from dspex_testkit.plugin.case_calls import CaseCalls
 from dspex_testkit.plugin.cassette_settings import CASSETTE_SETTINGS
 from dspex_testkit.plugin.items import cell_of, is_live, uses_bridge
 from dspex_testkit.plugin.options import Mode, Options, Policy
+from dspex_testkit.redaction import Secret, Secrets, secrets_by_place, secrets_of_environment
 from dspex_testkit.runtime.network import Guard, put_guard
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Case:
         self.seed = seed
         self.source = source
         self.bridges: list[BridgeFixture] = []
+        marked = [[mark.args, mark.kwargs] for mark in item.iter_markers("lm")]
+        self.secrets = Secrets([*secrets_of_environment(), *map(Secret, secrets_by_place(marked))])
+        """What nothing that is shown of the test may hold."""
         self.clock: Any = None
         """The frozen clock, where the test has one."""
         self.calls = CaseCalls(self.bridges, with_prompts=options.artifacts is not None)
@@ -87,6 +91,7 @@ class Case:
             faults=markers.fault_marks(self.item),
             seed=self.seed,
             journal=self.calls.journal,
+            secrets=self.secrets,
             cassette=None if self.cassettes is None else self.cassettes.opened,
         )
         self._stack.callback(self._watcher.close)
@@ -154,6 +159,7 @@ class Case:
             told |= {"block_network": True, "allow_hosts": self.options.allow_hosts}
         told |= {**(mark.settings or {}), **(settings or {})}
         self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
+        self.secrets.update(map(Secret, secrets_by_place(told)))
         if mode == "inproc":
             self.use_dspy()
         if self.cassettes is not None:
@@ -163,7 +169,7 @@ class Case:
             # Each worker would record on its own, and a cassette has one recorder.
             plan = replace(plan, workers=1)
         client = self.source.lend(plan)
-        bridge = BridgeFixture(client, mode, keep_calls=self.calls.keep, cassettes=self.cassettes)
+        bridge = BridgeFixture(client, mode, keep_calls=self.calls.keep, cassettes=self.cassettes, secrets=self.secrets)
         self.bridges.append(bridge)
         return bridge
 

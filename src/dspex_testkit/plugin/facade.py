@@ -15,6 +15,7 @@ from dspex_testkit.plugin.options import Mode
 from dspex_testkit.plugin.programs import Program
 from dspex_testkit.pool import BridgeClient, BridgePool
 from dspex_testkit.protocol import Response
+from dspex_testkit.redaction import Secret, Secrets, secrets_by_place
 
 if TYPE_CHECKING:
     from dspex_testkit.plugin.cassettes import CaseCassettes
@@ -163,6 +164,7 @@ class Session:
 
     def _named(self, command: str, args: Mapping[str, Any] | None) -> dict[str, Any]:
         named = {**(args or {}), **({} if self.session_id is None else {"session_id": self.session_id})}
+        self.bridge._secrets.update(map(Secret, secrets_by_place(named)))
         self.bridge._enter_cassette(command, named.get("session_id"))
         return named
 
@@ -175,15 +177,23 @@ class BridgeFixture(Session):
         mode: Where it runs.
         keep_calls: Has the calls that the bridge is about to forget written down.
         cassettes: The test's recordings.
+        secrets: Learns the keys of what the bridge is sent.
     """
 
     def __init__(
-        self, client: BridgeClient, mode: Mode, *, keep_calls: Any = None, cassettes: "CaseCassettes | None" = None
+        self,
+        client: BridgeClient,
+        mode: Mode,
+        *,
+        keep_calls: Any = None,
+        cassettes: "CaseCassettes | None" = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.client = client
         self.mode: Mode = mode
         self._keep = keep_calls
         self._cassettes = cassettes
+        self._secrets = Secrets() if secrets is None else secrets
         self._numbers = count(1)
         self._warned: set[str] = set()
         super().__init__(self, None)

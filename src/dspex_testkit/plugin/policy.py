@@ -17,6 +17,7 @@ from dspex_testkit.mock_lm.engine import AsyncMockEngine, MockEngine
 from dspex_testkit.mock_lm.spec import parse_mock_spec
 from dspex_testkit.plugin.options import Policy
 from dspex_testkit.plugin.watched import WatchedCall, identity_of, is_provider_lm, watched
+from dspex_testkit.redaction import Secret, Secrets, secrets_by_place
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import OpenCassette
@@ -33,6 +34,7 @@ class PolicyWatcher:
         faults: What goes wrong with mocks.
         seed: The seed of mocks that name none.
         journal: Where calls are written.
+        secrets: Learns the keys of the LMs that are asked.
         cassette: Gives the test's recording; needed by `replay` and `record`.
     """
 
@@ -44,6 +46,7 @@ class PolicyWatcher:
         faults: Sequence[Mapping[str, Any]],
         seed: int,
         journal: Journal,
+        secrets: Secrets,
         cassette: "Callable[[], OpenCassette] | None" = None,
     ) -> None:
         self._policy = policy
@@ -51,6 +54,7 @@ class PolicyWatcher:
         self._faults = list(faults)
         self._seed = seed
         self._journal = journal
+        self._secrets = secrets
         self._cassette = cassette
         self._engines: dict[str, tuple[Any, Any]] = {}
         self._recorded: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
@@ -79,6 +83,7 @@ class PolicyWatcher:
     @contextmanager
     def watching(self, lm: Any, request: Callable[[], Any], capture: Capture | None) -> Iterator[WatchedCall | None]:
         """Have a call written down, unless the LM's own engine does that."""
+        self._secrets.update(map(Secret, secrets_by_place(dict(getattr(lm, "kwargs", None) or {}))))
         if self.engines_for(lm) is not None:
             yield None
             return

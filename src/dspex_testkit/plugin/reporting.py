@@ -51,9 +51,13 @@ def add_properties(case: Case, test: TestCalls) -> None:
     case.item.user_properties[:] = [*others, *properties.items()]
 
 
-def cut_secrets(report: pytest.TestReport) -> None:
-    """Take the keys of the environment out of a failure, which may quote what a provider said."""
-    secrets = Secrets(secrets_of_environment())
+def cut_secrets(report: pytest.TestReport, secrets: Secrets) -> None:
+    """Take the keys out of a failure that are known: it may quote what a provider said, or show an LM's config.
+
+    Args:
+        report: Of the failed phase of a test.
+        secrets: Those of the environment, of the test's markers, its bridges and the LMs that it asked.
+    """
     redactor = Redactor(secrets, NO_LOOKS, beginnings=True)
     if redactor.concerns([report.longreprtext]):
         # As text, for what pytest makes of an exception holds the key in many places.
@@ -71,7 +75,7 @@ def artifacts_of(case: Case, test: TestCalls) -> dict[str, str]:
     prompts = [call.prompt for call in test.calls if call.prompt is not None]
     if prompts:
         files["prompts.txt"] = "\n".join(map(str, prompts))
-    errors = error_redactor(Secrets(secrets_of_environment()))
+    errors = error_redactor(case.secrets)
     for worker, log in case.logs().items():
         # The bridge's own lines have been cut; what libraries print has not.
         files[f"{_file_name(worker)}.log"] = errors.text(log)
