@@ -4,7 +4,7 @@ export CI=true
 install_packages() {
   command -v dpkg-query >/dev/null || return 0
   local missing=() package as_root=()
-  for package in make elixir erlang-jiffy chromium chromium-driver python3-venv; do
+  for package in make elixir erlang-jiffy chromium chromium-driver libfaketime python3-venv; do
     dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
   done
   ((${#missing[@]})) || return 0

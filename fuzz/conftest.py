@@ -15,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what makes a run long, and what makes it the same again."""
     group = parser.getgroup("fuzz", "attacks on live bridges")
     group.addoption("--long", action="store_true", help="the attacks in full: about 25 minutes on two cores")
+    group.addoption("--scale", type=float, default=1.0, metavar="F", help="multiply the counts of every attack")
     group.addoption("--seed", type=int, metavar="N", help="make the choices of that run again (default: new ones)")
 
 
@@ -61,6 +62,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _again(config: pytest.Config) -> str:
     long = "--long " if config.getoption("--long") else ""
+    long += f"--scale {config.getoption('--scale')} " if config.getoption("--scale") != 1 else ""
     return f"seed {config.stash[SEED]}; again with: tox run -e fuzz -- {long}--seed {config.stash[SEED]}"
 
 
@@ -73,7 +75,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def sizes(request: pytest.FixtureRequest) -> Sizes:
     """How much there is of everything."""
-    return LONG if request.config.getoption("--long") else SHORT
+    return (LONG if request.config.getoption("--long") else SHORT).scaled(request.config.getoption("--scale"))
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """Odd environments, for real: a bridge answers there, or says why not where somebody sees it.
 
 Each is a shell's line around the command that starts a bridge. What needs a file system of its own gets one in a
-namespace of mounts, as root.
+namespace of mounts.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from fuzz.processes import Bridge, Sandbox, eventually
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 """Debian's `libfaketime`."""
 
-_MOUNTS = 'unshare --mount --propagation private sh -ec \'{}; exec "$@"\' sh "$@"'
+_UNSHARE = "unshare --mount" if os.geteuid() == 0 else "unshare --user --map-root-user --mount"
+_MOUNTS = _UNSHARE + """ --propagation private sh -ec '{}; exec "$@"' sh "$@" """
 _ONLY_THESE_DEVICES = (
     "mkdir $DEV; mount -t tmpfs none $DEV; "
     "for d in null zero random urandom; do : > $DEV/$d; mount --bind /dev/$d $DEV/$d; done; "
@@ -37,6 +39,7 @@ class Environment:
     may_refuse: bool = False
     """Whether it is enough that the bridge says why it cannot answer."""
     needs_root: bool = False
+    """Whether nobody else can try it."""
     mute: bool = False
     """Whether stderr is closed, so that the status alone can tell."""
     jumps: bool = False
@@ -47,11 +50,11 @@ _UNICODE = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE"
 
 ENVIRONMENTS = (
     Environment("as usual"),
-    Environment("no /dev/shm", _MOUNTS.format(_ONLY_THESE_DEVICES), needs_root=True),
-    Environment("a read-only /dev/shm", _MOUNTS.format("mount -t tmpfs -o ro none /dev/shm"), needs_root=True),
-    Environment("a full TMPDIR", _MOUNTS.format(_FULL.format("$TMPDIR")), needs_root=True, may_refuse=True),
-    Environment("a full folder of sockets", _MOUNTS.format(_FULL.format("$XDG_RUNTIME_DIR")), needs_root=True),
-    Environment("a full HOME", _MOUNTS.format(_FULL.format("$HOME")), needs_root=True),
+    Environment("no /dev/shm", _MOUNTS.format(_ONLY_THESE_DEVICES)),
+    Environment("a read-only /dev/shm", _MOUNTS.format("mount -t tmpfs -o ro none /dev/shm")),
+    Environment("a full TMPDIR", _MOUNTS.format(_FULL.format("$TMPDIR")), may_refuse=True),
+    Environment("a full folder of sockets", _MOUNTS.format(_FULL.format("$XDG_RUNTIME_DIR"))),
+    Environment("a full HOME", _MOUNTS.format(_FULL.format("$HOME"))),
     Environment("ten descriptors", 'ulimit -n 10; exec "$@"'),
     Environment("LANG=C", env=_UNICODE),
     Environment("warnings are errors", flags=("-W", "error")),

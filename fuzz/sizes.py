@@ -1,6 +1,6 @@
 """How much of each attack there is."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,11 @@ class Sizes:
     """Between two of which processes are sampled; of each setting."""
     soak_commands: int
     """In each round."""
+
+    def scaled(self, factor: float) -> "Sizes":
+        """So many times as much of everything that makes a run long."""
+        kept = {"soak_rounds": self.soak_rounds}
+        return Sizes(**{name: max(1, round(count * factor)) for name, count in asdict(self).items()} | kept)
 
 
 SMOKE = Sizes(commands=600, packets=150, ends=3, kills=2, soak_rounds=3, soak_commands=100)

@@ -1,13 +1,20 @@
 """The attacks of `fuzz`, in small: do they still work, and do they see what they are to see?"""
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fuzz import commands, environments, kills, packets, soak
 from fuzz.processes import Port, frame
-from fuzz.sizes import SMOKE
+from fuzz.sizes import LONG, SMOKE
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "explanation" / "reliability.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", [0, 2], ids=["standalone", "pool"])
@@ -119,3 +126,26 @@ def test_a_bridge_answers_with_hardly_a_descriptor() -> None:
     outcome = environments.attempt(environment, host=True)
     assert outcome.problem is None, str(outcome)
     assert outcome.answered, str(outcome)
+
+
+def test_the_page_names_every_attack() -> None:
+    """A part that is new, gone or renamed is so on the page, too."""
+    named = re.findall(r"^\| `(fuzz/test_\w+\.py)` \|", PAGE, re.MULTILINE)
+    assert sorted(named) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "fuzz").glob("test_*.py"))
+
+
+def test_the_options_of_the_page_begin_a_run() -> None:
+    """Those of all its commands, in one."""
+    options = " ".join(re.findall(r"^tox run -e fuzz -- (.+)$", PAGE, re.MULTILINE)).split()
+    assert {"--long", "--seed", "--scale"} <= set(options)
+    command = [sys.executable, "-m", "pytest", "fuzz", "--collect-only", "-q", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_scale_makes_every_count_smaller_but_leaves_rounds_to_compare() -> None:
+    """A soak with fewer rounds would compare nothing, and nothing is attacked less than once."""
+    small = LONG.scaled(0.0001)
+    assert small.commands == 10
+    assert small.ends == 1
+    assert small.soak_rounds == LONG.soak_rounds
