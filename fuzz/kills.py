@@ -309,8 +309,8 @@ class Crew:
         self._owner.close()
         if not eventually(lambda: not list(self._sandbox.processes())):
             self._count_orphans("the very end")
-        eventually(lambda: not self._sandbox.files(), 5)
-        if left := self._sandbox.files():
+        eventually(lambda: not self._sandbox.files())
+        if left := self._sandbox.files() + self._beside_cassettes():
             self._tally.files += len(left)
             self._tally.note(f"left after the end of everything: {left}")
         self._look_at_recordings("the end of everything", every=True)
@@ -379,16 +379,20 @@ class Crew:
 
         def left() -> list[str]:
             of_the_dead = [path.name for path in self._sandbox.tmp.iterdir() if not _is_of_the_living(path.name)]
-            beside = [str(path) for path in self._sandbox.cassettes.rglob("*") if path.suffix != ".yaml"]
-            return of_the_dead + beside
+            return of_the_dead + self._beside_cassettes()
 
-        # Folders go shortly after the process.
-        if not self._talk(lambda: not left(), 10):
-            self._tally.files += len(left())
-            self._tally.note(f"left after {story}: {left()}")
+        # Folders go shortly after the process, drafts with the next recording that is kept; the living make new ones.
+        first = set(left())
+        if not self._talk(lambda: first.isdisjoint(left()), PATIENCE):
+            stayed = sorted(first & set(left()))
+            self._tally.files += len(stayed)
+            self._tally.note(f"left after {story}: {stayed}")
             for path in self._sandbox.tmp.iterdir():
                 if not _is_of_the_living(path.name):
                     subprocess.run(["rm", "-rf", str(path)], check=True)
+
+    def _beside_cassettes(self) -> list[str]:
+        return [str(path) for path in self._sandbox.cassettes.rglob("*") if path.suffix != ".yaml"]
 
     def _look_at_recordings(self, story: str, *, every: bool = False) -> None:
         """What was kept is there, and whatever is there is whole."""

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +26,6 @@ _TIME_LIMIT_MS = 250
 """For executions, which may have been given a mock that takes its time."""
 _DAMAGED_IDS = 1 << 50
 """From here on count the ids of packets whose id may itself be damaged."""
-
-# Clients may write integers of any length, and so does this one.
-sys.set_int_max_str_digits(0)
 
 RAW = (
     *(
@@ -418,13 +415,24 @@ SETTINGS = (
 )
 
 
+@contextmanager
+def _integers_of_any_length() -> Iterator[None]:
+    """Let this client write the integers that Python by itself refuses to."""
+    usual = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(usual)
+
+
 def attack(setting: Setting, packets: int, seed: int) -> Tally:
     """Send hostile packets to a live bridge, and count what they do to it."""
     tally = Tally()
     dice = random.Random(f"{seed} {setting.name}")
     maker = Maker(dice)
     settings = {**setting.settings, "max_frame_size": str(_LARGEST)}
-    with Sandbox() as sandbox:
+    with _integers_of_any_length(), Sandbox() as sandbox:
         target = Target(lambda: Bridge(sandbox, setting.mode, settings=settings), tally)
         batches = 0
         while tally.packets < packets:
@@ -451,7 +459,7 @@ def lie_at_the_end(count: int, seed: int) -> Tally:
     tally = Tally()
     dice = random.Random(f"{seed} ends")
     maker = Maker(dice)
-    with Sandbox() as sandbox:
+    with _integers_of_any_length(), Sandbox() as sandbox:
         for number in range(count):
             tally.packets += 1
             bridge = Bridge(sandbox, dice.choice(("standalone", "pool-worker")), number)

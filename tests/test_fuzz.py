@@ -85,8 +85,10 @@ def test_what_is_wrong_with_replies_is_counted(liar: Liar) -> None:
 
 def test_a_few_hostile_packets_neither_end_a_bridge_nor_find_a_defect() -> None:
     """Every readable request is answered once."""
+    usual = sys.get_int_max_str_digits()
     tally = packets.attack(packets.SETTINGS[0], SMOKE.packets, seed=1)
     assert tally.answered > SMOKE.packets
+    assert sys.get_int_max_str_digits() == usual == sys.int_info.default_max_str_digits, "the attack is over"
     assert not tally.faults, "\n".join([str(tally), *tally.notes.values()])
 
 

@@ -195,3 +195,18 @@ def test_the_first_formats_rules_can_still_be_applied() -> None:
     old = LOOKING.with_looks(LOOKS_OF_FORMAT_1)
     assert old.text("the bearer responsibilities of") == f"the {REDACTED} of"
     assert old.json({"access_token": "an-opaque-value"}) == {"access_token": "an-opaque-value"}
+
+
+@pytest.mark.parametrize("text", ["k" * 300_000, "k" * 150_000 + "!", "!" + "k" * 150_000])
+def test_a_key_and_a_text_of_one_letter_are_compared_once(text: str) -> None:
+    """Not once for each place, which would take the square of their length: hours, and the test's time runs out."""
+    redactor = error_redactor(Secrets([Secret("k" * 200_000)]))
+
+    assert redactor.text(text).strip("!") == REDACTED
+
+
+def test_a_key_is_cut_whole_where_its_own_beginning_runs_into_it() -> None:
+    """Also where errors are searched for beginnings."""
+    redactor = error_redactor(Secrets([Secret("1111111122")]))
+
+    assert redactor.text("of 11111111111122.") == f"of {REDACTED}."

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import takewhile
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
 
@@ -124,6 +123,10 @@ class Secrets:
         if isinstance(value, str):
             self.update([Secret(value, name)])
 
+    def learn(self, value: Any) -> None:
+        """Know what stands where secrets stand, in arguments, a config or settings: see `secrets_by_place`."""
+        self.update(map(Secret, secrets_by_place(value)))
+
     def update(self, secrets: Iterable[Secret]) -> None:
         """Know more."""
         with self._lock:
@@ -149,27 +152,14 @@ class Secrets:
             text: The text.
             beginnings: Also where only the first or the last characters stand.
         """
-        by_start = self._by_start
-        starts = _places_of_any(by_start, text)
-        # What was compared is not compared again: a key and a text of one letter would take the square of their length.
-        passed: dict[str, int] = {}
-        for place in starts:
-            for form in by_start[text[place : place + SHORTEST]]:
-                if place < passed.get(form.text, 0):
-                    continue
-                if text.startswith(form.text, place):
-                    end = place + len(form.text)
-                elif beginnings and not form.disguise:
-                    end = place + _length_of_beginning(form.text, text, place)
-                else:
-                    continue
-                passed[form.text] = end
-                yield place, end, form
-        for place in _places_of_any(self._by_end, text) if beginnings else ():
-            end = place + SHORTEST
-            for form in self._by_end[text[place:end]]:
-                before = text[max(0, end - len(form.text)) : end]
-                yield end - _length_of_beginning(form.text[::-1], before[::-1], 0), end, form
+        for start, places in _places_of_any(self._by_start, text).items():
+            for form in self._by_start[start]:
+                yield from ((place, place + len(form.text), form) for place in _whole(form.text, text))
+                if beginnings and not form.disguise:
+                    yield from ((*span, form) for span in _beginnings(form.text, text, places))
+        for end, places in _places_of_any(self._by_end, text).items() if beginnings else ():
+            for form in self._by_end[end]:
+                yield from ((*span, form) for span in _endings(form.text, text, places))
 
     def __iter__(self) -> Iterator[Secret]:
         with self._lock:
@@ -188,24 +178,53 @@ class Secrets:
         return self
 
 
-def _places_of_any(parts: Mapping[str, Any], text: str) -> list[int]:
-    """Where one of many parts of secrets stands, all of them `SHORTEST` long."""
+def _places_of_any(parts: Mapping[str, Any], text: str) -> dict[str, list[int]]:
+    """Where which of many parts of secrets stand, all of them `SHORTEST` long."""
     if len(parts) <= _FEW:
-        return [place for part in tuple(parts) if part in text for place in _places(part, text)]
+        return {part: list(_places(part, text)) for part in tuple(parts) if part in text}
     # Where every client has a key of its own, looking for one after the other would take too long.
-    return [place for place in range(len(text) - SHORTEST + 1) if text[place : place + SHORTEST] in parts]
+    found: dict[str, list[int]] = {}
+    for place in range(len(text) - SHORTEST + 1):
+        if (part := text[place : place + SHORTEST]) in parts:
+            found.setdefault(part, []).append(place)
+    return found
 
 
-def _places(start: str, text: str) -> Iterator[int]:
-    place = text.find(start)
+def _places(part: str, text: str) -> Iterator[int]:
+    place = text.find(part)
     while place >= 0:
         yield place
-        place = text.find(start, place + 1)
+        place = text.find(part, place + 1)
 
 
-def _length_of_beginning(secret: str, text: str, place: int) -> int:
-    pairs = zip(secret, text[place : place + len(secret)], strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _whole(secret: str, text: str) -> Iterator[int]:
+    place = text.find(secret)
+    while place >= 0:
+        yield place
+        place = text.find(secret, place + len(secret))
+
+
+# What was compared is not compared again: a key and a text of one letter would take the square of their length.
+
+
+def _beginnings(secret: str, text: str, places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    passed = 0
+    for place in places:
+        if place >= passed:
+            longest = min(len(secret), len(text) - place)
+            unequal = (count for count in range(SHORTEST, longest) if secret[count] != text[place + count])
+            passed = place + next(unequal, longest)
+            yield place, passed
+
+
+def _endings(secret: str, text: str, places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    passed = len(text)
+    for place in reversed(places):
+        if (end := place + SHORTEST) <= passed:
+            longest = min(len(secret), end)
+            unequal = (count for count in range(SHORTEST, longest) if secret[-1 - count] != text[end - 1 - count])
+            passed = end - next(unequal, longest)
+            yield passed, end
 
 
 _PERCENT: Final = re.compile("%[0-9A-F]{2}")

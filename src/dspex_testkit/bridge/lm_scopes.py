@@ -22,7 +22,7 @@ from dspex_testkit.lm.policy import OfflinePolicy
 from dspex_testkit.lm.prices import PriceTable
 from dspex_testkit.lm.resolution import Assignment, ResolvedLM, resolve
 from dspex_testkit.lm.scoring import check_import
-from dspex_testkit.redaction import Secret, Secrets, secrets_by_place
+from dspex_testkit.redaction import Secrets
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes.interfaces import Deck
@@ -117,7 +117,7 @@ class LMScopes:
         """
         if raw is None:
             return None, ()
-        self._secrets.update(map(Secret, secrets_by_place([raw, beside])))
+        self._secrets.learn([raw, beside])
         names = [definition.name for definition in self._store.named_lms()]
         parsed = parse_lm_config(raw, names=names, beside=beside)
         if parsed.value is None:
@@ -222,7 +222,7 @@ class LMScopes:
         """Keep the keys of a config out of whatever is shown; refuses a config that the policy cannot serve."""
         if config.digest in self._learned:
             return
-        self._secrets.update(map(Secret, secrets_by_place(config.dump_with_key())))
+        self._secrets.learn(config.dump_with_key())
         for key in self._policy.check(config):
             self._secrets.add(key)
         if len(self._learned) >= _MOST_LEARNED:

@@ -14,7 +14,6 @@ from dspex_testkit.plugin.case_calls import CaseCalls
 from dspex_testkit.plugin.cassette_settings import CASSETTE_SETTINGS
 from dspex_testkit.plugin.items import cell_of, is_live, uses_bridge
 from dspex_testkit.plugin.options import Mode, Options, Policy
-from dspex_testkit.redaction import Secret, Secrets, secrets_by_place, secrets_of_environment
 from dspex_testkit.runtime.network import Guard, put_guard
 
 if TYPE_CHECKING:
@@ -46,9 +45,12 @@ class Case:
         self.seed = seed
         self.source = source
         self.bridges: list[BridgeFixture] = []
-        marked = [[mark.args, mark.kwargs] for mark in item.iter_markers("lm")]
-        self.secrets = Secrets([*secrets_of_environment(), *map(Secret, secrets_by_place(marked))])
+        # Here, for pytest imports this module for everybody.
+        from dspex_testkit.redaction import Secrets, secrets_of_environment
+
+        self.secrets = Secrets(secrets_of_environment())
         """What nothing that is shown of the test may hold."""
+        self.secrets.learn([[mark.args, mark.kwargs] for mark in item.iter_markers("lm")])
         self.clock: Any = None
         """The frozen clock, where the test has one."""
         self.calls = CaseCalls(self.bridges, with_prompts=options.artifacts is not None)
@@ -159,7 +161,7 @@ class Case:
             told |= {"block_network": True, "allow_hosts": self.options.allow_hosts}
         told |= {**(mark.settings or {}), **(settings or {})}
         self.item.ihook.pytest_dspex_configure_bridge(item=self.item, settings=told)
-        self.secrets.update(map(Secret, secrets_by_place(told)))
+        self.secrets.learn(told)
         if mode == "inproc":
             self.use_dspy()
         if self.cassettes is not None:

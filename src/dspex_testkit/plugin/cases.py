@@ -11,7 +11,6 @@ from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE
 from dspex_testkit.plugin.case import CASE, Case
 from dspex_testkit.plugin.items import Cell, cell_of, is_live, process_of
 from dspex_testkit.plugin.options import Mode, Options
-from dspex_testkit.redaction import Secrets, secrets_of_environment
 
 SEED = pytest.StashKey[int]()
 """The seed of this run of a test that runs with several."""
@@ -68,7 +67,7 @@ class CaseHooks:
             from dspex_testkit.plugin.reporting import cut_secrets
 
             made = item.stash.get(CASE, None)
-            cut_secrets(report, Secrets(secrets_of_environment()) if made is None else made.secrets)
+            cut_secrets(report, None if made is None else made.secrets)
         if report.when == "teardown" and (cassettes := item.stash.get(_CASSETTES, None)) is not None:
             from dspex_testkit.plugin.cassette_run import add_reports
 

@@ -15,7 +15,7 @@ from dspex_testkit.plugin.options import Mode
 from dspex_testkit.plugin.programs import Program
 from dspex_testkit.pool import BridgeClient, BridgePool
 from dspex_testkit.protocol import Response
-from dspex_testkit.redaction import Secret, Secrets, secrets_by_place
+from dspex_testkit.redaction import Secrets
 
 if TYPE_CHECKING:
     from dspex_testkit.plugin.cassettes import CaseCassettes
@@ -164,7 +164,7 @@ class Session:
 
     def _named(self, command: str, args: Mapping[str, Any] | None) -> dict[str, Any]:
         named = {**(args or {}), **({} if self.session_id is None else {"session_id": self.session_id})}
-        self.bridge._secrets.update(map(Secret, secrets_by_place(named)))
+        self.bridge._secrets.learn(named)
         self.bridge._enter_cassette(command, named.get("session_id"))
         return named
 

@@ -17,7 +17,7 @@ from dspex_testkit.mock_lm.engine import AsyncMockEngine, MockEngine
 from dspex_testkit.mock_lm.spec import parse_mock_spec
 from dspex_testkit.plugin.options import Policy
 from dspex_testkit.plugin.watched import WatchedCall, identity_of, is_provider_lm, watched
-from dspex_testkit.redaction import Secret, Secrets, secrets_by_place
+from dspex_testkit.redaction import Secrets
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import OpenCassette
@@ -83,7 +83,7 @@ class PolicyWatcher:
     @contextmanager
     def watching(self, lm: Any, request: Callable[[], Any], capture: Capture | None) -> Iterator[WatchedCall | None]:
         """Have a call written down, unless the LM's own engine does that."""
-        self._secrets.update(map(Secret, secrets_by_place(dict(getattr(lm, "kwargs", None) or {}))))
+        self._secrets.learn(dict(getattr(lm, "kwargs", None) or {}))
         if self.engines_for(lm) is not None:
             yield None
             return

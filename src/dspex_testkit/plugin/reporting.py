@@ -51,13 +51,15 @@ def add_properties(case: Case, test: TestCalls) -> None:
     case.item.user_properties[:] = [*others, *properties.items()]
 
 
-def cut_secrets(report: pytest.TestReport, secrets: Secrets) -> None:
+def cut_secrets(report: pytest.TestReport, secrets: Secrets | None) -> None:
     """Take the keys out of a failure that are known: it may quote what a provider said, or show an LM's config.
 
     Args:
         report: Of the failed phase of a test.
-        secrets: Those of the environment, of the test's markers, its bridges and the LMs that it asked.
+        secrets: Those of the environment, of the test's markers, its bridges and the LMs that it asked; None where it
+            used nothing of the kit, and only the environment is known.
     """
+    secrets = Secrets(secrets_of_environment()) if secrets is None else secrets
     redactor = Redactor(secrets, NO_LOOKS, beginnings=True)
     if redactor.concerns([report.longreprtext]):
         # As text, for what pytest makes of an exception holds the key in many places.
