@@ -1,7 +1,7 @@
 """Faults strike when they are told to, and reach the program as those of a real provider."""
 
 import asyncio
-from typing import Any
+from typing import Any, get_args
 
 import dspy
 import pytest
@@ -9,7 +9,8 @@ from dspy.utils.exceptions import AdapterParseError
 
 from dspex_testkit.calls import CALLER_SETTING, Caller
 from dspex_testkit.errors import InvalidMockSpecError
-from dspex_testkit.mock_lm import Capabilities, MockLM, VirtualClock, retries_on
+from dspex_testkit.mock_lm import Capabilities, MockLM, VirtualClock, faults, retries_on
+from dspex_testkit.mock_lm.fault_spec import AnswerKind, ErrorKind
 
 ERRORS: dict[str, Any] = {
     "rate_limit": dspy.LMRateLimitError,
@@ -46,6 +47,12 @@ def _outcomes(lm: MockLM, count: int, **settings: Any) -> str:
         else:
             found += "."
     return found
+
+
+def test_every_kind_of_fault_does_something() -> None:
+    """Each error has its class here, and each spoilt answer is made by a function of its own."""
+    assert ERRORS.keys() == {*get_args(ErrorKind), "dropped_stream"}
+    assert faults._SPOILERS.keys() == set(get_args(AnswerKind))
 
 
 @pytest.mark.parametrize("kind", ERRORS)

@@ -32,8 +32,9 @@ from dspex_testkit.protocol import Request, Response
 
 ANYTHING = "…"
 EXECUTED = frozenset({"python", "python file", "ini", "yaml", "console", "json request", "json response", "toml"})
-SHOWN = frozenset({"elixir", "sh", "text"})
-"""Languages of blocks that cannot run here: they need DSPex, or would run these very tests."""
+SHOWN = frozenset({"diff", "elixir", "sh", "text"})
+"""Languages of blocks that cannot run here: they need DSPex, would run these very tests, or are recipes, which
+`tests/docs/test_recipes.py` follows."""
 
 
 class Page:
