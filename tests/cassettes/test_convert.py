@@ -217,6 +217,57 @@ def test_several_answers_in_one_stream_are_told_apart(tmp_path: Path) -> None:
     assert [usage.get("input_tokens") for usage in usages] == [3, None]
 
 
+BACKGROUND = {"model": "gpt-5", "input": "hi", "background": True}
+
+
+def response_of(status: str, number: str = "resp_1", said: str = "") -> dict[str, Any]:
+    """What OpenAI says of an answer that it makes in the background."""
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": said}]}
+    return {"id": number, "object": "response", "status": status, "model": "gpt-5", "output": [message] if said else []}
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "cancelled"])
+def test_an_answer_that_is_none_yet_is_named(tmp_path: Path, status: str) -> None:
+    """What still runs in the background, or came to nothing, is no finished answer."""
+    url = "https://api.openai.com/v1/responses"
+    conversion = converted(
+        tmp_path / "raw.yaml", interaction(url, BACKGROUND, response_of(status)), interaction(CHAT, HI, HELLO)
+    )
+    assert answers(conversion) == ["hello"]
+    assert f"interactions[0]: its answer is {status}" in conversion.skipped[0]
+
+
+def test_the_answer_of_a_call_in_the_background_is_what_came_later(tmp_path: Path) -> None:
+    """Two calls run at once; each has the answer for which it was asked again."""
+    url = "https://api.openai.com/v1/responses"
+
+    def later(number: str, *body: Any) -> dict[str, Any]:
+        item = interaction(f"{url}/{number}", {}, *body)
+        item["request"]["method"] = "GET"
+        return item
+
+    conversion = converted(
+        tmp_path / "raw.yaml",
+        interaction(url, BACKGROUND, response_of("queued", "a")),
+        interaction(url, {**BACKGROUND, "input": "ho"}, response_of("queued", "b")),
+        later("a", response_of("in_progress", "a")),
+        later("b", response_of("completed", "b", "second")),
+        later("a", response_of("completed", "a", "first")),
+    )
+    assert answers(conversion) == ["first", "second"]
+    assert conversion.skipped == ()
+
+
+@pytest.mark.parametrize("host", ["mine.openai.azure.com", "llm.test"])
+def test_azure_names_the_model_in_its_address(tmp_path: Path, host: str) -> None:
+    """A request without `model` is one to the deployment of its address."""
+    asked = {"messages": HI["messages"]}
+    url = f"https://{host}/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21"
+    conversion = converted(tmp_path / "raw.yaml", interaction(url, asked, HELLO))
+    assert conversion.document.interactions[0].model == "azure/my-gpt"
+    assert answers(conversion) == ["hello"]
+
+
 def test_failures_become_the_recorded_errors(tmp_path: Path) -> None:
     """Status, body and the wish to wait come out of the replay as DSPy's own error."""
     slow = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}

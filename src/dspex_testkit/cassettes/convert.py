@@ -10,7 +10,7 @@ import dspy
 from dspex_testkit.cassettes.cleaning import without_secrets
 from dspex_testkit.cassettes.document import Document, RecordedLM, level_of, read_record
 from dspex_testkit.cassettes.lm import describe
-from dspex_testkit.cassettes.traffic import Exchange, Reading, read_exchange
+from dspex_testkit.cassettes.traffic import Exchange, Reading, answered_later, read_exchange
 from dspex_testkit.errors import CassetteFormatError
 from dspex_testkit.redaction import Redactor
 
@@ -37,11 +37,21 @@ def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
         raise CassetteFormatError(f"{path} holds LM calls already", details={"path": str(path)})
     readings: dict[int, Reading] = {}
     skipped: list[str] = []
+    exchanges: dict[int, Exchange] = {}
+
+    def skip(position: int, error: CassetteFormatError) -> None:
+        skipped.append(f"{path}: interactions[{position}]: {error.message}")
+
     for position, item in enumerate(record["interactions"]):
         try:
-            readings[position] = read_exchange(Exchange.from_record(item))
+            exchanges[position] = Exchange.from_record(item)
         except CassetteFormatError as error:
-            skipped.append(f"{path}: interactions[{position}]: {error.message}")
+            skip(position, error)
+    for position, exchange in answered_later(exchanges).items():
+        try:
+            readings[position] = read_exchange(exchange)
+        except CassetteFormatError as error:
+            skip(position, error)
     if not readings:
         reasons = "; ".join(skipped) or "it is empty"
         raise CassetteFormatError(

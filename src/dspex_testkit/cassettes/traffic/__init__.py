@@ -5,7 +5,8 @@ requests: what comes out is what a program would ask. A response is read by DSPy
 holds nothing but the recording. This package asks nobody and writes nothing.
 """
 
+from dspex_testkit.cassettes.traffic.background import answered_later
 from dspex_testkit.cassettes.traffic.exchange import Exchange
 from dspex_testkit.cassettes.traffic.reading import Reading, read_exchange
 
-__all__ = ["Exchange", "Reading", "read_exchange"]
+__all__ = ["Exchange", "Reading", "answered_later", "read_exchange"]

@@ -1,5 +1,6 @@
 """Which provider was asked, and what an exchange with it says as LM calls."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,16 +53,32 @@ class _Wire:
     """The request's body in chat form, under the model's name as DSPy spells it."""
     answers: AnswerFormat
     model_type: str = "chat"
+    unfinished: frozenset[str] = frozenset()
+    """What an answer that is none yet, or will never be one, says as its status."""
 
 
 _WIRES = (
+    _Wire(
+        # On Azure the address names the model, and the body need not.
+        re.compile(r"/openai/deployments/(?P<model>[^/]+)/chat/completions$"),
+        "azure",
+        chat_of_openai,
+        AnswerFormat(client=OpenAIChatLM, choices="choices"),
+    ),
     _Wire(
         re.compile(r"/chat/completions$"),
         "openai",
         chat_of_openai,
         AnswerFormat(client=OpenAIChatLM, choices="choices"),
     ),
-    _Wire(re.compile(r"/responses$"), "openai", chat_of_responses, AnswerFormat(client=OpenAILM), "responses"),
+    _Wire(
+        re.compile(r"/responses$"),
+        "openai",
+        chat_of_responses,
+        AnswerFormat(client=OpenAILM),
+        "responses",
+        frozenset({"queued", "in_progress", "cancelled", "failed"}),
+    ),
     _Wire(
         re.compile(r"/messages$"),
         "anthropic",
@@ -98,6 +115,7 @@ def read_exchange(exchange: Exchange) -> Reading:
     wire, found = _wire_of(exchange.path)
     body = exchange.body()
     try:
+        _refuse_unfinished(exchange, wire.unfinished)
         name = str(found.groupdict().get("model") or body["model"])
         model = f"{_provider_of(exchange.host, wire)}/{name}"
         chat = wire.chat(body, model)
@@ -116,6 +134,21 @@ def _wire_of(path: str) -> tuple[_Wire, re.Match[str]]:
         if found := wire.path.search(path):
             return wire, found
     raise CassetteFormatError(f"{path} is no path of an LM that is known here")
+
+
+def _refuse_unfinished(exchange: Exchange, unfinished: frozenset[str]) -> None:
+    """Look whether an answer is one: what runs in the background is said to be queued, and is asked for later.
+
+    Raises:
+        CassetteFormatError: It is none.
+    """
+    if not unfinished or exchange.status >= 400 or not exchange.answered.lstrip().startswith(b"{"):
+        return
+    status = json.loads(exchange.answered).get("status")
+    if status in unfinished:
+        raise CassetteFormatError(
+            f"its answer is {status}, and no recorded GET of it says what came of it; an LM call ends with an answer"
+        )
 
 
 def _provider_of(host: str, wire: _Wire) -> str:
