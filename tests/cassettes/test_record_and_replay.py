@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -394,6 +395,39 @@ def test_a_program_with_a_replaying_lm_can_be_saved(path: Path, sums: MockLM, as
         ask(lm, "2+2")
     state = cassettes.replay(path).dump_state()
     assert ask(cassettes.CassetteLM.load_state(state), "2+2") == "4"
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy, dspy.LM.copy], ids=["copy", "deepcopy", "LM.copy"])
+def test_copies_of_a_replaying_lm_play_on_from_the_same_cassette(
+    path: Path, ask: Ask, copied: Callable[[Any], Any]
+) -> None:
+    """However it is copied, the copy shares the recording, the position in it and the journal."""
+    with cassettes.record(MockLM.scripted([{"answer": "1"}, {"answer": "2"}]), path) as lm:
+        ask(lm, "next")
+        ask(lm, "next")
+    replayed = cassettes.replay(path)
+    twin = copied(replayed)
+    assert [ask(replayed, "next"), ask(twin, "next")] == ["1", "2"]
+    assert len(replayed.journal) == 2
+    assert twin.kwargs == replayed.kwargs and twin.kwargs is not (replayed.kwargs if copied is not copy else None)
+
+
+def test_a_program_saved_whole_replays_in_another_process_with_its_options(path: Path, sums: MockLM, ask: Ask) -> None:
+    """`save(save_program=True)` names the cassette and how it is matched; no test's state and no secret goes along."""
+    with cassettes.record(sums, path) as lm:
+        ask(lm, "2+2")
+    program = dspy.Predict("question -> answer")
+    program.set_lm(cassettes.replay(path, ignore=["config.temperature"], on_exhausted="cycle", secrets=["hush-9d81c2"]))
+    program.lm.kwargs["temperature"] = 0.25
+    saved = path.with_name("program")
+    program.save(str(saved), save_program=True)
+    assert not [file for file in saved.iterdir() if b"hush-9d81c2" in file.read_bytes()]
+    code = (
+        f"import dspy; program = dspy.load({str(saved)!r}, allow_pickle=True); print(program.lm.kwargs['temperature'], "
+        "*[program(question='2+2').answer for _ in range(2)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("0.25 4 4\n", 0), done.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

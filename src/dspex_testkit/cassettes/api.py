@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_type_hints
+from typing import Any, Final, Literal, TypedDict, Unpack, get_type_hints
 
 from dspex_testkit.cassettes.age import parse_age
 from dspex_testkit.cassettes.cassette import CassetteOptions, OpenCassette
 from dspex_testkit.cassettes.cleaning import Filter
 from dspex_testkit.cassettes.drift import Comparator, Severity, same_words
+from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.cassettes.matching import FIELDS, MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.playback import Exhausted
@@ -20,9 +21,6 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import brief
 from dspex_testkit.patterns import AnyPattern, BoundedPattern, bounded
 from dspex_testkit.redaction import Redactor, Secret, Secrets, compile_patterns, secrets_of_environment
-
-if TYPE_CHECKING:
-    from dspex_testkit.cassettes.lm import CassetteLM
 
 
 class SharedOptions(TypedDict, total=False):
@@ -238,7 +236,7 @@ def open_cassette(path: str | os.PathLike[str], mode: str = "none", **options: U
     return OpenCassette(Path(path).resolve(), RecordMode.of(mode), cassette_options(**options))
 
 
-def replay(path: str | os.PathLike[str], *, model: str | None = None, **options: Unpack[LMOptions]) -> "CassetteLM":
+def replay(path: str | os.PathLike[str], *, model: str | None = None, **options: Unpack[LMOptions]) -> CassetteLM:
     """An LM that answers from a recording and asks nobody.
 
     Args:
@@ -250,8 +248,7 @@ def replay(path: str | os.PathLike[str], *, model: str | None = None, **options:
         CassetteError: It cannot be opened.
         UsageError: Several LMs are recorded, or an option cannot be used.
     """
-    lm: CassetteLM = open_cassette(path, "none", **options).lm_for(model=model)
-    return lm
+    return open_cassette(path, "none", **options).lm_for(model=model)
 
 
 @contextmanager
@@ -262,7 +259,7 @@ def record(
     record_mode: str = "once",
     model: str | None = None,
     **options: Unpack[LMOptions],
-) -> Iterator["CassetteLM"]:
+) -> Iterator[CassetteLM]:
     """An LM whose calls are recorded; the file is written when the block succeeds.
 
     Args:

@@ -17,6 +17,7 @@ from dspex_testkit.cassettes.files import RecorderLock, exists, refuse_read_only
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.interfaces import Taken
 from dspex_testkit.cassettes.leaks import refuse_secrets
+from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.cassettes.matching import MatchRules
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.nearest import no_match, title
@@ -151,16 +152,30 @@ class OpenCassette:
         """Whether an LM is needed behind this cassette."""
         return self.records or self.mode is RecordMode.VERIFY
 
-    def lm_for(self, lm: Any = None, *, model: str | None = None) -> Any:
+    def lm_for(self, lm: Any = None, *, model: str | None = None) -> CassetteLM:
         """A `dspy.LM` that answers from this cassette, and asks the given LM where that is to be recorded.
 
         Args:
             lm: The LM that is recorded; None to replay only.
             model: The name under which its calls are kept, where another model answers than was asked for.
         """
-        from dspex_testkit.cassettes.lm import CassetteLM
-
         return CassetteLM(self, lm, model=model)
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the LMs of which it has recordings."""
+        return sorted({interaction.model for interaction in self.document.interactions})
+
+    def learn(self, value: object, name: str) -> None:
+        """Know a secret that must be in no recording."""
+        self.options.redactor.known.add(value, name)
+
+    def replay_options(self) -> dict[str, Any]:
+        """The options with which another process has to open it to replay the same, as JSON values.
+
+        Secrets and what a program has to do are not among them.
+        """
+        return self.options.rules.to_options() | ({"realtime": True} if self.realtime else {})
 
     def take(self, request: dict[str, Any]) -> Taken:
         """The recording that answers a request; none where the LM is to be asked.

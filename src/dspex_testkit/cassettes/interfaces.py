@@ -86,6 +86,28 @@ class CassetteInUse(Protocol):
         ...
 
 
+class SavableCassette(CassetteInUse, Protocol):
+    """A cassette that is open in this process, and that another process can open too."""
+
+    @property
+    def wants_live_lm(self) -> bool:
+        """Whether an LM is needed behind it."""
+        ...
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the LMs of which it has recordings."""
+        ...
+
+    def learn(self, value: object, name: str) -> None:
+        """Know a secret that must be in no recording."""
+        ...
+
+    def replay_options(self) -> dict[str, Any]:
+        """The options with which another process has to open it to replay the same, as JSON values."""
+        ...
+
+
 class Deck(Protocol):
     """The cassettes of the sessions of a bridge, or of a pool's bridges."""
 

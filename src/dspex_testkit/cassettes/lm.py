@@ -1,15 +1,14 @@
 """`CassetteLM`: the `dspy.LM` that a cassette gives."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Self
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, Self, cast
 
 from dspex_testkit.calls import Journal, LMCall
-from dspex_testkit.cassettes.cassette import OpenCassette
 from dspex_testkit.cassettes.document import RecordedLM
 from dspex_testkit.cassettes.engine import AsyncCassetteEngine, CassetteEngine
-from dspex_testkit.cassettes.interfaces import CassetteInUse
-from dspex_testkit.cassettes.modes import RecordMode
+from dspex_testkit.cassettes.interfaces import CassetteInUse, SavableCassette
 from dspex_testkit.dspy_internals.execution import CLIENT_KEYS
 from dspex_testkit.engines.engine_lm import EngineLM
 from dspex_testkit.errors import UsageError
@@ -35,21 +34,21 @@ class CassetteLM(EngineLM):
 
     def __init__(
         self,
-        cassette: OpenCassette | Callable[[], CassetteInUse],
+        cassette: SavableCassette | Callable[[], CassetteInUse],
         lm: Any = None,
         *,
         model: str | None = None,
         identity: RecordedLM | None = None,
         template: LMCall | None = None,
     ) -> None:
-        opened = cassette if isinstance(cassette, OpenCassette) else None
+        opened = None if callable(cassette) else cassette
         identity = identity or _identity(opened, lm, model)
         if opened is not None and lm is not None:
             for name in ("api_key", "azure_ad_token_provider"):
-                opened.options.redactor.known.add(getattr(lm, "kwargs", {}).get(name), f"the LM's {name}")
+                opened.learn(getattr(lm, "kwargs", {}).get(name), f"the LM's {name}")
         self.journal = Journal()
         engine = CassetteEngine(
-            (lambda: opened) if opened is not None else cassette,  # type: ignore[arg-type]
+            cassette if callable(cassette) else _Always(cassette),
             lm,
             identity,
             self.journal,
@@ -75,14 +74,55 @@ class CassetteLM(EngineLM):
         Raises:
             TypeError: The cassette is given by a bridge, and means nothing elsewhere.
         """
-        if not isinstance(self.cassette, OpenCassette):
+        if callable(self.cassette):
             raise TypeError("An LM of a bridge's cassettes cannot be saved; set the program's LM again after loading")
-        return self.dump_identity() | {"cassette": str(self.cassette.path), "model": self.model}
+        options = self.cassette.replay_options()
+        state = self.dump_identity() | {"cassette": str(self.cassette.path), "model": self.model}
+        return state | ({"options": options} if options else {})
 
     @classmethod
     def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> Self:
         """An LM that replays the same cassette from its beginning."""
-        return cls(OpenCassette(Path(state["cassette"]), RecordMode.NONE), model=state["model"])
+        return cast("Self", MockLM.replay(state["cassette"], model=state["model"], **state.get("options", {})))
+
+    def __copy__(self) -> Self:
+        """Another LM on the same recording, for `copy` and `copy.copy`; without this it would be opened anew."""
+        return self._twin(self._state())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Another LM on the same recording, whose place in it both move on, and with the same journal."""
+        shared = ("cassette", "behind")
+        return self._twin(
+            {name: each if name in shared else deepcopy(each, memo) for name, each in self._state().items()}
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, an LM that replays from the beginning."""
+        return _loaded, (type(self), self.dump_state(), dict(self.kwargs))
+
+    def _state(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", self.__getstate__())
+
+    def _twin(self, state: dict[str, Any]) -> Self:
+        twin = object.__new__(type(self))
+        twin.__setstate__(state)
+        return twin
+
+
+def _loaded(cls: type[CassetteLM], state: dict[str, Any], kwargs: dict[str, Any]) -> CassetteLM:
+    lm = cls.load_state(state)
+    lm.kwargs = kwargs
+    return lm
+
+
+class _Always:
+    """Gives one cassette, whoever asks."""
+
+    def __init__(self, cassette: SavableCassette) -> None:
+        self._cassette = cassette
+
+    def __call__(self) -> CassetteInUse:
+        return self._cassette
 
 
 def describe(lm: Any, model: str | None = None) -> RecordedLM:
@@ -103,7 +143,7 @@ def describe(lm: Any, model: str | None = None) -> RecordedLM:
     )
 
 
-def _identity(cassette: OpenCassette | None, lm: Any, model: str | None) -> RecordedLM:
+def _identity(cassette: SavableCassette | None, lm: Any, model: str | None) -> RecordedLM:
     if lm is not None and (cassette is None or cassette.wants_live_lm):
         return describe(lm, model)
     assert cassette is not None
@@ -115,7 +155,7 @@ def _identity(cassette: OpenCassette | None, lm: Any, model: str | None) -> Reco
         return describe(lm, model)
     if name is not None:
         return RecordedLM(model=name)
-    models = sorted({interaction.model for interaction in cassette.document.interactions})
+    models = cassette.models
     if len(models) == 1:
         return RecordedLM(model=models[0])
     known = ", ".join(models) if models else "none"
@@ -124,7 +164,5 @@ def _identity(cassette: OpenCassette | None, lm: Any, model: str | None) -> Reco
 
 def _with_params_of(lm: Any, recorded: RecordedLM) -> RecordedLM:
     """The recorded LM's abilities with the present one's parameters: those are what a test may have changed."""
-    from dataclasses import replace
-
     params = {name: value for name, value in dict(lm.kwargs).items() if name not in CLIENT_KEYS and value is not None}
     return replace(recorded, params=params)

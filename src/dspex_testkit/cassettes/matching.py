@@ -60,6 +60,18 @@ class MatchRules:
                 raise UsageError(f"{path!r} is no path; write one like 'config.seed' or 'messages[*].parts[*].id'")
         compile_patterns(self.ignore_patterns)
 
+    def to_options(self) -> dict[str, Any]:
+        """What differs from the default, as options of a cassette and as JSON values."""
+        patterns = [getattr(each, "pattern", each) for each in self.ignore_patterns]
+        said = {
+            "match_on": list(self.on) if self.on != FIELDS else None,
+            "params": None if self.params is None else list(self.params),
+            "ignore": list(self.ignore),
+            "ignore_patterns": patterns,
+            "on_exhausted": self.exhausted if self.exhausted != "error" else None,
+        }
+        return {name: value for name, value in said.items() if value or (name == "params" and value is not None)}
+
     @cached_property
     def _cuts(self) -> list[AnyPattern]:
         fields = [re.escape(path.removeprefix("inputs.")) for path in self.ignore if path.startswith("inputs.")]
