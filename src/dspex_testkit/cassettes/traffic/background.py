@@ -1,4 +1,4 @@
-"""Answers that a provider makes in the background: the request is answered by a number, and a later one by what came of it."""
+"""Answers that a provider makes in the background: a request gets a number, and a later one what came of it."""
 
 import json
 import re
