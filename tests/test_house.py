@@ -42,7 +42,6 @@ DOORS = {"lm.params", "lm.providers", "lm.reading", "runtime.embedded", "runtime
 """Former places of what has moved, for those who import it from there; nobody in the house does."""
 
 KNOWN_CIRCLES = (
-    {"cassettes.cassette", "cassettes.lm"},
     {"plugin.bridge_cassettes", "plugin.cassettes", "plugin.facade", "plugin.programs"},
     {"plugin.cases", "plugin.cassette_run"},
 )
