@@ -849,6 +849,117 @@ def test_a_marker_written_wrongly_says_what_is_wanted(pytester: pytest.Pytester,
     assert files(pytester) == []
 
 
+def test_a_suite_says_once_how_and_where_its_tests_are_recorded(pytester: pytest.Pytester, target: Target) -> None:
+    """The fixtures `lm_cassette_config` and `lm_cassette_dir`, which a module defines anew; the nearest marker wins."""
+    fixtures = """
+    @pytest.fixture(scope="session")
+    def lm_cassette_config():
+        return {"ignore": ["config.temperature"], "on_exhausted": "cycle"}
+
+    @pytest.fixture(scope="session")
+    def lm_cassette_dir():
+        return "recordings"
+    """
+    pytester.makeconftest(CONFTEST + fixtures)
+    pytester.makepyfile(
+        test_it="""
+        import os
+        import pytest
+
+        WARMTH = float(os.environ.get("WARMTH", "0.5"))
+
+        @pytest.mark.lm_cassette
+        def test_ignores(ask):
+            assert [ask("2+2", temperature=WARMTH) for _ in range(1 if WARMTH == 0.5 else 3)][-1] == "4"
+
+        @pytest.mark.lm_cassette(ignore=[])
+        def test_compares(ask):
+            assert ask("2+2", temperature=WARMTH) == "4"
+
+        def test_asks_by_the_fixture(ask, lm_cassette):
+            assert ask("2+2", temperature=WARMTH) == "4"
+
+        @pytest.mark.lm_cassette
+        def test_bridge(bridge, provider):
+            program = bridge.session("s1").create_program("question -> answer", lm={**provider, "temperature": WARMTH})
+            assert program(question="2+2").answer == "4"
+        """,
+        test_other="""
+        import pytest
+
+        @pytest.fixture
+        def lm_cassette_config(lm_cassette_config, tmp_path):
+            return {**lm_cassette_config, "level": "http", "record_mode": "once", "ignore": ["temperature"]}
+
+        @pytest.fixture
+        def lm_cassette_dir(request):
+            return request.path.parent / "elsewhere"
+
+        @pytest.mark.lm_cassette
+        def test_http(ask, lm_cassette):
+            assert ask("2+2") == "4"
+            assert lm_cassette.level == "http"
+        """,
+    )
+
+    recorded = pytester.runpytest_inprocess("--lm-record-mode=once")
+    folder = pytester.path / "recordings" / "test_it"
+    (folder / "test_gone.yaml").write_bytes((folder / "test_ignores.yaml").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARMTH", "0.75")
+        replayed = pytester.runpytest_inprocess()
+
+    recorded.assert_outcomes(passed=5)
+    assert files(pytester) == []
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "test_asks_by_the_fixture.yaml",
+        "test_bridge.s1.yaml",
+        "test_compares.yaml",
+        "test_gone.yaml",
+        "test_ignores.yaml",
+    ]
+    assert (pytester.path / "elsewhere/test_other/test_http.yaml").exists()
+    replayed.assert_outcomes(passed=4, failed=1)
+    replayed.stdout.fnmatch_lines(["*test_compares*", "*params.temperature: asked 0.75, recorded 0.5"])
+    replayed.stdout.fnmatch_lines(["nobody's: recordings/test_it/test_gone.yaml: no test is called so"])
+    assert replayed.stdout.str().count("nobody's") == 1
+
+
+@pytest.mark.parametrize(
+    ("fixture", "said"),
+    [
+        ("lm_cassette_config(): return {'mach_on': ['model']}", "*fixture lm_cassette_config*'mach_on'*'match_on'*"),
+        ("lm_cassette_config(): return {'canonical_host': 'x'}", "*level='lm' has no 'canonical_host'*"),
+        ("lm_cassette_config(): return {'path': 'one'}", "*lm_cassette_config takes no 'path'*lm_cassette_dir*"),
+        ("lm_cassette_config(): return ['ignore']", "*lm_cassette_config gives a dict*not [[]'ignore']*"),
+        ("lm_cassette_config(): return {'record_mode': 'twice'}", "*lm_cassette_config: record_mode is one of*"),
+        ("lm_cassette_dir(): return 7", "*lm_cassette_dir gives the path of a folder, not 7*"),
+    ],
+)
+def test_a_suite_s_fixture_written_wrongly_says_what_is_wanted(
+    pytester: pytest.Pytester, fixture: str, said: str
+) -> None:
+    """Nothing that it says is ignored."""
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture
+        def {fixture}
+
+        @pytest.mark.lm_cassette
+        def test_it(ask):
+            ask("2+2")
+        """
+    )
+
+    run = pytester.runpytest_inprocess("--lm-record-mode=once")
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines([said])
+    assert files(pytester) == []
+
+
 def test_options_that_cannot_be_used_are_refused(pytester: pytest.Pytester) -> None:
     """At the start of the run."""
     for option, said in (

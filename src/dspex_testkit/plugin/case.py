@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
 CASE: "pytest.StashKey[Case]" = pytest.StashKey()
-MAKE_CASE: "pytest.StashKey[Callable[[pytest.Item], Case]]" = pytest.StashKey()
+MAKE_CASE: "pytest.StashKey[Callable[[pytest.Item, pytest.FixtureRequest], Case]]" = pytest.StashKey()
 """Where the run's config has what makes a test's case, when the first of our fixtures is asked for."""
+
+FIRST_FIXTURE = "_dspex_case"
+"""The fixture that begins a case, in front of all others of the test."""
 
 
 class Case:
@@ -37,9 +40,18 @@ class Case:
         options: What was said for the whole run.
         source: Where bridges come from.
         seed: The seed of this run.
+        request: Gives the suite's fixtures; None where there are none for this kind of test.
     """
 
-    def __init__(self, item: pytest.Item, options: Options, source: "BridgeSource", *, seed: int) -> None:
+    def __init__(
+        self,
+        item: pytest.Item,
+        options: Options,
+        source: "BridgeSource",
+        *,
+        seed: int,
+        request: pytest.FixtureRequest | None = None,
+    ) -> None:
         self.item = item
         self.options = options
         self.seed = seed
@@ -58,7 +70,7 @@ class Case:
         """Whether the test itself asked for something of ours, and wants to hear of it."""
         self.live = is_live(item)
         self.policy: Policy | None = "live" if self.live else markers.policy_mark(item) or options.policy
-        self.cassettes = _cassettes_of(item, self.policy)
+        self.cassettes = _cassettes_of(item, self.policy, request)
         """The test's recordings, where it has or makes any."""
         if self.cassettes is not None:
             self.policy = self.cassettes.plan.policy
@@ -191,12 +203,24 @@ class Case:
             self.calls.keep()
 
 
-def _cassettes_of(item: pytest.Item, policy: Policy | None) -> "CaseCassettes | None":
-    # Recordings need an extra, which tests without them need not have.
+def may_have_cassette(item: pytest.Item, options: Options) -> bool:
+    """Whether a test's recording is to be looked for; that needs an extra, which other tests need not have."""
+    policy = markers.policy_mark(item) or options.policy
+    return policy in ("replay", "record") or markers.wants_cassette(item)
+
+
+def _cassettes_of(
+    item: pytest.Item, policy: Policy | None, request: pytest.FixtureRequest | None
+) -> "CaseCassettes | None":
     if policy not in ("replay", "record") and not markers.wants_cassette(item):
         return None
-    from dspex_testkit.plugin.cassette_plans import plan_of
+    from dspex_testkit.plugin.cassette_plans import CONFIG, DIRECTORY, SuiteCassettes, plan_of
     from dspex_testkit.plugin.cassettes import CaseCassettes
 
-    plan = plan_of(item, item.config.stash[CASSETTE_SETTINGS], policy)
+    suite = (
+        SuiteCassettes()
+        if request is None
+        else SuiteCassettes(request.getfixturevalue(CONFIG), request.getfixturevalue(DIRECTORY))
+    )
+    plan = plan_of(item, item.config.stash[CASSETTE_SETTINGS], policy, suite)
     return None if plan is None else CaseCassettes(plan, uses_bridge=uses_bridge(item))

@@ -8,7 +8,7 @@ import pytest
 from dspex_testkit.errors import CassetteError, MissingExtraError, UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE
-from dspex_testkit.plugin.case import CASE, Case
+from dspex_testkit.plugin.case import CASE, FIRST_FIXTURE, Case, may_have_cassette
 from dspex_testkit.plugin.items import Cell, cell_of, is_live, process_of
 from dspex_testkit.plugin.options import Mode, Options
 
@@ -55,7 +55,12 @@ class CaseHooks:
         if is_live(item) and not self._options.live:
             return  # it is about to be skipped
         if markers.concerns_lms(item) or self._options.policy is not None or self._options.block_network:
-            self.make_case(item)
+            names = getattr(item, "fixturenames", None)
+            if names is not None and self._may_have_cassette(item):
+                # What the suite's own fixtures say of recordings is known no earlier.
+                item.fixturenames = list(dict.fromkeys([FIRST_FIXTURE, *names]))  # type: ignore[attr-defined]
+            else:
+                self.make_case(item)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -130,18 +135,30 @@ class CaseHooks:
                 self._source.close()
                 self._source = None
 
-    def make_case(self, item: pytest.Item) -> Case:
+    def make_case(self, item: pytest.Item, request: pytest.FixtureRequest | None = None) -> Case:
         """Begin a test's case; a marker written wrongly fails the test."""
         try:
             markers.seeds_mark(item)
             markers.lm_marks(item)
             markers.fault_marks(item)
-            case = Case(item, self._options, self._bridges(), seed=item.stash.get(SEED, self._options.seed or 0))
+            case = Case(
+                item,
+                self._options,
+                self._bridges(),
+                seed=item.stash.get(SEED, self._options.seed or 0),
+                request=request,
+            )
             item.stash[CASE] = case
             case.start()
         except (UsageError, CassetteError, MissingExtraError) as error:
             raise pytest.fail.Exception(error.message, pytrace=False) from None
         return case
+
+    def _may_have_cassette(self, item: pytest.Item) -> bool:
+        try:
+            return may_have_cassette(item, self._options)
+        except UsageError:
+            return False  # and the case says what is written wrongly
 
     def _bridges(self) -> Any:
         if self._source is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.plugin.cassette_plans import FOLDER, default_name, marked_name
+from dspex_testkit.plugin.cassette_plans import FOLDER, FOLDER_OF, default_name, marked_name
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -24,6 +24,7 @@ class Orphans:
         self._tells = not partly
         self._items: Sequence[pytest.Item] = ()
         self._named: dict[Path, set[str]] | None = None
+        self._everywhere: set[str] = set()
         self._known: dict[Path, list[Path]] = {}
 
     def collected(self, items: Sequence[pytest.Item]) -> None:
@@ -35,15 +36,19 @@ class Orphans:
         """The orphans in the folder of this test's module."""
         if not self._tells:
             return []
-        folder = item.path.parent / FOLDER / item.path.stem
-        if folder not in self._known:
-            self._known[folder] = [] if not folder.is_dir() else sorted(self._in(folder))
-        return self._known[folder]
+        usual = item.path.parent / FOLDER
+        folder = item.stash.get(FOLDER_OF, usual)
+        place = folder / item.path.stem
+        if place not in self._known:
+            self._known[place] = [] if not place.is_dir() else sorted(self._in(place, own=folder != usual))
+        return self._known[place]
 
-    def _in(self, folder: Path) -> list[Path]:
+    def _in(self, folder: Path, *, own: bool) -> list[Path]:
         if self._named is None:
             self._named = _names(self._items)
-        names = self._named[folder]
+            self._everywhere = set().union(*self._named.values())
+        # Of which tests a folder of the suite's own is, their fixtures say, and only where they run.
+        names = self._everywhere if own else self._named[folder]
         files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith(".")]
         return [path for path in files if not _belongs(path.stem, names)]
 

@@ -1,6 +1,7 @@
 """Which recording belongs to a test, and what is to be done with it: marker, options and names put together."""
 
 import hashlib
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from dspex_testkit.plugin.options import Policy
 
 Level = Literal["lm", "http"]
 MARKER = "lm_cassette"
+CONFIG = "lm_cassette_config"
+DIRECTORY = "lm_cassette_dir"
+_MARKED = f"the marker {MARKER}"
 FOLDER = "cassettes"
 _LONGEST = 120
 """Characters of a name; file systems allow 255 bytes, and sessions add theirs."""
@@ -65,29 +69,45 @@ class CassettePlan:
         return self.name if session_id is None else f"{Path(self.name).with_suffix('')}.{_as_name(session_id)}.yaml"
 
 
-def plan_of(item: pytest.Item, settings: CassetteSettings, policy: Policy | None) -> CassettePlan | None:
+FOLDER_OF = pytest.StashKey[Path]()
+"""Where a test's item has the folder of its cassettes, once that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteCassettes:
+    """What the fixtures `lm_cassette_config` and `lm_cassette_dir` say for a test."""
+
+    config: object = None
+    folder: object = None
+
+
+def plan_of(
+    item: pytest.Item, settings: CassetteSettings, policy: Policy | None, suite: SuiteCassettes
+) -> CassettePlan | None:
     """The plan of a test; None where it has no cassette.
 
-    The command line's record mode wins over the marker's, and the nearest marker over those farther away and over the
-    ini file, as in pytest-recording.
+    The command line's record mode wins over the marker's, and the nearest marker over those farther away, over the
+    suite's fixture and over the ini file, as in pytest-recording.
 
     Args:
         item: The test.
         settings: What was said for the run.
         policy: The test's LM policy: `replay` and `record` give every test a cassette.
+        suite: What the suite's fixtures say.
 
     Raises:
-        UsageError: A marker is written wrongly.
+        UsageError: A marker or a fixture is written wrongly.
         CassettePathError: Its path leads out of the folder.
     """
     marks = list(item.iter_markers(MARKER))
     own = any(mark.name == MARKER for mark in item.own_markers) or MARKER in getattr(item, "fixturenames", ())
     if not marks and not own and policy not in ("replay", "record"):
         return None
-    given: dict[str, Any] = {}
+    given = _read_config(suite.config)
     for mark in reversed(marks):
         given.update(_read_mark(mark))
     level = given.pop("level", "lm")
+    _check_options(given, level, f"the fixture {CONFIG} and the marker {MARKER}" if suite.config else _MARKED)
     mode = settings.forced_mode or given.pop("record_mode", None)
     given.pop("record_mode", None)
     if mode is None:
@@ -95,8 +115,9 @@ def plan_of(item: pytest.Item, settings: CassetteSettings, policy: Policy | None
     path = given.pop("path", None)
     rerecord = shlex.join(["pytest", name_from_here(item), "--lm-record-mode=rewrite"])
     defaults: dict[str, Any] = {} if settings.max_age is None else {"max_age": settings.max_age}
+    item.stash[FOLDER_OF] = _read_folder(suite.folder, item)
     plan = CassettePlan(
-        folder=item.path.parent / FOLDER,
+        folder=item.stash[FOLDER_OF],
         name=default_name(item) if path is None else _with_suffix(str(path)),
         mode=mode,
         level=level,
@@ -179,21 +200,47 @@ def was_used(report: Mapping[str, Any]) -> bool:
 
 
 def _read_mark(mark: pytest.Mark) -> dict[str, Any]:
-    from dspex_testkit.cassettes.api import check_option_names
-
     given = dict(mark.kwargs)
     if len(mark.args) > 1 or (mark.args and "path" in given):
         raise UsageError(f"the marker {MARKER} takes the path alone without a name, got {mark.args!r}")
     if mark.args:
         given["path"] = mark.args[0]
+    _check_words(given, _MARKED)
+    return given
+
+
+def _read_config(config: object) -> dict[str, Any]:
+    if config is None:
+        return {}
+    where = f"the fixture {CONFIG}"
+    if not isinstance(config, Mapping):
+        raise UsageError(f"{where} gives a dict of what the marker {MARKER} takes, not {config!r}")
+    if "path" in config:
+        raise UsageError(f"{where} takes no 'path': each test has a file of its own; {DIRECTORY} says in which folder")
+    _check_words(config, where)
+    return dict(config)
+
+
+def _read_folder(folder: object, item: pytest.Item) -> Path:
+    if folder is None:
+        return item.path.parent / FOLDER
+    if not isinstance(folder, str | os.PathLike):
+        raise UsageError(f"the fixture {DIRECTORY} gives the path of a folder, not {folder!r}")
+    return Path(item.config.rootpath, folder)
+
+
+def _check_words(given: Mapping[str, Any], where: str) -> None:
     level = given.get("level", "lm")
     if level not in ("lm", "http"):
-        raise UsageError(f"the marker {MARKER}: level is 'lm' or 'http', got {level!r}")
+        raise UsageError(f"{where}: level is 'lm' or 'http', got {level!r}")
     mode = given.get("record_mode")
     if mode is not None and mode not in RECORD_MODES:
-        raise UsageError(f"the marker {MARKER}: record_mode is one of {', '.join(RECORD_MODES)}, got {mode!r}")
-    options = given.keys() - {"path", "level", "record_mode"}
-    if "rerecord" in options:
-        raise UsageError(f"the marker {MARKER} takes no 'rerecord': the command is known from the test's name")
-    check_option_names(sorted(options), level, f"the marker {MARKER}: ")
-    return given
+        raise UsageError(f"{where}: record_mode is one of {', '.join(RECORD_MODES)}, got {mode!r}")
+    if "rerecord" in given:
+        raise UsageError(f"{where} takes no 'rerecord': the command is known from the test's name")
+
+
+def _check_options(given: Mapping[str, Any], level: Level, where: str) -> None:
+    from dspex_testkit.cassettes.api import check_option_names
+
+    check_option_names(sorted(given.keys() - {"path", "record_mode"}), level, f"{where}: ")

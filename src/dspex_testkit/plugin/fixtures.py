@@ -13,6 +13,9 @@ from dspex_testkit.plugin.items import Cell
 from dspex_testkit.plugin.options import Mode
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
     from dspex_testkit.mock_lm import MockLM, VirtualClock
     from dspex_testkit.plugin.cassettes import CassetteFixture
     from dspex_testkit.plugin.facade import BridgeFixture
@@ -44,9 +47,16 @@ def _case(request: pytest.FixtureRequest) -> Case:
     """The test's case, begun by the first of these fixtures; one of the same name in a suite of its own begins none."""
     case: Case | None = request.node.stash.get(CASE, None)
     if case is None:
-        case = request.config.stash[MAKE_CASE](request.node)
+        case = request.config.stash[MAKE_CASE](request.node, request)
     case.used = True
     return case
+
+
+@pytest.fixture
+def _dspex_case(request: pytest.FixtureRequest) -> None:
+    """Begins the case of a test that may have a recording, as soon as the suite's fixtures can be asked about it."""
+    if CASE not in request.node.stash:
+        request.config.stash[MAKE_CASE](request.node, request)
 
 
 @pytest.fixture
@@ -158,6 +168,21 @@ def lm_cassette(request: pytest.FixtureRequest) -> "CassetteFixture":
     if cassettes is None:
         raise UsageError("lm_cassette belongs to a test; a fixture that wants it has to have the scope 'function'")
     return CassetteFixture(cassettes)
+
+
+@pytest.fixture(scope="session")
+def lm_cassette_config() -> "Mapping[str, Any]":
+    """What the marker `lm_cassette` says of every recording; for a suite to define anew."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def lm_cassette_dir() -> "str | os.PathLike[str] | None":
+    """The folder of recordings, from pytest's rootdir; `cassettes` beside the test's module by default.
+
+    For a suite to define anew.
+    """
+    return None
 
 
 @pytest.fixture(scope="session")
