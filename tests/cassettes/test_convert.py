@@ -44,7 +44,6 @@ BY_LITELLM = [
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*instance is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*messages=.*:DeprecationWarning"),
     pytest.mark.usefixtures("collected"),
 ]

@@ -22,8 +22,6 @@ from tests.support.loops import run
 from tests.support.web import ask
 
 pytestmark = [
-    # litellm describes Cohere's answers by a type that pydantic has a remark about.
-    pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*messages=.*:DeprecationWarning"),
 ]
 

@@ -25,9 +25,6 @@ MODELS = (
 ROUTES = [(model, engine) for model in MODELS for engine in ("auto", "litellm")] + [("cohere_chat/command-r", "auto")]
 ADAPTERS = {"chat": dspy.ChatAdapter, "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
 
-# litellm describes Cohere's answers by a type that pydantic has a remark about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning")
-
 
 class Mood(Enum):
     """An enum, of which a prompt tells the values."""

@@ -9,9 +9,6 @@ from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.support.loops import run
 from tests.support.versions import since
 
-# litellm describes Cohere's answers by a type that pydantic has a remark about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning")
-
 MODELS = {
     "openai": "openai/gpt-4o-mini",
     "anthropic": "anthropic/claude-3-5-haiku-20241022",

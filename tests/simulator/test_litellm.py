@@ -9,9 +9,6 @@ import pytest
 from dspex_testkit.simulator import ProviderSimulator, Target
 from tests.support.loops import close_current_loop
 
-# litellm describes Cohere's answers by a type that pydantic has a remark about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning")
-
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 
 

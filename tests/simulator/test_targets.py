@@ -17,9 +17,6 @@ from tests.support.versions import since
 from tests.support.waiting import PATIENCE, eventually
 from tests.support.web import ask
 
-# litellm describes Cohere's answers by a type that pydantic has a remark about, whoever makes it first look at them.
-pytestmark = pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning")
-
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
