@@ -4,15 +4,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 import yaml
 
 from dspex_testkit import cassettes
 from dspex_testkit.cassettes import Interaction
-from dspex_testkit.cassettes.document import Document
+from dspex_testkit.cassettes.document import Document, read_document
 from dspex_testkit.cassettes.saving import save
 from dspex_testkit.cli import main
 from dspex_testkit.mock_lm import MockLM
@@ -184,6 +187,73 @@ def test_verify_asks_again_what_http_cassettes_hold(
     assert main(arguments) == 1
     assert "text: interaction 1: the wording differs" in capsys.readouterr().out
     assert raw.read_bytes() == before
+
+
+def test_verify_asks_for_a_stream_what_was_streamed(
+    path: Path, target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the program did; what was read no further has no answer to compare, and is named."""
+    monkeypatch.setenv("OPENAI_API_KEY", target.api_key)
+    program = dspy.streamify(dspy.Predict("question -> answer"), async_streaming=False)
+    with cassettes.record(target.lm(), path) as lm, dspy.context(lm=lm):
+        assert list(program(question="2+2"))
+    document = read_document(path)
+    early = replace(document.interactions[0], response=None, ended="closed")
+    save(path, replace(document, interactions=(*document.interactions, early)), secrets=Secrets())
+    before = len(target.calls)
+
+    assert main(["cassettes", "verify", str(path), "--api-base", target.api_base]) == 0
+
+    asked = target.calls[before:]
+    assert len(asked) == 1
+    assert asked[0].stream_chunks
+    assert "interactions[1]: it has no answer to compare: it was closed" in capsys.readouterr().err
+
+
+def test_verify_says_that_a_key_is_missing_and_not_that_the_provider_has_changed(
+    recorded: Path, target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2, the variable's name, and each call that was not compared."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    assert main(["cassettes", "verify", str(recorded), "--api-base", target.api_base]) == 2
+
+    out, err = capsys.readouterr()
+    assert f"{recorded}: 0 drifts" in out
+    assert "schema" not in out
+    assert err.count("not verified: ") == 2
+    assert err.count("OPENAI_API_KEY") == 2
+
+
+def test_verify_tells_the_price_first_and_asks_no_more_than_the_sample_and_the_budget_allow(
+    recorded: Path, target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would cost more is refused before anything is asked, and so is what nobody can price."""
+    monkeypatch.setenv("OPENAI_API_KEY", target.api_key)
+    command = ["cassettes", "verify", str(recorded), "--api-base", target.api_base, "--fail-on", "schema"]
+    price = sum((each.cost or Decimal(0) for each in read_document(recorded).interactions), Decimal(0))
+    assert price > 0
+
+    assert main([*command, "--budget", f"{price / 2:f}"]) == 2
+    assert "more than the budget" in capsys.readouterr().err
+    assert main([*command, "--model", "openai/nobody-s-model", "--budget", "1"]) == 2
+    assert "2 whose price nobody knows" in capsys.readouterr().err
+    assert target.calls == []
+
+    assert main([*command, "--budget", f"{price:f}"]) == 0
+    assert capsys.readouterr().err.startswith(f"Asking 2 recorded calls again, for about {price:f} USD")
+    assert len(target.calls) == 2
+    assert main([*command, "--sample", "1", "--budget", f"{price:f}"]) == 0
+    assert "Asking 1 recorded calls of 2, chosen at random, again" in capsys.readouterr().err
+    assert len(target.calls) == 3
+
+
+@pytest.mark.parametrize("options", [["--sample", "0"], ["--sample", "few"], ["--budget", "-1"], ["--budget", "nan"]])
+def test_a_sample_or_budget_that_is_none_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With what was wanted and what came."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["cassettes", "verify", *options])
+    assert f"got {options[1]!r}" in capsys.readouterr().err
 
 
 def test_convert_writes_beside_and_does_not_overwrite(tmp_path: Path, target: Target, ask: Ask) -> None:

@@ -15,6 +15,7 @@ from dspy.utils.exceptions import AdapterParseError
 from dspex_testkit import cassettes
 from dspex_testkit.errors import (
     CassetteDriftError,
+    CassetteError,
     CassetteFormatError,
     CassetteNotFoundError,
     NoMatchingInteractionError,
@@ -223,16 +224,36 @@ def test_verify_asks_the_provider_and_compares_by_the_rules_of_lm_calls(path: Pa
             ask(lm)
         before = path.read_bytes()
         assert verify(path, lm) == "the same"
-        assert "schema: unrecorded: the program asks what was never recorded" in verify(path, lm, "2+3")
+        said = verify(path, lm, "2+3")
+        assert "schema: unrecorded: the program asks what was never recorded: " in said
+        assert "POST https://" in said
+        assert "Nearest is interaction 0, which differs in:" in said
+        assert "2+3" in said
         target.configure(spec={"responses": {"2+2": "four"}})
         assert "text: interaction 0: the wording differs" in verify(path, lm)
         assert verify(path, lm, fail_on="parameters") == "the same"
         assert verify(path, lm, comparator=lambda recorded, live: True) == "the same"
         target.configure(spec={"default": {"$completion": "no fields at all"}})
         assert "schema: interaction 0: the answer's shape was" in verify(path, lm)
-        target.configure(faults=["rate_limit"])
-        assert "schema: interaction 0: the status was 200, is 429" in verify(path, lm)
+        target.configure(faults=["context_length"])
+        assert "schema: interaction 0: the status was 200, is 400" in verify(path, lm)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("fault", ["auth", "rate_limit"])
+def test_what_the_provider_did_not_answer_is_no_drift(path: Path, simulator: ProviderSimulator, fault: str) -> None:
+    """Without a key, or beyond a limit, nobody knows what it would say; and that is an error of its own."""
+    target = simulator.target(MODELS[0], spec={"responses": {"2+2": "4"}})
+    with cassettes.http_cassette(path, record_mode="once"):
+        ask(target.lm())
+    target.configure(faults=[fault])
+    with (
+        pytest.raises(CassetteError, match=r"could not be verified:\n.*POST .*: status 4") as caught,
+        cassettes.http_cassette(path, record_mode="verify"),
+        suppress(dspy.LMError),
+    ):
+        ask(target.lm())
+    assert not isinstance(caught.value, CassetteDriftError)
 
 
 def test_other_traffic_is_compared_as_json(path: Path, simulator: ProviderSimulator) -> None:

@@ -1,6 +1,7 @@
 """What each record mode plays, asks and writes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dspex_testkit.cassettes import StaleCassetteWarning
 from dspex_testkit.errors import (
     CassetteBusyError,
     CassetteDriftError,
+    CassetteError,
     NoMatchingInteractionError,
     NothingRecordedError,
     StaleCassetteError,
@@ -110,6 +112,32 @@ def test_verify_passes_where_the_answer_is_the_same(recorded: Path, sums: MockLM
         ask(lm, "2+2")
     with cassettes.record(loud, recorded, record_mode="verify", fail_on="schema") as lm:
         ask(lm, "2+2")
+
+
+def test_verify_says_what_the_program_asks_that_was_not_recorded(recorded: Path, sums: MockLM, ask: Ask) -> None:
+    """The request and the fields in which the nearest recording differs, as a miss says."""
+    with (
+        pytest.raises(CassetteDriftError, match="schema: unrecorded") as caught,
+        cassettes.record(sums, recorded, record_mode="verify") as lm,
+    ):
+        ask(lm, "2+2", config={"temperature": 0.5})
+    assert "'[[ ## question ## ]]" in caught.value.message
+    assert "Nearest is interaction 0, which differs in:" in caught.value.message
+    assert "params.temperature: asked 0.5" in caught.value.message
+
+
+def test_verify_without_a_key_says_so_and_calls_it_no_drift(
+    recorded: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the program swallows the failure."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with (
+        pytest.raises(CassetteError, match=r"could not be verified:\n.*OPENAI_API_KEY") as caught,
+        cassettes.record(dspy.LM("openai/gpt-4o-mini"), recorded, record_mode="verify") as lm,
+        suppress(dspy.LMError),
+    ):
+        ask(lm, "2+2")
+    assert not isinstance(caught.value, CassetteDriftError)
 
 
 def test_verify_without_a_call_is_an_error(recorded: Path, sums: MockLM) -> None:

@@ -118,6 +118,8 @@ class OpenCassette:
         self._lms: list[RecordedLM] = list(self.document.lms)
         self._misses: list[CassetteError] = []
         self._drifts: list[drifting.Drift] = []
+        self._uncompared: list[str] = []
+        """In mode `verify`: what the provider did not answer for want of a key or the like."""
         self.decoded: dict[int, Any] = {}
         """What an engine made of an interaction, by its `id`; so that it is made once."""
         self._closed = False
@@ -231,7 +233,13 @@ class OpenCassette:
         The search for them takes up to a second.
         """
         asked = self._cleaner.asked(request)
-        error = no_match(
+        error = self._no_match(asked)
+        with self._lock:
+            self._misses.append(error)
+        return error
+
+    def _no_match(self, asked: dict[str, Any]) -> CassetteError:
+        return no_match(
             asked,
             self.document.interactions,
             self.options.rules,
@@ -239,9 +247,6 @@ class OpenCassette:
             times_played=self._playback.recordings_of(self.options.rules.key(asked)),
             rerecord=self.options.rerecord or "open it with record_mode='new_episodes' (pytest: --lm-record-mode)",
         )
-        with self._lock:
-            self._misses.append(error)
-        return error
 
     def keep(self, interaction: Interaction, order: int) -> None:
         """Take in what came of asking the LM: to be recorded, or in mode `verify` to be compared."""
@@ -331,6 +336,7 @@ class OpenCassette:
             NoMatchingInteractionError: A miss happened that the program swallowed.
             NothingRecordedError: A recording was asked for, and no LM was called.
             CassetteDriftError: In mode `verify`, the provider answers otherwise.
+            CassetteError: In mode `verify`, it did not say what it would answer, for want of a key or the like.
             SecretFoundError: The recording would have held a secret.
         """
         if self._closed:
@@ -382,7 +388,11 @@ class OpenCassette:
             raise self._misses[0]
         if self.mode is RecordMode.VERIFY:
             drifting.refuse_drift(
-                self._drifts, least=self.options.fail_on, path=self.path, asked=bool(self._playback.played)
+                self._drifts,
+                least=self.options.fail_on,
+                path=self.path,
+                asked=bool(self._playback.played),
+                uncompared=self._uncompared,
             )
             return
         if not self.records:
@@ -452,12 +462,14 @@ class OpenCassette:
             if self._asked.pop(order, None) is None:
                 return
             position = self._awaited.pop(order)
-            if position is None:
-                self._drifts.append(drifting.unrecorded(live))
+            recorded = None if position is None else self.document.interactions[position]
+            if (why := drifting.unanswered(recorded, live)) is not None:
+                self._uncompared.append(f"{title(live.request)}: {why}")
                 return
-            found = drifting.compare(
-                self.document.interactions[position], live, position=position, comparator=self.options.comparator
-            )
+            if recorded is None or position is None:
+                self._drifts.append(drifting.unrecorded(live.text, self._no_match(live.request)))
+                return
+            found = drifting.compare(recorded, live, position=position, comparator=self.options.comparator)
             if found is not None:
                 self._drifts.append(found)
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dspex_testkit.cassettes.interaction import Interaction
-from dspex_testkit.errors import CassetteDriftError, NothingRecordedError, UsageError
+from dspex_testkit.errors import CassetteDriftError, CassetteError, NothingRecordedError, UsageError
 
 Comparator = Callable[[str, str], bool]
 """Whether two answers' texts, the recorded one first, say the same."""
+
+_UNANSWERED = frozenset({"not_configured", "auth", "billing", "rate_limit", "transport", "timeout"})
+"""Failures that say nothing of what the provider would answer: a key, money or the way to it is missing."""
+_UNANSWERED_STATUS = frozenset({401, 402, 403, 407, 408, 429})
 
 _SECTION = re.compile(r"\[\[ ## (\w+) ## \]\]|<(\w+)>")
 
@@ -92,12 +96,40 @@ def compare(
     return None
 
 
-def unrecorded(live: Interaction) -> Drift:
-    """The drift of a request that the cassette does not know: the program itself asks something else now."""
-    return Drift(Severity.SCHEMA, "the program asks what was never recorded", "", live.text)
+def unrecorded(live: str, miss: CassetteError) -> Drift:
+    """The drift of a request that the cassette does not know: the program itself asks something else now.
+
+    Args:
+        live: What the provider answers.
+        miss: What a replay would say of the request; its first line names it, and others what differs.
+    """
+    asked, *lines = miss.message.splitlines()
+    fields = "\n".join(f"  {line}" for line in lines if line.startswith(("  Nearest", "    ")))
+    what = f"the program asks what was never recorded: {asked}"
+    return Drift(Severity.SCHEMA, f"{what}\n{fields}" if fields else what, "", live)
 
 
-def refuse_drift(drifts: Sequence[Drift], *, least: Severity, path: Path, asked: bool) -> None:
+def unanswered(recorded: Interaction | None, live: Interaction) -> str | None:
+    """Why nobody knows what the provider would answer: a key, money or the way to it is missing; None where it did.
+
+    A failure that was recorded is the answer that is expected.
+    """
+    error = live.error or {}
+    if error.get("code") not in _UNANSWERED:
+        return None
+    if recorded is not None and (recorded.error or {}).get("code") == error["code"]:
+        return None
+    return f"{error['code']}: {str(error.get('message') or '').strip().partition(chr(10))[0]}"
+
+
+def unanswered_status(recorded: int | None, live: int) -> str | None:
+    """The same of an HTTP response."""
+    return f"status {live}" if live in _UNANSWERED_STATUS and live != recorded else None
+
+
+def refuse_drift(
+    drifts: Sequence[Drift], *, least: Severity, path: Path, asked: bool, uncompared: Sequence[str] = ()
+) -> None:
     """End mode `verify`.
 
     Args:
@@ -105,10 +137,12 @@ def refuse_drift(drifts: Sequence[Drift], *, least: Severity, path: Path, asked:
         least: The least drift that fails.
         path: The cassette.
         asked: Whether anything was compared.
+        uncompared: What could not be, and why; a line each.
 
     Raises:
         NothingRecordedError: Nothing was.
         CassetteDriftError: The provider answers otherwise.
+        CassetteError: Something could not be compared.
     """
     if not asked and not drifts:
         raise NothingRecordedError(
@@ -121,6 +155,13 @@ def refuse_drift(drifts: Sequence[Drift], *, least: Severity, path: Path, asked:
             f"{path} no longer says what the provider says:\n{lines}\n  Record it again with "
             "record_mode='rewrite' where the change is welcome.",
             details={"path": str(path), "drifts": [str(found) for found in grave]},
+        )
+    if uncompared:
+        lines = "\n".join(f"  {line}" for line in uncompared)
+        raise CassetteError(
+            f"{path} could not be verified:\n{lines}\n  That says nothing of the recording; give the LM its key, or "
+            "try again later.",
+            details={"path": str(path), "uncompared": list(uncompared)},
         )
 
 

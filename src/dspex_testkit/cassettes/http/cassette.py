@@ -92,6 +92,11 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
         """Where the provider answers otherwise, in mode `verify`."""
         return () if self._verification is None else tuple(self._verification.drifts)
 
+    @property
+    def uncompared(self) -> tuple[str, ...]:
+        """What the provider did not answer for want of a key or the like, in mode `verify`."""
+        return () if self._verification is None else tuple(self._verification.uncompared)
+
     def report(self) -> CassetteReport:
         """What came of it so far."""
         stored = self._stored or 0
@@ -178,7 +183,7 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
                 # Filtered once more, for its key may be known only now, and a prompt may quote it.
                 self._fresh[order] = (self.filters.request(request) or taken.kept, kept)
             if self._verification is not None:
-                self._verification.meet(taken.expected, taken.kept, kept)
+                self._verification.meet(taken.expected, taken.kept, kept, lambda: self._miss(request))
 
     def to_keep(self) -> dict[str, Any]:
         """What the file is to hold, as vcrpy serializes it: in the order of asking, which is not that of answering."""

@@ -129,7 +129,9 @@ def http_cassette(
             raise cassette.refusals[0]
         if mode is RecordMode.VERIFY:
             asked = bool(cassette.asked_live)
-            refuse_drift(cassette.drifts, least=settings.fail_on, path=file, asked=asked)
+            refuse_drift(
+                cassette.drifts, least=settings.fail_on, path=file, asked=asked, uncompared=cassette.uncompared
+            )
         if not records:
             return
         if not cassette.asked_live and (mode.asks_always or not existed):

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ def add_commands(commands: Any) -> None:
     action.add_argument("--model", help="ask this model instead of the recorded one")
     action.add_argument("--api-base", help="where to ask; the key is taken from the provider's variable")
     action.add_argument("--fail-on", default="text", help="the least drift that fails: text, parameters or schema")
+    action.add_argument("--sample", type=_count, metavar="N", help="ask only so many of the calls, chosen at random")
+    action.add_argument("--budget", type=_dollars, metavar="USD", help="ask nothing where it would cost more than this")
     action = _action(actions, "convert", _convert, "make LM calls of a vcrpy cassette of HTTP traffic")
     action.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: beside it, as NAME.lm.yaml")
     action.add_argument("--force", action="store_true", help="overwrite the output")
@@ -200,26 +203,35 @@ def _upgrade(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from dspex_testkit.cassettes.drift import Severity
-    from dspex_testkit.cassettes.tools.verifying import verify_file
+    from dspex_testkit.cassettes.tools.verifying import plan_verification, verify
 
     least = Severity.of(options.fail_on)
-    found: dict[str, tuple[Drift, ...]] = {}
-    for path in _files(options.paths):
-        verified = verify_file(path, model=options.model, api_base=options.api_base)
+    plan = plan_verification(_files(options.paths), model=options.model, sample=options.sample, budget=options.budget)
+    # What it costs is told before anything is spent.
+    print(plan, file=sys.stderr, flush=True)
+    for line in plan.skipped:
+        print(f"not verified: {line}", file=sys.stderr)
+    lacking = False
+    found: dict[str, list[Drift]] = {}
+    for verified in verify(plan, api_base=options.api_base, budget=options.budget):
+        path = verified.path
         found[str(path)] = verified.drifts
-        for line in verified.skipped:
+        lacking = lacking or bool(verified.unasked)
+        for line in verified.unasked:
             print(f"not verified: {line}", file=sys.stderr)
         if not options.json:
-            for drift in found[str(path)]:
+            for drift in verified.drifts:
                 print(f"{path}: {drift}\n  - {drift.recorded[:200]!r}\n  + {drift.live[:200]!r}")
-            print(f"{path}: {len(found[str(path)])} drifts")
+            print(f"{path}: {len(verified.drifts)} drifts")
     if options.json:
         rows = {
             path: [{"severity": d.severity.name.lower(), "interaction": d.interaction, "what": d.what} for d in drifts]
             for path, drifts in found.items()
         }
         print(json.dumps(rows, indent=2))
-    return 1 if any(drift.severity >= least for drifts in found.values() for drift in drifts) else 0
+    if any(drift.severity >= least for drifts in found.values() for drift in drifts):
+        return 1
+    return 2 if lacking else 0
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -264,6 +276,22 @@ def _files(paths: list[Path]) -> list[Path]:
         if not path.exists():
             raise UsageError(f"There is no {path}")
     return list(cassette_files(paths))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"wanted a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise argparse.ArgumentTypeError(f"wanted an amount of US dollars such as 0.50, got {text!r}")
+    return amount
 
 
 def _redactor(patterns: list[str]) -> "Redactor":
