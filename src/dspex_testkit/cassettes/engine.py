@@ -16,7 +16,7 @@ from typing import Any
 
 from dspy.lm15 import LM15Error, Request, Response, materialize_response
 
-from dspex_testkit.calls import Journal, LMCall, Usage
+from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.cassettes import ask_live
 from dspex_testkit.cassettes.answered import Answered
 from dspex_testkit.cassettes.document import RecordedLM
@@ -34,15 +34,14 @@ from dspex_testkit.dspy_internals.wire import (
 )
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.engine_lm import SharedEngine
+from dspex_testkit.engines.entry import Entry, Outcome
 from dspex_testkit.engines.lm_errors import as_lm_error
-from dspex_testkit.engines.prompts import prompt_for
-from dspex_testkit.engines.responses import inputs_of, text_of
+from dspex_testkit.engines.responses import text_of
 from dspex_testkit.engines.stream_events import stream_events
 from dspex_testkit.errors import CassetteError, CassetteFormatError
 
 logger = logging.getLogger(__name__)
 
-_NO_USAGE = Usage()
 _ENDS = {asyncio.CancelledError: "cancelled", GeneratorExit: "closed"}
 """How a call ends before its answer has, other than by a failure."""
 
@@ -58,12 +57,12 @@ class CassetteCall:
         LM15Error: There is no recording that answers, and no LM to ask.
     """
 
-    __slots__ = ("_engine", "_order", "_pieces", "_request", "_started", "asked", "cassette", "found")
+    __slots__ = ("_engine", "_entry", "_order", "_pieces", "_request", "asked", "cassette", "found")
 
     def __init__(self, engine: "CassetteEngine", request: Request) -> None:
         self._engine = engine
         self._request = request
-        self._started = time.perf_counter()
+        self._entry = Entry(engine.template, request, current_call().capture, caller_now(), engine.journal)
         self._pieces: list[tuple[float, Any]] | None = None
         self.asked = request_to_dict(request)
         try:
@@ -82,7 +81,7 @@ class CassetteCall:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came."""
-        return (time.perf_counter() - self._started) * 1000
+        return self._entry.elapsed_ms
 
     def replay(self) -> Response:
         """The recorded answer.
@@ -135,7 +134,7 @@ class CassetteCall:
             BudgetExceededError: The caller may ask no more.
         """
         try:
-            caller_now().admit()
+            self._entry.caller.admit()
             yield
         except LM15Error as error:
             self._failed(error)
@@ -269,39 +268,22 @@ class CassetteCall:
         error: str | None = None,
         live: bool = False,
     ) -> None:
-        caller = caller_now()
-        capture = current_call().capture
-        journal = caller.journal if caller.journal is not None else self._engine.journal
-        template = self._engine.template
-        response = None if answered is None else answered.response
-        journal.record(
-            # Written out, where `Caller.sign` would copy it once more.
-            LMCall(
-                provider=template.provider,
-                model=template.model,
-                scope=caller.scope,
-                mocked=not live,
-                engine="record" if live else "replay",
-                program_id=caller.program_id,
-                session_id=caller.session_id,
-                worker_id=caller.worker_id,
-                lm_id=caller.lm_id,
-                signature=None if capture is None else capture.full_signature.__name__,
-                inputs=inputs_of(capture, self._request),
-                outputs=None if answered is None else answered.outputs(capture),
-                prompt=prompt_for(journal, template.provider_model, self._request, capture),
-                completion=None if response is None else text_of(response),
-                parts=() if answered is None else answered.parts,
-                finish_reason=None if response is None else response.finish_reason,
-                usage=_NO_USAGE if answered is None else answered.usage(template),
-                cost=cost if found is None else found.cost,
-                latency_ms=self.elapsed_ms,
-                rule=None if live or found is None else f"cassette:{self.cassette.name}",
-                error=error,
-                stream_chunks=chunks,
-                time=time.time(),
-            )
-        )
+        told: Outcome = {
+            "mocked": not live,
+            "engine": "record" if live else "replay",
+            "cost": cost if found is None else found.cost,
+            "rule": None if live or found is None else f"cassette:{self.cassette.name}",
+            "error": error,
+            "stream_chunks": chunks,
+        }
+        if answered is not None:
+            # Read once, however often a recording is played.
+            told["outputs"] = answered.outputs(self._entry.capture)
+            told["completion"] = text_of(answered.response)
+            told["parts"] = answered.parts
+            told["finish_reason"] = answered.response.finish_reason
+            told["usage"] = answered.usage(self._engine.template)
+        self._entry.write(told)
 
 
 class CassetteEngine(SharedEngine):
