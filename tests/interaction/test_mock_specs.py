@@ -1,29 +1,14 @@
 """Every kind of mock travels in `configure_lm` and answers on the other side."""
 
-import json
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.bridges import Client
+from tests.support.fixture_files import samples
 
-FIXTURES = sorted((Path(__file__).parents[2] / "fixtures" / "lm_configs").iterdir())
 WEATHER = {"question": "What is the weather like?"}
-
-
-def load(path: Path) -> dict[str, Any]:
-    """A config as it lies in a file."""
-    text = path.read_text(encoding="utf-8")
-    readers: dict[str, Callable[[str], dict[str, Any]]] = {
-        ".json": json.loads,
-        ".toml": tomllib.loads,
-        ".yaml": yaml.safe_load,
-    }
-    return readers[path.suffix](text)
 
 
 def hear(bridge: Client, config: dict[str, Any] | str, *, times: int = 1, signature: object = None) -> list[str]:
@@ -37,18 +22,10 @@ def hear(bridge: Client, config: dict[str, Any] | str, *, times: int = 1, signat
     return heard
 
 
-@pytest.mark.parametrize("path", FIXTURES, ids=[path.name for path in FIXTURES])
-def test_every_shipped_config_answers(bridge: Client, path: Path) -> None:
-    """The files under `fixtures/lm_configs` are what Python, Elixir and the wire share."""
-    assert hear(bridge, load(path))[0]
-
-
-def test_rules_answer_over_the_wire(bridge: Client) -> None:
-    """Conditions, limits and cycles travel as JSON, and the journal names the rule."""
-    config = load(next(path for path in FIXTURES if path.name == "rules.yaml"))
-
-    assert hear(bridge, config, times=3) == ["sunny", "rainy", "something else"]
-    assert [call["rule"] for call in bridge.call("get_journal")["calls"]][:2] == ["twice[0]", "twice[1]"]
+def test_the_journal_names_the_rule_that_answered(bridge: Client) -> None:
+    """By its name, with a number where it may answer several times."""
+    assert hear(bridge, samples("mock_specs")["rules"]["config"], times=2) == ["sunny", "rainy"]
+    assert [call["rule"] for call in bridge.call("get_journal")["calls"]] == ["twice[0]", "twice[1]"]
 
 
 def test_rules_may_ask_for_program_and_session(bridge: Client) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import dspy
 import pytest
+import yaml
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.mock_lm import SPEC_KEYS, MockEmbedder, MockLM, load_mock_spec, mock_spec_schema
+from tests.support.fixture_files import samples
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "lm_configs"
+MOCK_SPECS = samples("mock_specs")
 SPECS: dict[str, str] = {
     "spec.json": '{"responses": {"q": "a"}}',
     "spec.toml": '[responses]\nq = "a"\n',
@@ -46,17 +48,18 @@ def test_a_file_that_cannot_be_used_is_named(name: str, text: str, message: str,
     assert name in caught.value.message
 
 
-@pytest.mark.parametrize("path", sorted(FIXTURES.iterdir()), ids=lambda path: path.name)
-def test_every_shared_config_makes_a_mock(path: Path) -> None:
-    """The fixtures that Python and Elixir tests share."""
-    if path.name == "impersonated.json":
-        config = json.loads(path.read_text(encoding="utf-8"))
-        lm = MockLM(config["mock"], provider=config["provider"], model=config["model"])
-    else:
-        lm = MockLM(load_mock_spec(path))
+@pytest.mark.parametrize("name", MOCK_SPECS)
+def test_a_shared_spec_means_the_same_in_json_and_in_yaml(name: str, tmp_path: Path) -> None:
+    """And is kept whole by a saved mock."""
+    config = MOCK_SPECS[name]["config"]
+    spec = config.get("mock", config)
+    (tmp_path / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+
+    lm = MockLM(load_mock_spec(tmp_path / "spec.json"))
+
+    assert lm.spec == MockLM(spec).spec == MockLM(load_mock_spec(tmp_path / "spec.yaml")).spec
     assert MockLM.load_state(lm.dump_state()).spec == lm.spec
-    with dspy.context(lm=lm):
-        assert dspy.Predict("question -> answer")(question="1 + 1").answer
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
