@@ -16,19 +16,23 @@ machine, and there must be no foreign Origin.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
-import orjson
 from aiohttp import web
 
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError
+from dspex_testkit.limits import brief
+from dspex_testkit.protocol import codec
 from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings, read_sent_spec
 from dspex_testkit.simulator.target import Target, read_model
 from dspex_testkit.simulator.tenant import Tenant
+
+_logger = logging.getLogger("dspex_testkit.simulator")
 
 PREFIX: Final = "/_admin/"
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
@@ -58,7 +62,7 @@ class Admin:
             return _reply({"error": forbidden, "error_code": "forbidden"}, 403)
         try:
             payload = await request.read()
-            body = orjson.loads(payload) if payload else {}
+            body = _read(payload)
             if not isinstance(body, dict):
                 raise InvalidArgsError("The body should be a JSON object.")
             # In a thread: a cassette may have to be read, and others are served meanwhile.
@@ -67,10 +71,10 @@ class Admin:
             )
         except DSPexTestkitError as error:
             return _reply({"error": error.message, "error_code": error.code}, 400)
-        except orjson.JSONDecodeError as error:
-            return _reply({"error": f"The body is no JSON: {error}", "error_code": "invalid_args"}, 400)
         except (TypeError, ValueError) as error:
-            return _reply({"error": f"A value cannot be used: {error}", "error_code": "invalid_args"}, 400)
+            _logger.debug("%s %s", request.method, request.path, exc_info=error)
+            problem = "A value in the body has another type than is wanted."
+            return _reply({"error": problem, "error_code": "invalid_args"}, 400)
         if answer is None:
             return _reply({"error": f"No {request.method} {request.path} here.", "error_code": "unknown"}, 404)
         return _reply(answer, 200)
@@ -91,9 +95,8 @@ class Admin:
     def _forbidden(self, request: web.BaseRequest) -> str | None:
         if _host(request.headers.get("Host", "")) not in _LOCAL:
             return "The Host of an admin request is 127.0.0.1 or localhost."
-        origin = request.headers.get("Origin")
-        if origin is not None and origin != self._root:
-            return f"Origin {origin} may not administer this simulator."
+        if is_foreign(request.headers, self._root):
+            return f"Origin {request.headers['Origin']} may not administer this simulator."
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not secrets.compare_digest(shown.encode(errors="surrogateescape"), self._token.encode()):
             return "An admin request carries 'Authorization: Bearer TOKEN' with the token made at the start."
@@ -171,6 +174,11 @@ def _described(tenant: Tenant) -> dict[str, Any]:
     }
 
 
+def is_foreign(headers: Mapping[str, str], root: str) -> bool:
+    """Whether a web page of somebody else's made its reader's browser ask; a program sends no Origin at all."""
+    return headers.get("Origin", root) != root
+
+
 def _host(header: str) -> str | None:
     try:
         return urlsplit(f"//{header}").hostname
@@ -179,10 +187,17 @@ def _host(header: str) -> str | None:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise InvalidArgsError(f"since: a number is wanted, not {text!r}.")
+    if not text.isdecimal() or len(text) > 18:
+        raise InvalidArgsError(f"since: a number is wanted, not {brief(text)}.")
     return int(text)
 
 
+def _read(payload: bytes) -> Any:
+    try:
+        return codec.loads(payload) if payload else {}
+    except ValueError as error:
+        raise InvalidArgsError(f"The body is no JSON: {error}") from None
+
+
 def _reply(body: Any, status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+    return web.Response(body=codec.dumps(body), status=status, content_type="application/json")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.limits import LARGEST_COUNT, brief, is_number
 
 _KEYS = ("requests_per_minute", "tokens_per_minute")
 
@@ -49,9 +50,9 @@ class RateLimits:
     def __init__(self, limits: Mapping[str, Any], now: Callable[[], float]) -> None:
         for key, value in limits.items():
             if key not in _KEYS:
-                raise UsageError(f"Unknown rate limit {key!r}; known are {', '.join(_KEYS)}.")
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise UsageError(f"{key}: a number above 0 is wanted, not {value!r}.")
+                raise UsageError(f"Unknown rate limit {brief(key)}; known are {', '.join(_KEYS)}.")
+            if not is_number(value, 0, LARGEST_COUNT) or not value:
+                raise UsageError(f"{key}: a number above 0 is wanted, {LARGEST_COUNT} at most, not {brief(value)}.")
         self._buckets = {
             key.partition("_")[0]: Bucket(float(limits[key]), now) for key in _KEYS if limits.get(key) is not None
         }

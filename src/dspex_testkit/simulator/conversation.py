@@ -19,6 +19,7 @@ from dspy.lm15 import (
     ToolResultPart,
 )
 
+from dspex_testkit.limits import TOP_LOGPROBS, brief
 from dspex_testkit.simulator.failures import refuse
 from dspex_testkit.simulator.media import media_mark
 
@@ -205,19 +206,19 @@ def whole_number(body: Mapping[str, Any], key: str, default: int, *, most: int) 
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise refuse("invalid_request", f"{key}: an integer from 1 to {most} is wanted, {value!r} came.")
+        raise refuse("invalid_request", f"{key}: an integer from 1 to {most} is wanted, {brief(value)} came.")
     return value
 
 
-def how_many(body: Mapping[str, Any], key: str) -> int:
+def how_many(body: Mapping[str, Any], key: str, *, most: int = TOP_LOGPROBS) -> int:
     """An integer from 0, and 0 where nothing was said.
 
     Raises:
         Refused: It is not.
     """
     value = body.get(key) or 0
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise refuse("invalid_request", f"{key}: an integer from 0 is wanted, {value!r} came.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise refuse("invalid_request", f"{key}: an integer from 0 to {most} is wanted, {brief(value)} came.")
     return value
 
 

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from dspex_testkit.mock_lm.clock import Clock
+from dspex_testkit.protocol import codec
 from dspex_testkit.simulator.exchange import Pause
 from dspex_testkit.simulator.http_faults import HTTPFault
 
@@ -40,7 +40,7 @@ class Delivery:
     async def send(self, body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
         """A whole body."""
         return web.Response(
-            body=orjson.dumps(body), status=status, content_type=_JSON, headers={**self._headers, **(headers or {})}
+            body=codec.dumps(body), status=status, content_type=_JSON, headers={**self._headers, **(headers or {})}
         )
 
     async def send_stream(
@@ -89,7 +89,7 @@ class Delivery:
 
     async def send_spoilt(self, body: Mapping[str, Any], fault: HTTPFault) -> Any:
         """A whole body as the fault leaves it."""
-        payload = orjson.dumps(body)
+        payload = codec.dumps(body)
         if fault.kind == "truncated":
             response = web.StreamResponse(headers=self._headers)
             response.content_type = _JSON

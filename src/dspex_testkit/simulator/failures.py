@@ -1,11 +1,16 @@
 """What a simulated provider refuses, before any provider's words are put to it."""
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
 from dspy import lm15
 
 from dspex_testkit.errors import DSPexTestkitError
+
+_logger = logging.getLogger("dspex_testkit.simulator")
+_DEFECTS = (TypeError, AttributeError, LookupError, RecursionError, AssertionError)
+"""Errors that speak of Python rather than of what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,10 @@ def failure_of(error: Exception) -> Failure:
         )
         message = error.message.split("\n\n", 1)[0]
         return Failure(kind, message or kind, retry_after=error.retry_after)
-    return Failure("server_error", f"{type(error).__name__}: {error}")
+    _logger.error("a request could not be answered", exc_info=error)
+    if isinstance(error, _DEFECTS):
+        return Failure("server_error", "The simulator could not answer; what it logs says why.")
+    return Failure("server_error", str(error) or "The simulator could not answer.")
 
 
 _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (

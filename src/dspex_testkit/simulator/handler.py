@@ -15,6 +15,7 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.redaction import LOOKS, Redactor, Secret, Secrets, secrets_of_request
+from dspex_testkit.simulator.admin import is_foreign
 from dspex_testkit.simulator.delivery import Delivery
 from dspex_testkit.simulator.exchange import Answered, Ask, Unanswered
 from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
@@ -28,6 +29,7 @@ from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
 
 _RESET = read_http_fault("reset")
 _FALLBACK = Route(OpenAIChat())
+_FOREIGN = "A web page of another origin may not ask this simulator."
 
 
 class Handler:
@@ -35,11 +37,13 @@ class Handler:
 
     Args:
         registry: The targets, the journal and the clock.
+        root: The server's URL.
         stopping: Set when the server stops.
     """
 
-    def __init__(self, registry: Registry, stopping: asyncio.Event) -> None:
+    def __init__(self, registry: Registry, root: str, stopping: asyncio.Event) -> None:
         self._registry = registry
+        self._root = root
         self._stopping = stopping
         self._numbers = Numbers()
         self._reading = Reading()
@@ -50,6 +54,9 @@ class Handler:
         keys = secrets_of_request(request.headers, request.query if request.query_string else {})
         number = self._numbers.next()
         delivery = Delivery(request, {"x-request-id": f"req_sim{number}"}, self._registry.clock, self._stopping)
+        if is_foreign(request.headers, self._root):
+            wire = (find_route(request.path) or _FALLBACK).wire
+            return await delivery.send(wire.error(Failure("permission", _FOREIGN), 403), 403)
         try:
             tenant, path = self._registry.find(request.path, request.headers, keys)
         except UsageError as error:
@@ -61,13 +68,13 @@ class Handler:
         if request.method == "GET":
             return await self._get(request, tenant, path, delivery)
         route = find_route(path)
-        payload = await request.read()
         served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys)
         try:
             if route is None or request.method != "POST":
                 raise refuse("not_found", _unknown_path(request.method, path))
+            payload = await request.read()
             return await served.serve(self._reading.read(route, path, payload), number)
-        except ConnectionError:
+        except (ConnectionError, web.HTTPException):
             raise
         except Exception as error:
             # Whatever it is, a client is to meet it as its provider's error, and the journal to tell it.

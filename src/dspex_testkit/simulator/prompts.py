@@ -95,7 +95,7 @@ def _described(request: Request) -> tuple[str | None, str]:
 def _read_system(system: str) -> Prompted | None:
     try:
         return _prompted(system)
-    except (AttributeError, TypeError, ValueError, PydanticUserError):
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError, PydanticUserError):
         # Cut off or written by hand, with a schema or a name that is none: a prompt like any other.
         return None
 

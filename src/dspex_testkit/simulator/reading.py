@@ -1,15 +1,18 @@
 """What a request's body asks, understood by the format of its route."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
+from dspex_testkit.protocol import codec
 from dspex_testkit.simulator.exchange import Ask
 from dspex_testkit.simulator.failures import Refused, refuse
 from dspex_testkit.simulator.wires import Route
 
+_logger = logging.getLogger("dspex_testkit.simulator")
+
+NOT_UNDERSTOOD: Final = "The body cannot be understood: a value in it has another type than this API has there."
 _MAX_REMEMBERED: Final = 512
 _MAX_REMEMBERED_BYTES: Final = 32_768
 
@@ -48,7 +51,8 @@ class Reading:
             return Read(body, refusal=refusal)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # Something stands where no wire looked for it: a client's mistake, as a provider would see it.
-            return Read(body, refusal=refuse("invalid_request", f"The body cannot be understood: {error}"))
+            _logger.debug("a body cannot be understood", exc_info=error)
+            return Read(body, refusal=refuse("invalid_request", NOT_UNDERSTOOD))
         if len(payload) <= _MAX_REMEMBERED_BYTES:
             if len(self._known) >= _MAX_REMEMBERED:
                 self._known.clear()
@@ -58,9 +62,9 @@ class Reading:
 
 def _json(payload: bytes) -> Mapping[str, Any]:
     try:
-        body = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
+        body = codec.loads(payload)
+    except ValueError as error:
         raise refuse("invalid_request", f"The body is no JSON: {error}") from None
     if not isinstance(body, dict):
-        raise refuse("invalid_request", f"The body should be a JSON object, not {type(body).__name__}.")
+        raise refuse("invalid_request", "The body should be a JSON object, not a list, a text or a number.")
     return body

@@ -1,6 +1,7 @@
 """`ProviderSimulator`: the server, in a thread of its own."""
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -21,10 +22,15 @@ try:
 except ImportError as error:
     raise MissingExtraError("The provider simulator", "simulator") from error
 
+from dspex_testkit.protocol import codec
 from dspex_testkit.simulator.admin import PREFIX, Admin
 from dspex_testkit.simulator.handler import Handler
 from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings
 from dspex_testkit.simulator.target import Target
+
+_logger = logging.getLogger("dspex_testkit.simulator")
+# Where nobody looks at logs, Python would print them to stderr.
+_logger.addHandler(logging.NullHandler())
 
 HOST: Final = "127.0.0.1"
 _MAX_BODY: Final = 64 << 20
@@ -163,6 +169,7 @@ class ProviderSimulator(Managed[None]):
         try:
             # Else the first request would read it, and all others would wait.
             load_price_list()
+            codec.use_orjson()
             asyncio.run(self._serve(listener, ready))
         except BaseException as error:
             if ready.done():
@@ -172,16 +179,26 @@ class ProviderSimulator(Managed[None]):
     async def _serve(self, listener: socket.socket, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        provider, admin = Handler(self._registry, self._stopping), self._admin
+        provider, admin = Handler(self._registry, self.url, self._stopping), self._admin
         assert admin is not None
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            response = await (admin(request) if request.path.startswith(PREFIX) else provider(request))
-            assert isinstance(response, web.StreamResponse)
-            return response
+            try:
+                response = await (admin(request) if request.path.startswith(PREFIX) else provider(request))
+                assert isinstance(response, web.StreamResponse)
+                return response
+            except (ConnectionError, web.HTTPException):
+                raise
+            except Exception as error:
+                _logger.error("%s %s failed", request.method, request.path, exc_info=error)
+                return web.json_response(
+                    {"error": {"message": "The simulator failed; what it logs says why."}}, status=500
+                )
 
         # Cancelled with its client, so that nobody goes on waiting for one that has left.
-        server = web.Server(handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        server = web.Server(
+            handle, request_factory=_request, handler_cancellation=True, access_log=None, logger=_logger
+        )
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await runner.setup()
         site = web.SockSite(runner, listener)

@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import orjson
-
+from dspex_testkit.protocol import codec
 from dspex_testkit.simulator.exchange import Answered, Ask, Pause
 from dspex_testkit.simulator.failures import MESSAGES, STATUSES, Failure
 
@@ -67,7 +66,7 @@ class Wire(ABC):
 
 def sse(data: Mapping[str, Any] | str, event: str | None = None) -> bytes:
     """One server-sent event."""
-    payload = data.encode() if isinstance(data, str) else orjson.dumps(data)
+    payload = data.encode() if isinstance(data, str) else codec.dumps(data)
     head = b"" if event is None else b"event: " + event.encode() + b"\n"
     return head + b"data: " + payload + b"\n\n"
 
@@ -80,9 +79,9 @@ def sse_events(events: Iterator[dict[str, Any] | Pause]) -> Iterator[bytes | Pau
 
 def json_line(data: Mapping[str, Any]) -> bytes:
     """One line of a JSON stream."""
-    return orjson.dumps(data) + b"\n"
+    return codec.dumps(data) + b"\n"
 
 
 def json_text(data: Any) -> str:
     """Arguments of a tool, as providers that send them as text do."""
-    return orjson.dumps(data).decode()
+    return codec.dumps(data).decode()
