@@ -80,13 +80,41 @@ def span(noun: str, low: float, high: float) -> str:
     return f"{noun} of at least {low}, and {high} at most"
 
 
+def json_kind(value: "Any") -> str:
+    """What came, in JSON's words: for errors about a value that is of another kind than is wanted."""
+    if value is None:
+        return "null"
+    return next((name for types, name in _KINDS if isinstance(value, types)), f"a {type(value).__name__}")
+
+
+_KINDS: "Final[tuple[tuple[Any, str], ...]]" = (
+    (bool, "a boolean"),
+    (int | float, "a number"),
+    (str, "a text"),
+    (dict, "an object"),
+    (list | tuple, "a list"),
+)
+
+
 def brief(value: "Any") -> str:
-    """A value for an error message: as Python writes it, cut where it is long."""
+    """A value for an error message: null, true and false as JSON has them, texts in quotes; cut where it is long."""
     try:
-        text = repr(value)
+        text = _written(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, or what is nested too deeply
-        return f"a {type(value).__name__} that cannot be shown"
+        return f"{json_kind(value)} that cannot be shown"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _written(value: "Any") -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in value.items())}}}"
+    if type(value) is list:
+        return f"[{', '.join(map(_written, value))}]"
+    return repr(value)
 
 
 _SHOWN = 200

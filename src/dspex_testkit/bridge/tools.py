@@ -6,6 +6,7 @@ from typing import Any
 
 from dspex_testkit.bridge.signatures.type_json import parse_type
 from dspex_testkit.errors import InvalidProgramError, UnknownTypeError
+from dspex_testkit.limits import json_kind
 
 _ANSWER_KEYS = ("responses", "returns", "answer")
 
@@ -22,7 +23,7 @@ def check_tools(raw: object) -> tuple[dict[str, Any], ...]:
     if raw is None or raw == {}:
         return ()
     if not isinstance(raw, list):
-        raise InvalidProgramError(f"Invalid program definition: tools must be a list, but {type(raw).__name__} came")
+        raise InvalidProgramError(f"Invalid program definition: tools must be a list, but {json_kind(raw)} came")
     tools: dict[str, dict[str, Any]] = {}
     for position, tool in enumerate(raw):
         name = tool.get("name") if isinstance(tool, Mapping) else None

@@ -10,6 +10,7 @@ from dspex_testkit.cassettes import index_cache, yaml_text
 from dspex_testkit.cassettes.files import read_bytes
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.limits import json_kind
 
 VERSION = 1
 """vcrpy's version of the file format."""
@@ -213,7 +214,7 @@ def document_from(record: Any, path: object) -> Document:
     try:
         lms = header.get("lms") or []
         if not isinstance(lms, list):
-            raise CassetteFormatError(f"lms must be a list, but {type(lms).__name__} came")
+            raise CassetteFormatError(f"lms must be a list, but {json_kind(lms)} came")
         return Document(
             interactions=tuple(
                 Interaction.from_record(item, f"interactions[{i}]") for i, item in enumerate(record["interactions"])

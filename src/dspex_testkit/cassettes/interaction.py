@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from dspex_testkit.cassettes.yaml_text import OneLine, OneLineList
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.limits import json_kind
 
 _STATUS = {
     "rate_limit": 429,
@@ -169,7 +170,7 @@ class Interaction:
 
 def _mapping(value: object, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise CassetteFormatError(f"{place} must be a map, but {type(value).__name__} came")
+        raise CassetteFormatError(f"{place} must be a map, but {json_kind(value)} came")
     return value
 
 
@@ -197,7 +198,7 @@ def _check_parts(message: object, place: str) -> None:
 
 def _check_chunks(chunks: object, place: str) -> None:
     if not isinstance(chunks, list):
-        raise CassetteFormatError(f"{place} must be a list of maps, but {type(chunks).__name__} came")
+        raise CassetteFormatError(f"{place} must be a list of maps, but {json_kind(chunks)} came")
     for index, chunk in enumerate(chunks):
         found = _mapping(chunk, f"{place}[{index}]")
         _mapping(found.get("event"), f"{place}[{index}].event")
@@ -208,7 +209,7 @@ def _check_chunks(chunks: object, place: str) -> None:
 def _chunks_of(events: object, at_ms: object, place: str) -> list[dict[str, Any]]:
     """The events of a stream with their times, which stand beside them in a line of their own."""
     if not isinstance(events, list):
-        raise CassetteFormatError(f"{place}.events must be a list of maps, but {type(events).__name__} came")
+        raise CassetteFormatError(f"{place}.events must be a list of maps, but {json_kind(events)} came")
     times = at_ms if at_ms is not None else [0] * len(events)
     if not isinstance(times, list) or not all(isinstance(each, int | float) for each in times):
         raise CassetteFormatError(f"{place}.at_ms must be a list of numbers")

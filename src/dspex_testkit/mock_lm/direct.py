@@ -1,13 +1,16 @@
 """What a mock without an answer of its own adds to a call that no adapter makes: reasoning, and each tool once."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from dspy.lm15 import FunctionTool, Request, ToolCallPart
 
+from dspex_testkit.limits import json_kind
 from dspex_testkit.mock_lm.answers import Answer
 from dspex_testkit.mock_lm.completing import MakerFor
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.typed_values import NoValueError, ValueMaker
 
 
 def direct_answer(call: MockCall, answer: Answer, maker_for: MakerFor) -> Answer:
@@ -20,9 +23,16 @@ def direct_answer(call: MockCall, answer: Answer, maker_for: MakerFor) -> Answer
     if answer.tool_calls is None:
         tool = next_tool(call.request)
         if tool is not None:
-            args = maker_for(call).schema(tool.parameters, tool.name)
-            answer = replace(answer, tool_calls=[{"name": tool.name, "args": args}])
+            answer = replace(answer, tool_calls=[{"name": tool.name, "args": _arguments(tool, maker_for(call))}])
     return answer
+
+
+def _arguments(tool: FunctionTool, maker: ValueMaker) -> Mapping[str, Any]:
+    # Parameters that say nothing of themselves are those of a function without any.
+    args = maker.schema(tool.parameters or {"type": "object"}, tool.name)
+    if not isinstance(args, Mapping):
+        raise NoValueError(f"{tool.name}: the parameters of a tool are a schema of an object, not of {json_kind(args)}")
+    return args
 
 
 def next_tool(request: Request) -> FunctionTool | None:

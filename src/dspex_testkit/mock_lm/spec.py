@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from dspex_testkit.calls import LocalCounters
 from dspex_testkit.errors import InvalidMockSpecError
-from dspex_testkit.limits import LARGEST_BUDGET_USD
+from dspex_testkit.limits import LARGEST_BUDGET_USD, json_kind
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import FaultSpec, read_fault
 from dspex_testkit.mock_lm.nearest import nearest_hint
@@ -148,7 +148,7 @@ def parse_mock_spec(config: Mapping[str, Any], *, sent: bool = False) -> MockSpe
     """
     if not isinstance(config, Mapping):
         raise InvalidMockSpecError(
-            f"A mock's spec is an object such as {{'responses': {{…}}}}, not {type(config).__name__}."
+            f"A mock's spec is an object such as {{'responses': {{…}}}}, not {json_kind(config)}."
         )
     try:
         spec = MockSpec.model_validate(dict(config))

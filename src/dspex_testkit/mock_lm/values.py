@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from dspex_testkit.dspy_internals.adapter_text import parse_value, serialize_for_json
 from dspex_testkit.engines.values import PLAIN
+from dspex_testkit.limits import json_kind
 
 
 def fit(value: Any, annotation: Any) -> Any:
@@ -21,7 +22,7 @@ def fit(value: Any, annotation: Any) -> Any:
             return value
         if isinstance(value, int | float):
             return str(value)
-        raise ValueError(f"a text is wanted, not {type(value).__name__}")
+        raise ValueError(f"a text is wanted, not {json_kind(value)}")
     try:
         # Pydantic first: it keeps what is typed already and reads "42", "true", dates and decimals.
         return TypeAdapter(annotation).validate_python(value)

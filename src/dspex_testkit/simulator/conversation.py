@@ -19,7 +19,7 @@ from dspy.lm15 import (
     ToolResultPart,
 )
 
-from dspex_testkit.limits import TOP_LOGPROBS, brief
+from dspex_testkit.limits import TOP_LOGPROBS, brief, json_kind
 from dspex_testkit.simulator.failures import refuse
 from dspex_testkit.simulator.media import media_mark
 
@@ -90,7 +90,7 @@ def objects(body: Mapping[str, Any], key: str, *, required: bool = False) -> lis
     if value is None and not required:
         return []
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-        came = "nothing" if value is None else type(value).__name__
+        came = "nothing" if value is None else json_kind(value)
         raise refuse("invalid_request", f"{key}: a list of objects is wanted, {came} came.")
     return value
 
@@ -105,7 +105,7 @@ def object_of(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise refuse("invalid_request", f"{key}: an object is wanted, {type(value).__name__} came.")
+        raise refuse("invalid_request", f"{key}: an object is wanted, {json_kind(value)} came.")
     return value
 
 
@@ -121,7 +121,7 @@ def text_of(content: Any, where: str) -> str:
         return content
     if isinstance(content, list):
         return "\n".join(_block_texts(content, where))
-    raise refuse("invalid_request", f"{where}: a text or a list of blocks is wanted, {type(content).__name__} came.")
+    raise refuse("invalid_request", f"{where}: a text or a list of blocks is wanted, {json_kind(content)} came.")
 
 
 def _block_texts(blocks: list[Any], where: str) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _block_texts(blocks: list[Any], where: str) -> Iterator[str]:
         if isinstance(block, str):
             yield block
         elif not isinstance(block, Mapping):
-            raise refuse("invalid_request", f"{where}: a block is an object, {type(block).__name__} came.")
+            raise refuse("invalid_request", f"{where}: a block is an object, {json_kind(block)} came.")
         elif block.get("type", "text") in _TEXT_BLOCKS:
             yield str(block.get("text") or "")
         else:
@@ -171,13 +171,15 @@ def reasoning_of(effort: Any) -> Reasoning | None:
         return Reasoning("off")
     if effort in _EFFORTS:
         return Reasoning(effort)
-    raise refuse("invalid_request", f"reasoning effort: one of none, {', '.join(sorted(_EFFORTS))}, not {effort!r}.")
+    raise refuse(
+        "invalid_request", f"reasoning effort: one of none, {', '.join(sorted(_EFFORTS))}, not {brief(effort)}."
+    )
 
 
 def schema_format(schema: Any, name: Any = None) -> dict[str, Any]:
     """A response format that is a JSON Schema."""
     if not isinstance(schema, Mapping):
-        raise refuse("invalid_request", f"The response schema is an object, not {type(schema).__name__}.")
+        raise refuse("invalid_request", f"The response schema is an object, not {json_kind(schema)}.")
     named = {"name": name} if isinstance(name, str) and name else {}
     return {"type": "json_schema", "schema": dict(schema), **named}
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dspex_testkit.limits import json_kind
 from dspex_testkit.protocol import codec
 from dspex_testkit.simulator.exchange import Ask
 from dspex_testkit.simulator.failures import Refused, refuse
@@ -66,5 +67,5 @@ def _json(payload: bytes) -> Mapping[str, Any]:
     except ValueError as error:
         raise refuse("invalid_request", f"The body is no JSON: {error}") from None
     if not isinstance(body, dict):
-        raise refuse("invalid_request", "The body should be a JSON object, not a list, a text or a number.")
+        raise refuse("invalid_request", f"The body should be a JSON object, not {json_kind(body)}.")
     return body

@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 from dspex_testkit.calls import Journal, LMCall
 from dspex_testkit.errors import UsageError
+from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm import MockSpec, parse_mock_spec
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.nearest import nearest_hint
@@ -199,7 +200,7 @@ def read_faults(faults: Iterable[Any] | str | Mapping[str, Any]) -> list[HTTPFau
     """
     given = [faults] if isinstance(faults, str | Mapping | HTTPFault) else faults
     if not isinstance(given, Iterable):
-        raise UsageError(f"faults: a list of faults is wanted, not {given!r}.")
+        raise UsageError(f"faults: a list of faults is wanted, not {brief(given)}.")
     return [read_http_fault(fault, f"faults[{index}]") for index, fault in enumerate(given)]
 
 

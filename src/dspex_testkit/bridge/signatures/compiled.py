@@ -12,6 +12,7 @@ from dspex_testkit.bridge.signatures.outputs import Answers, TypedOutputs
 from dspex_testkit.bridge.signatures.spec import SignatureSpec
 from dspex_testkit.bridge.signatures.values import to_json_value
 from dspex_testkit.errors import InvalidArgsError
+from dspex_testkit.limits import json_kind
 
 CAPACITY = 256
 """How many signatures are kept ready."""
@@ -39,7 +40,7 @@ class CompiledSignature:
         if not isinstance(inputs, Mapping):
             if inputs != []:  # Elixir's empty keyword list is an empty map
                 raise InvalidArgsError(
-                    f"Invalid inputs: a map from field names to values was wanted, but a {type(inputs).__name__} came"
+                    f"Invalid inputs: a map from field names to values was wanted, but {json_kind(inputs)} came"
                 )
             inputs = {}
         return self._reader.read(inputs)

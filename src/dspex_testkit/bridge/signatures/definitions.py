@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dspex_testkit.limits import json_kind
+
 DEFAULT_NAME = "DynamicSignature"
 _INSTRUCTIONS = ("instructions", "docstring", "description", "desc")
 """Most telling first: DSPex fills `description` with a sentence of its own where the author gave none."""
@@ -33,7 +35,7 @@ def outline(definition: object) -> Outline:
         return _from_map(definition)
     if definition == []:  # Elixir's empty keyword list
         return Outline(problem="it is empty")
-    return Outline(problem=f"it is a {type(definition).__name__}, not a map or a text")
+    return Outline(problem=f"it is {json_kind(definition)}, not a map or a text")
 
 
 def _from_map(definition: Mapping[str, Any]) -> Outline:

@@ -20,7 +20,7 @@ from dspex_testkit.bridge.signatures.types import (
     union_of,
 )
 from dspex_testkit.errors import UnknownTypeError
-from dspex_testkit.limits import NESTING
+from dspex_testkit.limits import NESTING, json_kind
 
 _BASES: dict[type, Kind] = {str: "string", int: "integer", float: "float", bool: "boolean"}
 
@@ -55,7 +55,7 @@ def _parse(raw: object, notes: list[str], depth: int) -> TypeExpr:
         return _described(raw, notes, depth + 1) or ANY
     if isinstance(raw, Sequence):
         return union_of(_parse(part, notes, depth + 1) for part in raw)
-    raise UnknownTypeError(f"a type is a text, a map or a list of alternatives, not {type(raw).__name__}")
+    raise UnknownTypeError(f"a type is a text, a map or a list of alternatives, not {json_kind(raw)}")
 
 
 def _described(form: Mapping[str, Any], notes: list[str], depth: int) -> TypeExpr | None:

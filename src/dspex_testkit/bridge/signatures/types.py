@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dspex_testkit.errors import UnknownTypeError
-from dspex_testkit.limits import TYPE_LEVELS
+from dspex_testkit.limits import TYPE_LEVELS, json_kind
 
 Scalar = str | int | float | bool | None
 Kind = Literal[
@@ -190,7 +190,7 @@ def enum_of(choices: Iterable[object]) -> TypeExpr:
     distinct: dict[str, Scalar] = {}
     for choice in choices:
         if not (choice is None or isinstance(choice, str | int | float)) or choice != choice:
-            raise UnknownTypeError(f"choices are texts, numbers, booleans or null, not {type(choice).__name__}")
+            raise UnknownTypeError(f"choices are texts, numbers, booleans or null, not {json_kind(choice)}")
         distinct.setdefault(repr(choice), choice)
     if not 0 < len(distinct) <= MAX_CHOICES:
         raise UnknownTypeError(f"an enum has 1 to {MAX_CHOICES} choices, and this one has {len(distinct)}")

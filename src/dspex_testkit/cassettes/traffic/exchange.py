@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from vcr.filters import decode_response
 
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.limits import json_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Exchange:
         except ValueError as error:
             raise CassetteFormatError(f"the request's body is no JSON: {error}") from None
         if not isinstance(body, dict):
-            raise CassetteFormatError(f"the request's body is no JSON object, but {type(body).__name__}")
+            raise CassetteFormatError(f"the request's body is no JSON object, but {json_kind(body)}")
         return body
 
     @classmethod

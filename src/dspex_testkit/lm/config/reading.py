@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from dspex_testkit.errors import InvalidLMConfigError
-from dspex_testkit.limits import LONGEST_TTL_S, brief, is_number
+from dspex_testkit.limits import LONGEST_TTL_S, brief, is_number, json_kind
 from dspex_testkit.lm.config.ensembles import ENSEMBLE_KEYS, read_ensemble
 from dspex_testkit.lm.config.fields import read_map, read_text
 from dspex_testkit.lm.config.params import PARAMS, check_param, nearest
@@ -57,7 +57,7 @@ def parse_lm_config(
         raw = {"lm": raw}
     if not isinstance(raw, Mapping):
         raise InvalidLMConfigError(
-            f"An LM config must be a map or a model string such as 'openai/gpt-4o-mini', but {type(raw).__name__} came"
+            f"An LM config must be a map or a model string such as 'openai/gpt-4o-mini', but {json_kind(raw)} came"
         )
     flat = _said(raw)
     inner = flat.pop("lm", None)
@@ -75,7 +75,7 @@ def parse_lm_config(
         if inner:
             flat = _joined(flat, {"model": inner})
     elif not _is_empty(inner):
-        raise InvalidLMConfigError(f"'lm' must be a model string or a map, but {type(inner).__name__} came")
+        raise InvalidLMConfigError(f"'lm' must be a model string or a map, but {json_kind(inner)} came")
     ensemble = ENSEMBLE in (flat.get("provider"), flat.get("type"))
     kind = read_text(flat, "kind") or (ENSEMBLE if ensemble else "lm")
     if kind not in _KINDS:
@@ -323,5 +323,5 @@ def _secret(flat: Mapping[str, Any]) -> SecretStr | None:
     if key is None or key == "":
         return None
     if not isinstance(key, str):
-        raise InvalidLMConfigError(f"api_key must be a text, but {type(key).__name__} came")
+        raise InvalidLMConfigError(f"api_key must be a text, but {json_kind(key)} came")
     return SecretStr(key)

@@ -7,6 +7,7 @@ from typing import Any
 
 from dspy.lm15 import Reasoning
 
+from dspex_testkit.limits import brief
 from dspex_testkit.simulator.conversation import (
     Conversation,
     choice_of,
@@ -128,7 +129,7 @@ def _read_message(message: Mapping[str, Any], conversation: Conversation, where:
     elif role == "system":
         conversation.system(text)
     else:
-        raise refuse("invalid_request", f'{where}.role: Input should be "user" or "assistant", not {role!r}.')
+        raise refuse("invalid_request", f'{where}.role: Input should be "user" or "assistant", not {brief(role)}.')
 
 
 def _tool_choice(given: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from dspy.lm15 import FunctionTool
 
+from dspex_testkit.limits import brief
 from dspex_testkit.simulator.conversation import Conversation, function_tool, object_of, objects, text_of, tool_call
 from dspex_testkit.simulator.failures import refuse
 from dspex_testkit.simulator.media import media_mark
@@ -43,7 +44,7 @@ def _read_message(message: Mapping[str, Any], conversation: Conversation, where:
         name = message.get("tool_name") or message.get("name")
         conversation.tool_result(str(message.get("tool_call_id") or f"call_{name}"), text)
     else:
-        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {role!r} came.")
+        raise refuse("invalid_request", f"{where}.role: system, user, assistant or tool is wanted, {brief(role)} came.")
 
 
 def _images(message: Mapping[str, Any]) -> list[str]:

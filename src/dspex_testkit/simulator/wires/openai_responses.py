@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from dspex_testkit.limits import brief
 from dspex_testkit.simulator.conversation import (
     Conversation,
     choice_of,
@@ -96,9 +97,9 @@ def _read_item(item: Mapping[str, Any], conversation: Conversation, where: str) 
         elif role == "user":
             conversation.user(text)
         else:
-            raise refuse("invalid_request", f"{where}.role: user, assistant, system or developer, not {role!r}.")
+            raise refuse("invalid_request", f"{where}.role: user, assistant, system or developer, not {brief(role)}.")
     elif kind != "reasoning":
-        raise refuse("invalid_request", f"{where}.type: {kind!r} is not simulated.")
+        raise refuse("invalid_request", f"{where}.type: {brief(kind)} is not simulated.")
 
 
 def _tools(body: Mapping[str, Any]) -> tuple[Any, ...]:
