@@ -111,7 +111,7 @@ def test_a_misspelt_input_is_recognised() -> None:
 
 def test_inputs_that_are_no_map_are_refused() -> None:
     """Except for the empty list, which is how Elixir writes an empty keyword list."""
-    with pytest.raises(InvalidArgsError, match="a map from field names to values was wanted, but a str came"):
+    with pytest.raises(InvalidArgsError, match="a map from field names to values was wanted, but a text came"):
         compile_signature(parse_signature("question -> answer")).read_inputs("question")  # type: ignore[arg-type]  # what a client may send
 
 

@@ -11,6 +11,7 @@ import pytest
 from dspex_testkit.limits import NESTING, TOP_LOGPROBS
 from dspex_testkit.protocol import codec
 from dspex_testkit.simulator import ProviderSimulator
+from tests.simulator.test_admin import admin
 from tests.simulator.test_wires import SCHEMA
 from tests.support.hostile import HOSTILE, on_the_wire
 from tests.support.web import Reply, ask
@@ -61,11 +62,38 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/chat": {"model": "m", "messages": [{"role": "user", "content": "hi"}], "format": SCHEMA, "stream": False},
     "/v1/completions": {"model": "m", "prompt": "hello", "logprobs": 1, "max_tokens": 9},
     "/v1/embeddings": {"model": "m", "input": ["hello"], "dimensions": 8, "encoding_format": "float"},
+    "/v1/chat": {
+        "model": "m",
+        "message": "hello",
+        "preamble": "p",
+        "chat_history": [{"role": "USER", "message": "before"}, {"role": "CHATBOT", "message": "m", "tool_calls": []}],
+        "tools": [{"name": "count", "description": "d", "parameter_definitions": {"city": {"type": "str"}}}],
+        "tool_results": [{"call": {"name": "count", "parameters": {}}, "outputs": [{"n": 1}]}],
+        "temperature": 1,
+        "stop_sequences": ["x"],
+    },
+    "/api/generate": {
+        "model": "m",
+        "prompt": "hello",
+        "system": "s",
+        "format": "json",
+        "think": False,
+        "stream": False,
+        "options": {"temperature": 1, "num_predict": 9, "top_k": 1, "seed": 1, "stop": ["x"]},
+    },
+    "/v1beta/models/m:batchEmbedContents": {
+        "requests": [{"content": {"parts": [{"text": "hello"}]}, "outputDimensionality": 8}]
+    },
+    "/v1beta/models/m:embedContent": {"content": {"parts": [{"text": "hello"}]}, "outputDimensionality": 8},
+    "/v2/embed": {"model": "m", "texts": ["hello"], "embedding_types": ["float"], "output_dimension": 8},
+    "/v1/embed": {"model": "m", "texts": ["hello"]},
+    "/api/embed": {"model": "m", "input": ["hello"]},
+    "/api/embeddings": {"model": "m", "prompt": "hello"},
 }
 SENT = {name: value for name, value in HOSTILE.items() if on_the_wire(value)}
 STRIDE = 5
 PYTHON = re.compile(
-    r"Traceback|object has no|NoneType|\w+Error\b|<class|unhashable|not subscriptable|__\w+__|takes \d"
+    r"Traceback|object has no|NoneType|\wError\b|<class|unhashable|not subscriptable|__[a-z]{1,30}__|takes \d"
     r"|\b(None|True|False)\b|\b(str|int|float|bool|dict|tuple|bytes)\b( object)? (came|is|at|object)"
 )
 """What only Python says."""
@@ -106,6 +134,60 @@ def test_no_body_provokes_a_server_error(sim: ProviderSimulator, route: str, cap
         for name, value in list(SENT.items())[number % STRIDE :: STRIDE]:
             reply = ask(f"{target.root}{route}", put(body, path, value))
             if reply.status >= 500 or (reply.status >= 400 and of_python(reply.text, value)):
+                found.setdefault(f"{reply.status} {reply.text[:200]}", f"{path} = {name}")
+
+    assert found == {}
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("temperature", 10**400, "temperature: a number within 1.8e308 of 0 is wanted"),
+        ("stop", 5, "stop: a text or a list of texts is wanted, a number came"),
+        ("messages", None, "messages: a list of objects is wanted, nothing came"),
+        ("messages", True, "messages: a list of objects is wanted, a boolean came"),
+        ("top_logprobs", None, None),
+    ],
+)
+def test_a_refusal_says_what_was_wanted_and_what_came_in_words_of_json(
+    sim: ProviderSimulator, key: str, value: Any, said: str | None
+) -> None:
+    """Null is what was not said."""
+    body = {**BODIES["/v1/chat/completions"], key: value}
+
+    reply = ask(f"{sim.target('openai/m').root}/v1/chat/completions", codec.dumps(body))
+
+    assert reply.status == (200 if said is None else 400)
+    assert said is None or said in reply.json["error"]["message"]
+
+
+ADMINISTERED: dict[str, Any] = {
+    "model": "openai/m",
+    "spec": {
+        "responses": {"default": "x"},
+        "rules": [{"answer": "y", "when": {"prompt": {"regex": "a"}}}],
+        "latency_ms": 0,
+    },
+    "faults": [{"kind": "rate_limit", "calls": [9], "status": 429, "retry_after": 1, "message": "m"}],
+    "limits": {"requests_per_minute": 1_000_000, "tokens_per_minute": 1_000_000},
+}
+
+
+def test_no_target_that_is_asked_for_provokes_a_server_error(
+    sim: ProviderSimulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused by what is wrong with it, or made; and then it answers or refuses too."""
+    assert admin(sim, "POST", "targets", ADMINISTERED).status == 200
+    question = {"model": "m", "messages": [{"role": "user", "content": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"}]}
+    found: dict[str, str] = {}
+    for number, path in enumerate(places(ADMINISTERED)):
+        for name, value in list(SENT.items())[number % STRIDE :: STRIDE]:
+            reply = made = admin(sim, "POST", "targets", put(ADMINISTERED, path, value))
+            if made.status == 200:
+                reply = ask(f"{made.json['api_base']}/chat/completions", question)
+                admin(sim, "DELETE", f"targets/{made.json['id']}")
+            if reply.status >= 500 or (made.status >= 400 and of_python(reply.text, value)):
                 found.setdefault(f"{reply.status} {reply.text[:200]}", f"{path} = {name}")
 
     assert found == {}

@@ -19,7 +19,7 @@ from dspy.lm15 import (
     ToolResultPart,
 )
 
-from dspex_testkit.limits import TOP_LOGPROBS, brief, json_kind
+from dspex_testkit.limits import TOP_LOGPROBS, brief, is_number, json_kind
 from dspex_testkit.simulator.failures import refuse
 from dspex_testkit.simulator.media import media_mark
 
@@ -192,7 +192,12 @@ def config_of(**values: Any) -> Config:
     """
     stop = values.pop("stop", None)
     given = {name: value for name, value in values.items() if value is not None}
+    for name, value in given.items():
+        if isinstance(value, int) and not is_number(int(value)):
+            raise refuse("invalid_request", f"{name}: a number within 1.8e308 of 0 is wanted, {brief(value)} came.")
     if stop:
+        if not isinstance(stop, str | list):
+            raise refuse("invalid_request", f"stop: a text or a list of texts is wanted, {json_kind(stop)} came.")
         given["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
     config: Config = checked(lambda: Config(**given))
     return config
