@@ -36,7 +36,7 @@ def test_a_spec_is_read_from_a_file(name: str, tmp_path: Path) -> None:
         ("spec.yaml", "a: [", "is not valid YAML"),
         ("spec.json", '{"respones": {}}', "did you mean 'responses'"),
         ("spec.ini", "", "ends in one of"),
-        ("spec.yml", "- a", "not list"),
+        ("spec.yml", "- a", "not a list"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(name: str, text: str, message: str, tmp_path: Path) -> None:

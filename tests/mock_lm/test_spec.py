@@ -42,7 +42,7 @@ def test_the_keys_tell_the_mode(config: dict[str, Any], mode: str) -> None:
         ({"generator": "fancy"}, "the one there is is 'random'"),
         ({"default": "x", "responses": {"default": "y"}}, "'default' is given twice"),
         ({"script": ["a"], "answers": ["b"]}, "'answers' and 'script' mean the same"),
-        ("mock", "not str"),
+        ("mock", "not a text"),
     ],
 )
 def test_a_spec_that_cannot_be_used_says_why(config: Any, message: str) -> None:
