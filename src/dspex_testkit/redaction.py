@@ -616,6 +616,16 @@ def error_redactor(known: Secrets) -> Redactor:
 _ERRORS: Final = error_redactor(Secrets())
 
 
+Redactors = tuple[Redactor, Redactor]
+"""What cuts secrets out of what was asked and answered, and out of what went wrong."""
+
+
+def redactors_of(values: Iterable[str]) -> Redactors:
+    """Cut these values alone out of calls: they were told to be secrets."""
+    known = Secrets(Secret(value, "a secret of an answer") for value in values)
+    return Redactor(known, NO_LOOKS), error_redactor(known)
+
+
 def redact_error(text: str) -> str:
     """The text of an error without whatever looks like a secret, where nobody can say which are known."""
     return _ERRORS.text(text)

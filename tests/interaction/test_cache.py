@@ -77,6 +77,32 @@ def test_failures_are_not_remembered(bridge: Client) -> None:
     assert (first.success, answer(bridge), answer(bridge)) == (False, "x", "x")
 
 
+@pytest.mark.parametrize("kind", ["truncated", "malformed", "empty", "missing_field", "content_filter", "refusal"])
+def test_a_spoilt_answer_is_not_remembered(bridge: Client, kind: str) -> None:
+    """On disk it would be there for thirty days."""
+    faulty = {"provider": "mock", "responses": {"default": "x"}, "faults": [{"kind": kind, "calls": [1, 2]}]}
+    bridge.call("configure_lm", {**faulty, "cache": "disk"})
+
+    for _ in range(5):
+        bridge.ask("execute_program", {"program_id": "p", "inputs": {"question": kind}})
+    calls = bridge.call("get_journal")["calls"]
+    hits = [call for call in calls if call["cache_hit"]]
+    assert sum(call["fault"] == kind for call in calls) == 2
+    assert hits
+    assert all("x" in hit["completion"] and hit["finish_reason"] == "stop" for hit in hits)
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_each_of_several_answers_is_remembered_by_itself(bridge: Client, cache: str) -> None:
+    """`n` asks for different ones."""
+    bridge.call("configure_lm", {**SCRIPT, "cache": cache, "params": {"n": 3}})
+    for _ in range(2):
+        answer(bridge, f"several, {cache}")
+    calls = bridge.call("get_journal")["calls"]
+    assert [call["outputs"]["answer"] for call in calls] == ["one", "two", "three"] * 2
+    assert [call["cache_hit"] for call in calls] == [False] * 3 + [True] * 3
+
+
 def test_an_ensemble_may_be_remembered(bridge: Client) -> None:
     """As one answer, with what its members used together."""
     ensemble = {"kind": "ensemble", "strategy": "majority", "members": [SCRIPT, SCRIPT, SCRIPT], "cache": "memory"}

@@ -133,3 +133,16 @@ def test_prices_can_be_given() -> None:
     )
     _ask(lm)
     assert lm.journal[0].cost == Decimal("4.25")
+
+
+def test_a_price_that_cannot_be_computed_says_why() -> None:
+    """Counts that contradict each other come to no price, and the journal tells which."""
+    lm = MockLM.deterministic(
+        default={"$value": "x", "$usage": {"input_tokens": 5, "cached_tokens": 9}},
+        provider="openai",
+        model="gpt-4o-mini",
+    )
+    lm("hello")
+    call = lm.journal[0]
+    assert call.cost is None
+    assert call.details == {"unpriced": "9 cached tokens are more than the 5 input tokens that they are part of"}

@@ -1,11 +1,12 @@
 """What stands between the engines of a bridge and its journal: each call is let in, priced and accounted for."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.calls import Caller, LMCall
 from dspex_testkit.lm.prices import PriceTable
-from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor
+from dspex_testkit.redaction import NO_LOOKS, Redactor, Redactors, Secrets, error_redactor, redactors_of
 
 
 class Accounting:
@@ -22,6 +23,8 @@ class Accounting:
         self._store = store
         self._prices = prices
         self._answers, self._errors = Redactor(secrets, NO_LOOKS), error_redactor(secrets)
+        self._hidden: Redactors | None = None
+        self._answered: frozenset[str] = frozenset()
         self.keeps_prompts = keeps_prompts
 
     def admit(self, caller: Caller) -> None:
@@ -33,9 +36,16 @@ class Accounting:
         if self._store.has_budgets():
             self._store.accounts.admit(session_id=caller.session_id, program_id=caller.program_id)
 
+    def learn(self, secrets: Collection[str]) -> None:
+        """Show these values in no call from here on; they stay what they are in the program's outputs."""
+        self._answered |= frozenset(secrets)
+        self._hidden = redactors_of(self._answered)
+
     def record(self, call: LMCall) -> LMCall:
         """Price a finished call where its price is not known yet, or the user's table knows better; write it down."""
         call = call.without_secrets(self._answers, self._errors)
+        if self._hidden is not None:
+            call = call.without_secrets(*self._hidden)
         if call.error is None and not call.cache_hit and call.engine != "ensemble":
             provider, model = call.provider, call.model
             if call.cost is None or self._prices.overrides(provider, model):

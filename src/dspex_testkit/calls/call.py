@@ -96,7 +96,7 @@ class LMCall:
     parent_id: str | None = None
     """The `call_id` of the ensemble's call that this one is part of."""
     details: Mapping[str, Any] | None = None
-    """What an ensemble made of its members' answers."""
+    """What an ensemble made of its members' answers; and as `unpriced` why there can be no price."""
     time: float = 0.0
     """Seconds since the epoch when the call ended."""
     seq: int = 0

@@ -4,7 +4,7 @@ The bridge enters ``dspy.context(**{CALLER_SETTING: caller})`` around an executi
 threads and tasks that DSPy starts (`dspy.Parallel`, `asyncify`, …), which a context variable of ours would not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -25,6 +25,10 @@ class CallSink(Protocol):
 
     def record(self, call: LMCall) -> LMCall:
         """Take a finished call; returns it as kept."""
+        ...
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Show these values in no call from here on."""
         ...
 
 

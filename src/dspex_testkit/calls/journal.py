@@ -3,15 +3,18 @@
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dspex_testkit.calls.call import LMCall
 from dspex_testkit.calls.change import LMChange
 from dspex_testkit.calls.prompt import Prompt
+
+if TYPE_CHECKING:
+    from dspex_testkit.redaction import Redactors
 
 
 class _AnySession:
@@ -51,6 +54,8 @@ class Journal:
         self._max_chars = max_chars
         self._numbers = count(1)
         self._lock = threading.Lock()
+        self._secrets: frozenset[str] = frozenset()
+        self._hidden: Redactors | None = None
 
     @property
     def keeps_prompts(self) -> bool:
@@ -59,6 +64,8 @@ class Journal:
 
     def record(self, call: LMCall) -> LMCall:
         """Append a call; returns it as kept, with its sequence number and long texts clipped."""
+        if self._hidden is not None:
+            call = call.without_secrets(*self._hidden)
         kept = call if call.seq == 0 and self._is_short(call) else self._clipped(call)
         with self._lock:
             # A call is a value as soon as it has its number. Copying thirty fields to give it one would cost every
@@ -70,6 +77,16 @@ class Journal:
         for follower in self._followers:
             follower.record(kept)
         return kept
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Show these values in no call from here on: secrets that were part of an answer."""
+        from dspex_testkit.redaction import redactors_of
+
+        with self._lock:
+            self._secrets |= frozenset(secrets)
+            self._hidden = redactors_of(self._secrets)
+        for follower in self._followers:
+            follower.learn(secrets)
 
     def is_followed_by(self, follower: "Journal") -> bool:
         """Whether every call is written into that one too."""

@@ -47,14 +47,12 @@ class Rates:
     """Output spent on reasoning; as other output where None."""
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """The price of a call, or None where its tokens are unknown."""
-        if usage.input_tokens is None or usage.output_tokens is None:
+        """The price of a call, or None where its tokens are unknown or `contradiction` says why there is none."""
+        if usage.input_tokens is None or usage.output_tokens is None or contradiction(usage) is not None:
             return None
         cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
         reasoning = usage.reasoning_tokens or 0
         plain_input, plain_output = usage.input_tokens - cached - written, usage.output_tokens - reasoning
-        if min(plain_input, plain_output) < 0:
-            return None  # the provider's counts contradict each other
         return (
             plain_input * self.input
             + cached * (self.input if self.cached is None else self.cached)
@@ -62,6 +60,19 @@ class Rates:
             + plain_output * self.output
             + reasoning * (self.output if self.reasoning is None else self.reasoning)
         )
+
+
+def contradiction(usage: Usage) -> str | None:
+    """Why no price can be computed of a call's tokens, although they are told; None where it can."""
+    cached = (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
+    if usage.input_tokens is not None and cached > usage.input_tokens:
+        return f"{cached} cached tokens are more than the {usage.input_tokens} input tokens that they are part of"
+    reasoning = usage.reasoning_tokens or 0
+    if usage.output_tokens is not None and reasoning > usage.output_tokens:
+        return (
+            f"{reasoning} reasoning tokens are more than the {usage.output_tokens} output tokens that they are part of"
+        )
+    return None
 
 
 def per_million(prices: Mapping[str, Decimal]) -> Rates:

@@ -10,7 +10,7 @@ for native tools, so this reads the local variables of a few functions of DSPy b
 import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
@@ -46,6 +46,8 @@ class CallContext:
 
     capture: Capture | None
     params: Mapping[str, Any]
+    asked: dict[str, int] = field(default_factory=dict)
+    """How often each request was made within this call, by whoever tells them apart: once for each of `n` answers."""
 
 
 _current: ContextVar[CallContext | None] = ContextVar("dspex_testkit_mock_call", default=None)
@@ -175,3 +177,22 @@ def code_agent_is_calling() -> bool:
 
 def _calling_modules() -> Sequence[Any]:
     return dspy.settings.get("caller_modules") or ()
+
+
+def asked_by_dspy(signature: Any) -> bool:
+    """Whether a signature is one of DSPy's own, as its optimizers ask: no answer of a user was written for it."""
+    if _is_of_dspy(signature):
+        return True
+    # Modules that put a field before the answer have made another signature of it, which kept its instructions.
+    pending, instructions = [dspy.Signature], signature.instructions
+    while pending:
+        for known in type.__subclasses__(pending.pop()):
+            if _is_of_dspy(known) and known.instructions == instructions:
+                return True
+            pending.append(known)
+    return False
+
+
+def _is_of_dspy(signature: Any) -> bool:
+    module = str(signature.__module__)
+    return module.partition(".")[0] == "dspy" and module != dspy.Signature.__module__

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Caller, CallSink, LMCall, Usage
+from dspex_testkit.calls.prices import contradiction
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.engines.prompts import prompt_of
 from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, text_of, usage_of
@@ -111,6 +112,9 @@ class Entry:
             outcome = {**outcome, "error": redact_error(error)}
         identity, caller, capture = self._identity, self.caller, self.capture
         keeps_prompts = self.journal.keeps_prompts
+        usage = outcome.get("usage")
+        if usage is not None and (reason := contradiction(usage)) is not None:
+            outcome = {**outcome, "details": {**(outcome.get("details") or {}), "unpriced": reason}}
         fields: dict[str, Any] = {
             "mocked": identity.mocked,
             "engine": identity.engine,

@@ -4,17 +4,21 @@ A program such as `dspy.ReAct` asks the LM for steps (a tool, its arguments, cod
 about. Those steps are made here, so that every agent runs and ends.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import dspy
+from dspy.lm15 import FunctionTool
 
 from dspex_testkit.dspy_internals.call_stack import calling_program
 from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.mock_call import MockCall
+from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
+from dspex_testkit.mock_lm.values import to_input
 
 FinalValue = Callable[[str, Any], Any]
 """The program's own output for a name and annotation, as the mock would answer it."""
@@ -63,14 +67,102 @@ def chosen_tools(calls: Sequence[Mapping[str, Any]], call: MockCall, *, rule: st
     )
 
 
+def check_tools(values: Mapping[str, Any], call: MockCall, *, rule: str) -> None:
+    """Check tools that an answer names as other outputs are checked: their names and their arguments.
+
+    Raises:
+        AnswerError: No such tool is offered, it has no such argument, or a value does not fit.
+    """
+    shape = call.shape
+    chosen: list[tuple[str, Any]] = []
+    if shape.tool_calls is not None and isinstance(calls := values.get(shape.tool_calls), dspy.ToolCalls):
+        chosen += [(each.name, each.args) for each in calls.tool_calls]
+    if "next_tool_name" in values and "next_tool_args" in values and "next_tool_name" in call.step_fields:
+        chosen.append((values["next_tool_name"], values["next_tool_args"]))
+    if not chosen:
+        return
+    offered = {
+        **{tool.name: tool_schema(tool) for tool in call.request.tools if isinstance(tool, FunctionTool)},
+        **{name: tool_schema(tool) for name, tool in _known_tools(call).items()},
+    }
+    for name, args in chosen:
+        check_tool(name, args, offered, rule=rule)
+
+
+def check_tool(name: str, args: Any, offered: Mapping[str, Mapping[str, Any]], *, rule: str) -> None:
+    """Check one call of a tool against the schemas of those that are offered; where none is, nobody can say.
+
+    Raises:
+        AnswerError: It does not fit.
+    """
+    if not offered:
+        return
+    schema = offered.get(name)
+    if schema is None:
+        raise AnswerError(
+            f"{rule} calls the tool {name!r}, which is not offered{nearest_hint(name, offered)}; "
+            f"offered are {', '.join(map(repr, offered))}.",
+            details={"rule": rule, "tool": name, "tools": list(offered)},
+        )
+    known = schema.get("properties") or {}
+    for arg in args:
+        if arg not in known and not schema.get("additionalProperties"):
+            raise AnswerError(
+                f"{rule} gives the tool {name!r} the argument {arg!r}, which it does not have"
+                f"{nearest_hint(str(arg), known)}; its arguments are {', '.join(map(repr, known)) or 'none'}.",
+                details={"rule": rule, "tool": name, "argument": arg, "arguments": list(known)},
+            )
+    # Comes with dspy, which checks by it what tools are called with.
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+    for problem in Draft202012Validator(schema).iter_errors(to_input(args)):
+        place = ".".join(map(str, problem.absolute_path))
+        raise AnswerError(
+            f"{rule} calls the tool {name!r} with arguments that it does not take"
+            f"{f' ({place})' if place else ''}: {problem.message}.",
+            details={"rule": rule, "tool": name, "argument": place or None},
+        )
+
+
+def tool_schema(tool: Any) -> Mapping[str, Any]:
+    """The schema of a tool's arguments, as DSPy or a provider's client describes it."""
+    if not isinstance(tool, dspy.Tool):
+        return tool.parameters or {}
+    args = tool.args or {}
+    return {
+        "type": "object",
+        "properties": args,
+        "required": [name for name, schema in args.items() if "default" not in schema and not _is_variadic(tool, name)],
+        "additionalProperties": tool.has_kwargs,
+    }
+
+
+def _is_variadic(tool: Any, name: str) -> bool:
+    """Whether an argument that DSPy lists stands for any number of them."""
+    try:
+        parameter = inspect.signature(tool.func).parameters.get(name)
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+
+
+def _known_tools(call: MockCall) -> Mapping[str, Any]:
+    """The tools that the call offers among its inputs, or that the calling agent has."""
+    offered = _offered_tools(call.inputs)
+    return offered or (_tools_of_agent() if "next_tool_name" in call.step_fields else {})
+
+
+def _tools_of_agent() -> Mapping[str, Any]:
+    return getattr(calling_program("tools"), "tools", None) or {}
+
+
 def _react_step(call: MockCall, maker: ValueMaker) -> tuple[str, dict[str, Any]]:
     names = get_args(call.shape.outputs["next_tool_name"].annotation)
     taken = steps_taken(call.inputs)
     *tools, finish = names
     if taken >= len(tools):
         return finish, {}
-    known: Mapping[str, Any] = getattr(calling_program("tools"), "tools", None) or {}
-    tool = known.get(tools[taken])
+    tool = _tools_of_agent().get(tools[taken])
     return tools[taken], _arguments(tool, maker) if tool is not None else {}
 
 

@@ -3,14 +3,16 @@
 What the answer names is converted to the field's type or refused; what it leaves open is made up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dspex_testkit.dspy_internals.adapter_text import get_annotation_name
+from dspex_testkit.dspy_internals.call_stack import asked_by_dspy
 from dspex_testkit.engines.signature_shape import REASONING_NAMES
 from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
-from dspex_testkit.mock_lm.agents import agent_step, chosen_tools
+from dspex_testkit.mock_lm.agents import agent_step, check_tools, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.nearest import nearest_hint
@@ -18,31 +20,62 @@ from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import fit
 
 MakerFor = Callable[[MockCall], ValueMaker]
-"""Who makes up what an answer leaves open, for one call."""
+"""Who makes up what answers leave open, for one call."""
+GetMaker = Callable[[], ValueMaker]
+"""The same for this call, made once somebody needs it."""
 
 
-def complete(answer: Answer, call: MockCall, maker_for: MakerFor) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """One typed value per output field, and where it comes from."""
+
+    values: Mapping[str, Any]
+    given: Collection[str] = ()
+    """The fields that the answer gives; the others were made up."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """What the author wrote for them, before it was typed."""
+
+    def only(self, names: Collection[str]) -> "Completed":
+        """The same with these fields alone."""
+        if len(names) == len(self.values):
+            return self
+        return Completed(
+            {name: value for name, value in self.values.items() if name in names},
+            [name for name in self.given if name in names],
+            self.written,
+        )
+
+
+def complete(answer: Answer, call: MockCall, get_maker: GetMaker) -> Completed:
     """One value per output field of the call's full signature.
 
     Raises:
         AnswerError: The answer names a field that the signature lacks, or a value does not fit its type.
     """
     outputs = call.shape.outputs
-    maker: ValueMaker | None = None
     beside = call.is_agent_step and _is_beside_the_point(answer, call)
-    given = {} if answer.is_open or beside else _given_fields(answer, call)
+    written = {} if answer.is_open or beside else _written_fields(answer, call)
+    values = {
+        name: fit_field(value, name, outputs[name].annotation, rule=answer.rule, call=call)
+        for name, value in written.items()
+    }
     if answer.tool_calls is not None:
-        given |= chosen_tools(answer.tool_calls, call, rule=answer.rule)
-    if call.step_fields - given.keys():
-        # An agent's step is made as a whole, so that a tool gets its own arguments.
-        maker = maker_for(call)
-        given = {**agent_step(call, maker, _finals(answer, call, maker)), **given}
+        values |= chosen_tools(answer.tool_calls, call, rule=answer.rule)
     if answer.reasoning is not None and call.shape.reasoning is not None:
-        given = {call.shape.reasoning: _reasoning(answer.reasoning, call), **given}
-    if len(given) == len(outputs):
-        return {name: given[name] for name in outputs}
-    maker = maker or maker_for(call)
-    return {name: given[name] if name in given else _made_up(maker, name, info, call) for name, info in outputs.items()}
+        values = {call.shape.reasoning: _reasoning(answer.reasoning, call), **values}
+    given = tuple(values)
+    check_tools(values, call, rule=answer.rule)
+    if call.step_fields - values.keys():
+        # An agent's step is made as a whole, so that a tool gets its own arguments.
+        values = {**agent_step(call, get_maker(), _finals(answer, call, get_maker)), **values}
+    return Completed(
+        {
+            name: values[name] if name in values else _made_up(get_maker(), name, info, call)
+            for name, info in outputs.items()
+        },
+        given,
+        written,
+    )
 
 
 def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCall) -> Any:
@@ -58,30 +91,29 @@ def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCa
         ) from error
 
 
-def _given_fields(answer: Answer, call: MockCall) -> dict[str, Any]:
+def _written_fields(answer: Answer, call: MockCall) -> dict[str, Any]:
+    """What the author wrote, per output field."""
     outputs = call.shape.outputs
     main = str(call.shape.main_output)
     fields = answer.fields
     if fields is None:
-        fields = {main: answer.value}
+        return {main: answer.value}
     unknown = [name for name in fields if name not in outputs]
     if unknown and len(unknown) == len(fields):
         try:
             # The object itself may be what the one output holds.
-            return {main: fit(dict(fields), outputs[main].annotation)}
+            fit(dict(fields), outputs[main].annotation)
+            return {main: dict(fields)}
         except (ValueError, TypeError):
             pass
-    if unknown:
+    if unknown and not asked_by_dspy(call.full_signature):
         raise AnswerError(
             f"The answer of {answer.rule} names {', '.join(map(repr, unknown))}, which {call.signature_name} does not "
             f"have; its outputs are {', '.join(map(repr, outputs))}{nearest_hint(str(unknown[0]), outputs)}. "
             "Name one of these, or give a plain value for a single output.",
             details={"rule": answer.rule, "unknown": unknown, "outputs": list(outputs)},
         )
-    return {
-        name: fit_field(value, name, outputs[name].annotation, rule=answer.rule, call=call)
-        for name, value in fields.items()
-    }
+    return {name: value for name, value in fields.items() if name in outputs}
 
 
 def _is_beside_the_point(answer: Answer, call: MockCall) -> bool:
@@ -96,7 +128,7 @@ def _reasoning(text: str, call: MockCall) -> Any:
     return fit(text, annotation)
 
 
-def _finals(answer: Answer, call: MockCall, maker: ValueMaker) -> Callable[[str, Any], Any]:
+def _finals(answer: Answer, call: MockCall, get_maker: GetMaker) -> Callable[[str, Any], Any]:
     """What the answer says about the program's outputs, for an agent's last step."""
     fields = answer.fields or {}
     remaining = [] if answer.value is NOTHING else [answer.value]
@@ -106,7 +138,7 @@ def _finals(answer: Answer, call: MockCall, maker: ValueMaker) -> Callable[[str,
             return fit_field(fields[name], name, annotation, rule=answer.rule, call=call)
         if remaining and name not in REASONING_NAMES:
             return fit_field(remaining.pop(), name, annotation, rule=answer.rule, call=call)
-        return maker.value(annotation, name)
+        return get_maker().value(annotation, name)
 
     return final_value
 

@@ -8,22 +8,22 @@ from dspy.lm15 import FunctionTool, Request, ToolCallPart
 
 from dspex_testkit.limits import json_kind
 from dspex_testkit.mock_lm.answers import Answer
-from dspex_testkit.mock_lm.completing import MakerFor
+from dspex_testkit.mock_lm.completing import GetMaker
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.typed_values import NoValueError, ValueMaker
 
 
-def direct_answer(call: MockCall, answer: Answer, maker_for: MakerFor) -> Answer:
+def direct_answer(call: MockCall, answer: Answer, get_maker: GetMaker) -> Answer:
     """The answer with what the request asks for and the answer leaves open."""
     config = call.request.config
     if not answer.is_open or answer.completion is not None:
         return answer
     if answer.reasoning is None and config.reasoning is not None and not config.reasoning.is_off:
-        answer = replace(answer, reasoning=maker_for(call).value(str, "reasoning"))
+        answer = replace(answer, reasoning=get_maker().value(str, "reasoning"))
     if answer.tool_calls is None:
         tool = next_tool(call.request)
         if tool is not None:
-            answer = replace(answer, tool_calls=[{"name": tool.name, "args": _arguments(tool, maker_for(call))}])
+            answer = replace(answer, tool_calls=[{"name": tool.name, "args": _arguments(tool, get_maker())}])
     return answer
 
 

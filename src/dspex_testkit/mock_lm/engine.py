@@ -352,6 +352,8 @@ class _Answering:
             "seed": self._engine.spec.seed,
         }
         if reply is not None:
+            if reply.secrets:
+                self._entry.journal.learn(reply.secrets)
             # What was about to be said is told even where it never arrived whole.
             outcome["completion"] = reply.text
             outcome["parts"] = tuple([part.type for part in reply.message.parts])

@@ -12,13 +12,22 @@ from dspex_testkit.mock_lm.typed_values import MakeText, ValueMaker, fit_length,
 
 def derived_values(call: MockCall) -> ValueMaker:
     """Values that follow from model, signature and inputs, and carry their field's name."""
-    draw = number_source(*_identity(call))
+    return _derived(_identity(call), 0)
+
+
+def _derived(identity: tuple[str, ...], attempt: int) -> ValueMaker:
+    draw = number_source(*identity, *_mark(attempt))
 
     def text(path: str, bounds: Bounds) -> str:
         label = re.sub(r"\W+", "_", path).strip("_")
         return fit_length(f"mock_{label}_{draw(path) & 0xFFFFFFFF:08x}", bounds)
 
-    return ValueMaker(draw, text)
+    return ValueMaker(draw, text, again=lambda: _derived(identity, attempt + 1))
+
+
+def _mark(attempt: int) -> tuple[str, ...]:
+    """What tells another attempt from the first."""
+    return (f"attempt {attempt}",) if attempt else ()
 
 
 class RandomValues:
@@ -43,13 +52,22 @@ class RandomValues:
         # Counted per session and program, so that neither is disturbed by what others ask meanwhile.
         asker = (call.session_id or "", call.program_id or "")
         occurrence = self._counters.next_index("\x1f".join(("occurrence", *asker, *identity)))
-        draw = number_source(self._seed, *identity, str(occurrence))
+        return self._maker((*identity, str(occurrence)), 0)
+
+    def _maker(self, identity: tuple[str, ...], attempt: int) -> ValueMaker:
+        draw = number_source(self._seed, *identity, *_mark(attempt))
 
         def plain(path: str, bounds: Bounds) -> str:
             return fit_length(f"mock_{draw(path) % 1000 + 1}", bounds)
 
         make_text: MakeText = plain if self._realistic is None else self._realistic.maker(draw)
-        return ValueMaker(draw, make_text, null_rate=self._null_rate, any_member=True)
+        return ValueMaker(
+            draw,
+            make_text,
+            null_rate=self._null_rate,
+            any_member=True,
+            again=lambda: self._maker(identity, attempt + 1),
+        )
 
 
 def _identity(call: MockCall) -> tuple[str, ...]:

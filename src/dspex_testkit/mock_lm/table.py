@@ -52,6 +52,11 @@ class Table:
     def miss(self, call: MockCall) -> NoMatchingRuleError:
         """What to raise where nothing else answers either."""
         known = self._answers
+        if not known:
+            return NoMatchingRuleError(
+                f"This mock was given no answers, so it must not be asked, and was: {call.describe()}.",
+                details={"signature": call.signature_name, "inputs": to_json_mapping(call.inputs), "nearest": []},
+            )
         asked = next((value for value in call.inputs.values() if isinstance(value, str)), canonical_json(call.inputs))
         near = most_similar(asked, known)
         return NoMatchingRuleError(

@@ -30,6 +30,7 @@ from dspex_testkit.limits import (
     is_number,
 )
 from dspex_testkit.mock_lm.bounds import Bounds
+from dspex_testkit.mock_lm.values import put_field
 from dspex_testkit.patterns import bounded
 
 
@@ -66,15 +67,29 @@ class ValueMaker:
         make_text: What a text looks like.
         null_rate: The share of values that are None where None is allowed.
         any_member: Draw the member of a union too, instead of taking its first.
+        again: Makes a maker of other values.
     """
 
-    def __init__(self, draw: Draw, make_text: MakeText, *, null_rate: float = 0.0, any_member: bool = False) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        make_text: MakeText,
+        *,
+        null_rate: float = 0.0,
+        any_member: bool = False,
+        again: "Callable[[], ValueMaker] | None" = None,
+    ) -> None:
         self._draw = draw
         self._make_text = make_text
         self._null_rate = null_rate
         self._any_member = any_member
+        self._again = again
         self._parts = 0
         self._characters = 0
+
+    def again(self) -> "ValueMaker":
+        """A maker of other values, for where these cannot be used."""
+        return self if self._again is None else self._again()
 
     def field(self, name: str, info: Any) -> Any:
         """A value for a field of a signature or model, obeying its constraints."""
@@ -245,12 +260,12 @@ class ValueMaker:
         return self.schema(pydantic.TypeAdapter(annotation).json_schema(), path)
 
     def _model(self, model: type[pydantic.BaseModel], path: str, depth: int) -> Any:
-        made = {}
+        made: dict[str, Any] = {}
         for name, info in model.model_fields.items():
             if depth >= _MAX_DEPTH and not info.is_required():
                 continue
             bounds = Bounds().with_metadata(info.metadata)
-            made[info.alias or name] = self.value(info.annotation, f"{path}.{name}", bounds, depth + 1)
+            put_field(made, name, info, self.value(info.annotation, f"{path}.{name}", bounds, depth + 1))
         return model.model_validate(made)
 
 

@@ -1,7 +1,7 @@
 """Calls of LMs that keep no journal: real providers', and those of engines that are not the kit's."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
@@ -70,6 +70,10 @@ class _WithoutSecrets:
     def keeps_prompts(self) -> bool:
         """Whether calls are to be written with their prompts."""
         return self._journal.keeps_prompts
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Pass on what no call is to show."""
+        self._journal.learn(secrets)
 
     def record(self, call: LMCall) -> LMCall:
         """Write a call down."""

@@ -1,6 +1,6 @@
 """Answers from a mock spec: the engines of the mock LMs, asked over HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import dspy
@@ -61,14 +61,17 @@ class MockAnswers:
             Unanswered: The mock was told to fail, or has no answer.
         """
         engine = self._engine(provider, ask.model)
-        held, waits = HeldCall(keeps_prompts=self._journal.keeps_prompts), note_waits()
+        held, waits = HeldCall(self._journal), note_waits()
+        # Limits are obeyed here, where it is known which sequence stopped the answer.
+        unlimited = replace(ask.request.config, stop=(), max_tokens=None)
+        asked = replace(ask, request=replace(ask.request, config=unlimited))
         caller = Caller(journal=held, counters=self._counters, lm_id=self._lm_id)
         token = announce_call(ask.capture, {})
         try:
             with dspy.context(**{CALLER_SETTING: caller}, **(_LISTENING if ask.stream else {})):
                 if ask.stream:
-                    return await _streamed(engine, ask, held, waits)
-                response = await engine.acomplete(ask.request)
+                    return await _streamed(engine, asked, ask, held, waits)
+                response = await engine.acomplete(asked.request)
         except Exception as error:
             raise Unanswered(error, held.call) from error
         finally:
@@ -98,12 +101,17 @@ class HeldCall:
     """Holds one call, which is completed before it goes into the journal.
 
     Args:
-        keeps_prompts: Whether the call is to be written with its prompt.
+        journal: Where it will go.
     """
 
-    def __init__(self, *, keeps_prompts: bool) -> None:
-        self.keeps_prompts = keeps_prompts
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.keeps_prompts = journal.keeps_prompts
         self.call: LMCall | None = None
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Pass on what no call is to show."""
+        self._journal.learn(secrets)
 
     def record(self, call: LMCall) -> LMCall:
         """Keep it."""
@@ -111,11 +119,11 @@ class HeldCall:
         return call
 
 
-async def _streamed(engine: MockEngine, ask: Ask, held: HeldCall, waits: Waits) -> Spoken:
+async def _streamed(engine: MockEngine, asked: Ask, ask: Ask, held: HeldCall, waits: Waits) -> Spoken:
     """Hear the whole stream; the first pause is before its beginning, the others are between its pieces."""
     hearing, delay = Hearing(), 0.0
     try:
-        async for event in engine.astream(ask.request):
+        async for event in engine.astream(asked.request):
             pause = waits.take()
             if event.type == "start":
                 delay, pause = pause, 0.0

@@ -6,11 +6,11 @@ from typing import Any
 from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Journal, Usage
-from dspex_testkit.dspy_internals.call_stack import current_call
+from dspex_testkit.dspy_internals.call_stack import Capture, current_call
 from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dict, response_to_dict
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.entry import Entry
-from dspex_testkit.engines.responses import usage_of
+from dspex_testkit.engines.responses import outputs_of, text_of, usage_of
 from dspex_testkit.lm.cache.responses import ResponseCache, Where
 from dspex_testkit.lm.config.values import LMConfig
 from dspex_testkit.lm.members import Member
@@ -20,7 +20,8 @@ class CachedMember:
     """Asks another member only for what is not remembered.
 
     A hit asks nobody and costs nothing; it is in the journal with the usage of the call that was remembered, and
-    counts against no budget. Failures are not remembered.
+    counts against no budget. Of several answers that a call asks for (`n`), each is remembered by itself. Failures are
+    not remembered: errors, and answers that were cut off, held back, empty, or that their adapter cannot read.
 
     Args:
         member: Asked where nothing is remembered.
@@ -58,10 +59,15 @@ class CachedMember:
         self._member.close()
 
     def _key(self, request: Request) -> str:
-        rollout = current_call().params.get("rollout_id")
-        return self._cache.key(self._config, self.identity.engine, request_to_dict(request), rollout)
+        call = current_call()
+        rollout = call.params.get("rollout_id")
+        key = self._cache.key(self._config, self.identity.engine, request_to_dict(request), rollout)
+        number = call.asked[key] = call.asked.get(key, -1) + 1
+        return f"{key} {number}" if number else key
 
     def _keep(self, key: str, response: Response) -> Response:
+        if _has_failed(current_call().capture, response):
+            return response
         usage = usage_of(self.identity.provider, self.identity.model, response)
         counted = {name: getattr(usage, name) for name in usage.__slots__}
         entry = {"response": response_to_dict(response), "usage": counted}
@@ -78,6 +84,15 @@ class CachedMember:
             response, {"usage": usage, "cost": Decimal(0), "rule": f"cache: {self._where}", "cache_hit": True}
         )
         return response
+
+
+def _has_failed(capture: Capture | None, response: Response) -> bool:
+    """Whether asking again may do better."""
+    if str(response.finish_reason) in ("length", "content_filter"):
+        return True
+    if not text_of(response) and not response.tool_calls:
+        return True
+    return capture is not None and capture.stage == "answer" and outputs_of(capture, response) is None
 
 
 def _read(entry: Any) -> tuple[Response, Usage]:

@@ -13,6 +13,7 @@ from dspex_testkit.lm.config.values import EnsembleSpec
 from dspex_testkit.lm.ensembles.candidates import Candidate
 from dspex_testkit.lm.ensembles.voting import vote
 from dspex_testkit.lm.scoring import Score
+from dspex_testkit.mock_lm.completing import Completed
 from dspex_testkit.mock_lm.rendering import render
 
 Judge = Callable[[Sequence[Candidate]], Awaitable[int]]
@@ -120,4 +121,5 @@ def _answer(base: Candidate, values: Mapping[str, Any] | None, capture: Capture 
     assert base.response is not None
     if values is None or capture is None:
         return base.response
-    return replace(base.response, message=render(capture, values))
+    message, _ = render(capture, Completed(values, given=tuple(values)))
+    return replace(base.response, message=message)

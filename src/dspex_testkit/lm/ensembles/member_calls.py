@@ -1,5 +1,6 @@
 """What members leave behind: their calls in the journal, as children of the ensemble's, and their counters."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -18,6 +19,10 @@ class Children:
     def keeps_prompts(self) -> bool:
         """Whether calls are to be written with their prompts."""
         return self.sink.keeps_prompts
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Pass on what no call is to show."""
+        self.sink.learn(secrets)
 
     def record(self, call: LMCall) -> LMCall:
         """Pass a call on; of an ensemble within this one, only its own call is a child of ours."""
