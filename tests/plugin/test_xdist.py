@@ -84,6 +84,34 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     server.stdout.close()
 
 
+def test_the_session_of_xdist_can_still_be_stopped(pytester: pytest.Pytester) -> None:
+    """The canary: `--lm-budget` ends a distributed run by the attribute of xdist's own session that says so."""
+    pytester.makeconftest(
+        """
+        def pytest_configure(config):
+            pytest_runtest_logreport.config = config
+
+        def pytest_runtest_logreport(report):
+            session = pytest_runtest_logreport.config.pluginmanager.get_plugin("dsession")
+            if session is not None and not session.shouldstop:
+                session.shouldstop = "spent"
+        """
+    )
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("number", range(200))
+        def test_it(number):
+            pass
+    """)
+
+    run = pytester.runpytest_subprocess("-n", "2")
+
+    assert run.ret == pytest.ExitCode.INTERRUPTED
+    run.stdout.fnmatch_lines(["*spent*"])
+    assert run.parseoutcomes()["passed"] < 200
+
+
 def test_workers_on_another_machine_bring_their_calls_home(pytester: pytest.Pytester, elsewhere: str) -> None:
     """Journal and artifacts are written where the run is controlled, whatever the workers' disks are."""
     run = pytester.runpytest_subprocess(

@@ -7,6 +7,7 @@ that no other room reaches into DSPy.
 
     call_stack        which signature is being answered, by which adapter, for which module
     execution         the functions that every call of an LM goes through: who answers, and what comes of it
+    asked_lm          the LM that is being asked, without importing dspy
     retries           where DSPy waits before it asks again
     wire              canonical requests, responses, events and errors as JSON
     native_transport  DSPy's own HTTP client, as far as recording and replacing its traffic needs it

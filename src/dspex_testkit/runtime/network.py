@@ -9,12 +9,12 @@ import socket
 import sys
 import threading
 
+from dspex_testkit.dspy_internals.asked_lm import asked_lm
 from dspex_testkit.errors import NetworkBlockedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import FrameType
     from typing import Any
 
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -65,7 +65,7 @@ class Guard:
             return
         if plain in self._allowed:
             return
-        lm = lm_on_stack()
+        lm = asked_lm()
         asking = " for ".join(part for part in (f"LM {lm}" if lm else "", self._who() if self._who else "") if part)
         raise NetworkBlockedError(
             f"{what} was refused{f' ({asking})' if asking else ''}: tests stay off the network. Give the LM a mock's "
@@ -96,16 +96,6 @@ def put_guard(guard: Guard | None) -> Guard | None:
         _hooked = True
     before, _guard = _guard, guard
     return before
-
-
-def lm_on_stack() -> str | None:
-    """The model that DSPy is about to ask, if it is DSPy that asks."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "dspy.clients.execution" and "lm" in frame.f_locals:
-            return str(getattr(frame.f_locals["lm"], "model", None))
-        frame = frame.f_back
-    return None
 
 
 def _audit(event: str, args: "tuple[Any, ...]") -> None:

@@ -11,14 +11,12 @@ from vcr.request import Request as VCRRequest
 
 from dspex_testkit.dspy_internals.native_transport import (
     AsyncTransportResponse,
-    StdlibAsyncTransport,
-    StdlibTransport,
     TransportRequest,
     TransportResponse,
+    real_async_stream,
+    real_stream,
+    replacements,
 )
-
-_REAL_STREAM = StdlibTransport.stream
-_REAL_DO_STREAM = StdlibAsyncTransport._do_stream
 
 
 def native_patches(cassette: Any) -> tuple[tuple[Any, str, Any], ...]:
@@ -28,16 +26,16 @@ def native_patches(cassette: Any) -> tuple[tuple[Any, str, Any], ...]:
         asked = _asked(request)
         found = cassette.answer(asked)
         if found is None:
-            with _REAL_STREAM(transport, request) as response:
+            with real_stream(transport, request) as response:
                 found = _answer(response, response.read())
             cassette.append(asked, found)
         return TransportResponse(chunks=_pieces(found), release=lambda consumed: None, **_head(found))
 
-    async def do_stream(transport: Any, request: TransportRequest) -> AsyncTransportResponse:
+    async def async_stream(transport: Any, request: TransportRequest) -> AsyncTransportResponse:
         asked = _asked(request)
         found = cassette.answer(asked)
         if found is None:
-            response = await _REAL_DO_STREAM(transport, request)
+            response = await real_async_stream(transport, request)
             try:
                 found = _answer(response, await response.read())
             finally:
@@ -45,7 +43,7 @@ def native_patches(cassette: Any) -> tuple[tuple[Any, str, Any], ...]:
             cassette.append(asked, found)
         return AsyncTransportResponse(chunks=_async_pieces(found), release=_released, **_head(found))
 
-    return ((StdlibTransport, "stream", stream), (StdlibAsyncTransport, "_do_stream", do_stream))
+    return replacements(stream, async_stream)
 
 
 def _asked(request: TransportRequest) -> VCRRequest:
