@@ -210,3 +210,18 @@ def test_a_key_is_cut_whole_where_its_own_beginning_runs_into_it() -> None:
     redactor = error_redactor(Secrets([Secret("1111111122")]))
 
     assert redactor.text("of 11111111111122.") == f"of {REDACTED}."
+
+
+@given(st.lists(st.text("ab1", min_size=8, max_size=14), min_size=40, max_size=60), st.data())
+def test_many_keys_are_found_where_each_alone_is_found(keys: list[str], data: st.DataObject) -> None:
+    """Where every client has a key of its own, they are looked for together; what is found is the same."""
+    pieces = st.one_of(st.sampled_from(keys), st.text("ab1", max_size=9), st.sampled_from(["a" * 90, "ab" * 90]))
+    text = "".join(data.draw(st.lists(pieces, max_size=12)))
+    others = [Secret(f"{number:x}-of-others-{number}") for number in range(70)]
+
+    together = {
+        (*span, form.text) for *span, form in Secrets([*map(Secret, keys), *others]).find(text, beginnings=True)
+    }
+    alone = {(*span, form.text) for key in keys for *span, form in Secrets([Secret(key)]).find(text, beginnings=True)}
+
+    assert together == alone

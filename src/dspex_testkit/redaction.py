@@ -29,6 +29,10 @@ SHORTEST: Final = 8
 
 _FEW: Final = 64
 """Up to so many spellings are looked for one after the other."""
+_SAMPLE: Final = 4
+"""Characters of a sample, by which more of them are looked for together."""
+_STEP: Final = SHORTEST - _SAMPLE + 1
+"""From one sample of a text to the next, so that no part of `SHORTEST` characters is without one."""
 
 _VARIABLE: Final = re.compile(
     r"(_API_?KEY|_TOKEN|_SECRET|_SECRET_KEY|_PASSWORD|_ACCESS_KEY|_ACCESS_KEY_ID|_API_SECRET)$"
@@ -113,8 +117,8 @@ class Secrets:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._known: dict[str, Secret] = {}
         self._forms: dict[str, Form] = {}
-        self._by_start: dict[str, tuple[Form, ...]] = {}
-        self._by_end: dict[str, tuple[Form, ...]] = {}
+        self._starts = _Parts()
+        self._ends = _Parts()
         self._lock = threading.Lock()
         self.update(secrets)
 
@@ -138,12 +142,10 @@ class Secrets:
 
     def _learn(self, form: Form) -> None:
         if form.text not in self._forms:
-            start = form.text[:SHORTEST]
-            self._by_start[start] = (*self._by_start.get(start, ()), form)
             self._forms[form.text] = form
+            self._starts.add(form.text[:SHORTEST], form)
             if not form.disguise:
-                end = form.text[-SHORTEST:]
-                self._by_end[end] = (*self._by_end.get(end, ()), form)
+                self._ends.add(form.text[-SHORTEST:], form)
 
     def find(self, text: str, *, beginnings: bool = False) -> Iterator[tuple[int, int, Form]]:
         """Where secrets stand in a text, and in which form.
@@ -152,13 +154,13 @@ class Secrets:
             text: The text.
             beginnings: Also where only the first or the last characters stand.
         """
-        for start, places in _places_of_any(self._by_start, text).items():
-            for form in self._by_start[start]:
-                yield from ((place, place + len(form.text), form) for place in _whole(form.text, text))
+        for start, places in self._starts.places(text).items():
+            for form in self._starts[start]:
+                yield from ((place, place + len(form.text), form) for place in _whole(form.text, text, places))
                 if beginnings and not form.disguise:
                     yield from ((*span, form) for span in _beginnings(form.text, text, places))
-        for end, places in _places_of_any(self._by_end, text).items() if beginnings else ():
-            for form in self._by_end[end]:
+        for end, places in self._ends.places(text).items() if beginnings else ():
+            for form in self._ends[end]:
                 yield from ((*span, form) for span in _endings(form.text, text, places))
 
     def __iter__(self) -> Iterator[Secret]:
@@ -178,16 +180,37 @@ class Secrets:
         return self
 
 
-def _places_of_any(parts: Mapping[str, Any], text: str) -> dict[str, list[int]]:
-    """Where which of many parts of secrets stand, all of them `SHORTEST` long."""
-    if len(parts) <= _FEW:
-        return {part: list(_places(part, text)) for part in tuple(parts) if part in text}
-    # Where every client has a key of its own, looking for one after the other would take too long.
-    found: dict[str, list[int]] = {}
-    for place in range(len(text) - SHORTEST + 1):
-        if (part := text[place : place + SHORTEST]) in parts:
-            found.setdefault(part, []).append(place)
-    return found
+class _Parts:
+    """Beginnings or ends of what is looked for, all of them `SHORTEST` long, and what each belongs to."""
+
+    def __init__(self) -> None:
+        self._forms: dict[str, list[Form]] = {}
+        self._samples: set[str] = set()
+
+    def add(self, part: str, form: Form) -> None:
+        """Look for one more."""
+        self._samples.update(part[place : place + _SAMPLE] for place in range(_STEP))
+        self._forms.setdefault(part, []).append(form)
+
+    def __getitem__(self, part: str) -> Sequence[Form]:
+        return self._forms[part]
+
+    def places(self, text: str) -> dict[str, list[int]]:
+        """Where which of them stand in a text.
+
+        Where every client has a key of its own, looking for one after the other would take too long. Of each of these
+        parts, wherever it stands, one sample begins at a multiple of `_STEP`: only those places of the text are looked
+        at. Unlike an automaton or an alternation of all parts, the set of samples may grow with each key.
+        """
+        if len(self._forms) <= _FEW:
+            return {part: list(_places(part, text)) for part in tuple(self._forms) if part in text}
+        found: dict[str, list[int]] = {}
+        samples = self._samples
+        for sample in [at for at in range(0, len(text), _STEP) if text[at : at + _SAMPLE] in samples]:
+            for place in range(max(sample - _STEP + 1, 0), sample + 1):
+                if (part := text[place : place + SHORTEST]) in self._forms:
+                    found.setdefault(part, []).append(place)
+        return found
 
 
 def _places(part: str, text: str) -> Iterator[int]:
@@ -197,7 +220,15 @@ def _places(part: str, text: str) -> Iterator[int]:
         place = text.find(part, place + 1)
 
 
-def _whole(secret: str, text: str) -> Iterator[int]:
+def _whole(secret: str, text: str, starts: Sequence[int]) -> Iterator[int]:
+    if len(starts) <= _FEW:
+        passed = 0
+        for place in starts:
+            if place >= passed and text.startswith(secret, place):
+                yield place
+                passed = place + len(secret)
+        return
+    # A text that is little else than beginnings is searched in the time of its length, and not of its square.
     place = text.find(secret)
     while place >= 0:
         yield place
