@@ -42,6 +42,7 @@ def take(*, scale: float) -> Iterator[Figure]:
     yield from mock_engine.figures(scale=scale)
     yield from mock_engine.rule_figures(scale=scale)
     yield from cassettes.figures(scale=scale)
+    yield from cassettes.http_figures(scale=scale)
     yield from simulator.figures(scale=scale)
     yield from harness.figures(scale=scale)
 

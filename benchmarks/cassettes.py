@@ -1,13 +1,18 @@
-"""What a replayed `dspy.Predict` costs as its cassette grows, and how long a cassette takes to load."""
+"""What a replayed call costs as its cassette grows, at both levels, and how long a cassette takes to load."""
 
+import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import dspy
+import httpx
+from vcr import VCR
 from vcr.cassette import Cassette
 
 from benchmarks.measure import Figure, compare, timed
@@ -19,6 +24,7 @@ from dspex_testkit.cassettes.document import Document
 from dspex_testkit.mock_lm import MockLM
 
 _SIZES = (10, 1_000, 10_000)
+_URL = "https://llm.test/v1/chat/completions"
 
 
 def figures(*, scale: float) -> Iterator[Figure]:
@@ -30,10 +36,10 @@ def figures(*, scale: float) -> Iterator[Figure]:
             path = _grown(Path(folder) / f"{size}.yaml", template, size)
             replayed = cassettes.replay(path, allow_playback_repeats=True)
             yield compare(
-                f"`dspy.Predict` replayed from a cassette of {size:,} interactions",
+                f"CPU time of `dspy.Predict` replayed from a cassette of {size:,} interactions",
                 "the same on an engine that returns a constant",
-                run_subject=timed(_predict_on(replayed, size), repeats=5),
-                run_baseline=timed(_predict_on(constant, size), repeats=5),
+                run_subject=timed(_predict_on(replayed, size), repeats=5, clock=time.process_time),
+                run_baseline=timed(_predict_on(constant, size), repeats=5, clock=time.process_time),
                 rounds=max(5, int(300 * scale)),
                 aim=1.15,
             )
@@ -47,6 +53,77 @@ def figures(*, scale: float) -> Iterator[Figure]:
             aim=5,
             at_least=True,
         )
+
+
+def http_figures(*, scale: float) -> Iterator[Figure]:
+    """Replay of HTTP traffic through plain httpx, at growing sizes, against plain vcrpy on the same file.
+
+    Each patches the same client, so they take turns by the opening of the file, and not by the request.
+    """
+    taken: dict[int, float] = {}
+    with tempfile.TemporaryDirectory(prefix="dspex-testkit-benchmarks-") as folder:
+        for size, aim in ((10, 1), (1_000, 100), (10_000, 1_000)):
+            held = max(10, int(size * min(1, 10 * scale)))
+            path = _traffic(Path(folder) / f"{size}.yaml", held)
+            theirs, ours = list[float](), list[float]()
+            for _ in range(max(1, int(2 * scale))):
+                matching = VCR(match_on=("method", "uri", "body"), record_mode="none")
+                theirs += _answered(matching.use_cassette(str(path), allow_playback_repeats=True), held, times=5)
+                replayed = cassettes.http_cassette(path, canonical_host=None, allow_playback_repeats=True)
+                ours += _answered(replayed, held, times=max(5, int(300 * scale)))
+            taken[size] = median(ours)
+            yield Figure(
+                f"CPU time of plain vcrpy for an HTTP request among {size:,} (fewer if scaled down), bodies matched",
+                "ours, on the same file",
+                median(theirs) * 1e3,
+                median(ours) * 1e3,
+                aim,
+                len(ours),
+                at_least=True,
+            )
+    yield Figure(
+        "CPU time of ours for an HTTP request among 10,000 (fewer if scaled down)",
+        "among 10",
+        taken[10_000] * 1e3,
+        taken[10] * 1e3,
+        1.25,
+        1,
+    )
+
+
+def _traffic(path: Path, size: int) -> Path:
+    """HTTP traffic of so many questions, as vcrpy keeps it."""
+    headers = {"content-type": ["application/json"]}
+    interactions = [
+        {
+            "request": {"method": "POST", "uri": _URL, "headers": headers, "body": json.dumps(_asking(number))},
+            "response": {
+                "status": {"code": 200, "message": "OK"},
+                "headers": headers,
+                "body": {"string": json.dumps({"choices": [{"message": {"content": "Paris"}}]})},
+            },
+        }
+        for number in range(size)
+    ]
+    path.write_text(yaml_text.dump({"interactions": interactions, "version": 1}), encoding="utf-8")
+    return path
+
+
+def _answered(opened: AbstractContextManager[Any], size: int, *, times: int) -> list[float]:
+    """The seconds that requests take in an open cassette, without the first of a client, which sets it up."""
+    body = _asking(size // 2)
+    with opened, httpx.Client() as client:
+
+        def ask() -> None:
+            client.post(_URL, json=body).raise_for_status()
+
+        ask()
+        once = timed(ask, clock=time.process_time)
+        return [once() for _ in range(times)]
+
+
+def _asking(number: int) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": _question(number)}]}
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """What `dspex-testkit cassettes` and `dspex-testkit record` print, write and return."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -11,11 +14,13 @@ from typing import Any
 
 import dspy
 import pytest
+import vcr
 import yaml
 
 from dspex_testkit import cassettes
 from dspex_testkit.cassettes import Interaction
 from dspex_testkit.cassettes.document import Document, read_document
+from dspex_testkit.cassettes.names import file_name
 from dspex_testkit.cassettes.saving import save
 from dspex_testkit.cli import main
 from dspex_testkit.mock_lm import MockLM
@@ -265,6 +270,109 @@ def test_convert_writes_beside_and_does_not_overwrite(tmp_path: Path, target: Ta
     assert ask(cassettes.replay(tmp_path / "raw.lm.yaml"), "2+2") == "4"
     assert main(["cassettes", "convert", str(raw)]) == 2
     assert main(["cassettes", "convert", "--force", str(raw)]) == 0
+
+
+@pytest.fixture
+def others(tmp_path: Path, target: Target, ask: Ask) -> Path:
+    """The folder of a suite that was recorded by vcrpy itself."""
+    folder = tmp_path / "cassettes"
+    for name in ("test_one/test_adds.yaml", "test_two/test_adds[2 + 3].yaml", "test_two/test_more.json"):
+        kind = "json" if name.endswith("json") else "yaml"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with vcr.VCR(serializer=kind, filter_headers=["authorization"]).use_cassette(str(path)):
+            ask(target.lm(engine="litellm"), "2+2" if "one" in name else "2+3")
+    (folder / "test_two" / "data.json").write_text('{"not": "a cassette"}')
+    return folder
+
+
+def written(folder: Path) -> list[str]:
+    """The files of a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file())
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.filterwarnings("ignore")  # litellm's
+def test_convert_takes_folders_and_writes_where_the_plugin_looks(
+    others: Path, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In place of the traffic, under the names that tests have; a second time there is nothing to do."""
+    assert main(["cassettes", "convert", str(others), "--in-place"]) == 0
+    assert capsys.readouterr().out.count("Wrote ") == 3
+    spaced = file_name("test_adds[2 + 3]")
+    assert written(others) == sorted(
+        ["test_one/test_adds.yaml", f"test_two/{spaced}", "test_two/data.json", "test_two/test_more.yaml"]
+    )
+    assert ask(cassettes.replay(others / "test_one/test_adds.yaml"), "2+2") == "4"
+    assert ask(cassettes.replay(others / "test_two" / spaced), "2+3") == "5"
+    assert main(["cassettes", "convert", str(others), "--in-place"]) == 2
+    assert "no cassette of HTTP traffic" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.filterwarnings("ignore")  # litellm's
+def test_convert_writes_a_folder_beside_or_elsewhere(others: Path, tmp_path: Path, ask: Ask) -> None:
+    """The traffic stays; nothing is written at all where one of the files is there already."""
+    before = written(others)
+    elsewhere = tmp_path / "elsewhere"
+    assert main(["cassettes", "convert", str(others), "-o", str(elsewhere)]) == 0
+    assert written(others) == before
+    assert len(written(elsewhere)) == 3
+    assert ask(cassettes.replay(elsewhere / "test_one/test_adds.yaml"), "2+2") == "4"
+    (others / "test_two/test_more.lm.yaml").write_text("mine")
+    assert main(["cassettes", "convert", str(others)]) == 2
+    assert written(others) == sorted([*before, "test_two/test_more.lm.yaml"])
+    assert main(["cassettes", "convert", str(others), "--force"]) == 0
+    assert len(written(others)) == len(before) + 3
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.filterwarnings("ignore")  # litellm's
+def test_convert_in_place_loses_nothing_and_goes_on_after_what_it_cannot_convert(
+    others: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no LM call stays with its file, which is named; the others are converted."""
+    mixed = others / "test_one/test_adds.yaml"
+    record = yaml.safe_load(mixed.read_text())
+    stranger = {
+        **deepcopy(record["interactions"][0]),
+        "request": {"method": "GET", "uri": "https://llm.test/v1/models", "headers": {}, "body": None},
+    }
+    mixed.write_text(yaml.safe_dump({**record, "interactions": [stranger, *record["interactions"]]}))
+    before = mixed.read_bytes()
+    assert main(["cassettes", "convert", str(others), "--in-place", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert f"not converted: {mixed} stays as it is" in err
+    assert [row["failure"] is None for row in json.loads(out)] == [False, True, True]
+    assert mixed.read_bytes() == before
+    assert main(["cassettes", "convert", str(mixed), "--in-place", "--force"]) == 0
+    assert f"left out {mixed}: interactions[0]" in capsys.readouterr().err
+
+
+def test_show_turns_recordings_into_text_for_git_diff(
+    recorded: Path, sums: MockLM, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the settings of the how-to, `git diff` says which answer changed, in the words of the conversation."""
+    page = (Path(__file__).parents[2] / "docs/howto/record-your-first-cassette.md").read_text(encoding="utf-8")
+    settings = page.partition("## What changed, in git")[2].partition("```sh\n")[2].partition("```")[0]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    root = recorded.parents[1]
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.test"]
+        return subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    subprocess.run(["sh", "-ec", settings], cwd=root, check=True)
+    git("add", "-A")
+    git("commit", "-qm", "before")
+    recorded.write_text(re.sub(r"(?m)^( *)4$", r"\1four", recorded.read_text(), count=1))
+
+    changed = [line for line in git("diff").splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+    assert len(changed) == 2
+    assert changed[0].split() == ["-", "4"]
+    assert changed[1].split() == ["+", "four"]
 
 
 def test_prune_names_first_and_takes_out_on_demand(

@@ -849,6 +849,37 @@ def test_a_marker_written_wrongly_says_what_is_wanted(pytester: pytest.Pytester,
     assert files(pytester) == []
 
 
+def test_a_suite_of_http_recordings_replays_as_lm_calls_once_it_is_converted(
+    pytester: pytest.Pytester, simulator: ProviderSimulator, target: Target
+) -> None:
+    """`cassettes convert --in-place` writes where the plugin looks; no test changes but for its marker."""
+    suite = """
+        import pytest
+
+        {marker}
+
+        @pytest.mark.parametrize("question", ["2+2", "2+3"], ids=["two and two?", "long " * 40])
+        def test_adds(ask, question):
+            assert ask(question) in ("4", "5")
+
+        class TestMore:
+            def test_adds(self, ask):
+                assert ask("3+3") == "6"
+    """
+    pytester.makepyfile(test_it=suite.format(marker="pytestmark = pytest.mark.lm_cassette(level='http')"))
+    pytester.runpytest_inprocess("--lm-record-mode=once").assert_outcomes(passed=3)
+    simulator.stop()
+    before = files(pytester)
+
+    assert main(["cassettes", "convert", str(pytester.path / "cassettes"), "--in-place"]) == 0
+
+    assert files(pytester) == before
+    pytester.makepyfile(test_it=suite.format(marker="pytestmark = pytest.mark.lm_cassette"))
+    replayed = pytester.runpytest_inprocess("--lm-unplayed=fail")
+    replayed.assert_outcomes(passed=3)
+    replayed.stdout.fnmatch_lines(["3 cassettes: 3 played, 0 recorded"])
+
+
 def test_a_suite_says_once_how_and_where_its_tests_are_recorded(pytester: pytest.Pytester, target: Target) -> None:
     """The fixtures `lm_cassette_config` and `lm_cassette_dir`, which a module defines anew; the nearest marker wins."""
     fixtures = """

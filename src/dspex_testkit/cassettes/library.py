@@ -73,11 +73,16 @@ class CassetteLibrary:
         return [path for path in cassette_files([self.folder]) if path.resolve() not in used]
 
 
-def cassette_files(places: Iterable[Path]) -> Iterator[Path]:
-    """Every cassette at these places, folders searched, in the order of their names."""
+def cassette_files(places: Iterable[Path], *, json: bool = False) -> Iterator[Path]:
+    """Every cassette at these places, folders searched, in the order of their names.
+
+    Args:
+        places: Files and folders.
+        json: Also find JSON, which other recorders write.
+    """
     for place in places:
         if place.is_dir():
-            found = [path for suffix in ("*.yaml", "*.yml") for path in place.rglob(suffix)]
+            found = [path for suffix in ("*.yaml", "*.yml", *(["*.json"] * json)) for path in place.rglob(suffix)]
             yield from sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
         else:
             yield place

@@ -1,6 +1,5 @@
 """Which recording belongs to a test, and what is to be done with it: marker, options and names put together."""
 
-import hashlib
 import os
 import re
 import shlex
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+from dspex_testkit.cassettes.names import as_name, file_name
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin.cassette_settings import RECORD_MODES, CassetteSettings
 from dspex_testkit.plugin.items import name_from_here
@@ -22,8 +22,6 @@ CONFIG = "lm_cassette_config"
 DIRECTORY = "lm_cassette_dir"
 _MARKED = f"the marker {MARKER}"
 FOLDER = "cassettes"
-_LONGEST = 120
-"""Characters of a name; file systems allow 255 bytes, and sessions add theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class CassettePlan:
 
     def name_for(self, session_id: str | None) -> str:
         """The cassette of a bridge's session: one file each, so that each is found again by whichever process asks."""
-        return self.name if session_id is None else f"{Path(self.name).with_suffix('')}.{_as_name(session_id)}.yaml"
+        return self.name if session_id is None else f"{Path(self.name).with_suffix('')}.{as_name(session_id)}.yaml"
 
 
 FOLDER_OF = pytest.StashKey[Path]()
@@ -140,7 +138,7 @@ def default_name(item: pytest.Item) -> str:
     owner = getattr(item, "cls", None)
     if owner is not None:
         name = f"{owner.__qualname__}.{name}"
-    return f"{item.path.stem}/{_as_name(name)}.yaml"
+    return f"{item.path.stem}/{file_name(name)}"
 
 
 def marked_name(item: pytest.Item) -> str | None:
@@ -150,14 +148,6 @@ def marked_name(item: pytest.Item) -> str | None:
         if path is not None:
             return _with_suffix(str(path))
     return None
-
-
-def _as_name(text: str) -> str:
-    """A text as a file's name, another one for each other text."""
-    name = re.sub(r"[^\w.\[\]=+,-]+", "-", text).strip(".-") or "cassette"
-    if name == text and len(name) <= _LONGEST:
-        return name
-    return f"{name[:_LONGEST]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 def _with_suffix(name: str) -> str:

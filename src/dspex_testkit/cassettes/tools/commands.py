@@ -45,9 +45,16 @@ def add_commands(commands: Any) -> None:
     action.add_argument("--fail-on", default="text", help="the least drift that fails: text, parameters or schema")
     action.add_argument("--sample", type=_count, metavar="N", help="ask only so many of the calls, chosen at random")
     action.add_argument("--budget", type=_dollars, metavar="USD", help="ask nothing where it would cost more than this")
-    action = _action(actions, "convert", _convert, "make LM calls of a vcrpy cassette of HTTP traffic")
-    action.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: beside it, as NAME.lm.yaml")
-    action.add_argument("--force", action="store_true", help="overwrite the output")
+    action = _action(actions, "convert", _convert, "make LM calls of vcrpy cassettes of HTTP traffic", many=True)
+    action.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="a file, or a folder for a folder (default: NAME.lm.yaml beside)",
+    )
+    action.add_argument("--in-place", action="store_true", help="write where the plugin looks, in place of the traffic")
+    action.add_argument("--force", action="store_true", help="overwrite the output; in place, drop what is no LM call")
     action = _action(actions, "prune", _prune, "name, or take out, what a test run did not play")
     action.add_argument("--report", type=Path, required=True, metavar="JSON", help="cassette reports of that run")
     action.add_argument("--yes", action="store_true", help="really do it")
@@ -235,19 +242,31 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from dspex_testkit.cassettes.convert import convert
-    from dspex_testkit.cassettes.saving import save
+    from dspex_testkit.cassettes.convert import convert_files
 
-    redactor = _redactor([])
-    output = options.output or options.path.with_suffix(".lm.yaml")
-    if output.exists() and not options.force:
-        raise UsageError(f"{output} exists; overwrite it with --force, or name another with -o")
-    conversion = convert(options.path, redactor)
-    save(output, conversion.document, secrets=redactor.known)
-    for line in conversion.skipped:
-        print(f"left out {line}", file=sys.stderr)
-    print(f"Wrote {output} with {len(conversion.document.interactions)} interactions")
-    return 0
+    done = []
+    for one in convert_files(
+        options.paths, _redactor([]), output=options.output, in_place=options.in_place, force=options.force
+    ):
+        done.append(one)
+        for line in one.left_out:
+            print(f"left out {line}", file=sys.stderr)
+        if one.failure is not None:
+            print(f"not converted: {one.failure}", file=sys.stderr)
+        elif not options.json:
+            print(f"Wrote {one.target} with {one.interactions} interactions")
+    if options.json:
+        rows = [
+            {
+                "source": str(one.source),
+                "target": str(one.target),
+                "interactions": one.interactions,
+                "failure": one.failure,
+            }
+            for one in done
+        ]
+        print(json.dumps(rows, indent=2))
+    return 2 if any(one.failure is not None for one in done) else 0
 
 
 def _prune(options: argparse.Namespace) -> int:
