@@ -1,7 +1,7 @@
 """What each record mode plays, asks and writes."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from dspex_testkit.errors import (
     UsageError,
 )
 from dspex_testkit.mock_lm import MockLM
+from dspex_testkit.simulator import ProviderSimulator
 
 Ask = Callable[..., str]
 
@@ -138,6 +139,63 @@ def test_verify_without_a_key_says_so_and_calls_it_no_drift(
     ):
         ask(lm, "2+2")
     assert not isinstance(caught.value, CassetteDriftError)
+
+
+@pytest.mark.parametrize("mode", ["rewrite", "all"])
+@pytest.mark.parametrize("level", ["lm", "http"])
+def test_what_is_recorded_again_and_says_the_same_leaves_the_file_as_it_was(path: Path, level: str, mode: str) -> None:
+    """Dates, pace, ids of requests and what a provider's cache had do not count; of what changed, the change alone."""
+    program = dspy.Predict("question -> answer")
+    streamed = dspy.streamify(program, async_streaming=False)
+
+    def record(record_mode: str) -> None:
+        with ExitStack() as stack:
+            lm = target.lm()
+            if level == "lm":
+                lm = stack.enter_context(cassettes.record(lm, path, record_mode=record_mode))
+            else:
+                stack.enter_context(cassettes.http_cassette(path, record_mode=record_mode))
+            with dspy.context(lm=lm):
+                program(question="2+2")
+                program(question="2+3")
+                list(streamed(question="2+2"))
+
+    with ProviderSimulator() as simulator:
+        target = simulator.target("openai/gpt-4o-mini", spec={"responses": {"2+2": "4", "2+3": "5"}})
+        record("once")
+        earlier = path.read_text().replace(f"{datetime.now(UTC):%Y-%m-%d}T", "2020-01-01T")
+        assert "2020-01-01T" in earlier
+        path.write_text(earlier)
+        written = path.stat().st_mtime_ns
+        record(mode)
+        assert path.read_text() == earlier
+        assert path.stat().st_mtime_ns == written
+        target.configure(spec={"responses": {"2+2": "4", "2+3": "five"}})
+        record(mode)
+    assert path.read_text().count("2020-01-01T") == earlier.count("2020-01-01T") - 1
+    assert "five" in path.read_text()
+
+
+@pytest.mark.parametrize("level", ["lm", "http"])
+def test_where_age_counts_a_recording_that_is_too_old_is_renewed(
+    path: Path, sums: MockLM, ask: Ask, level: str
+) -> None:
+    """With `max_age`, recording again makes it young, whatever it says."""
+    with ProviderSimulator() as simulator:
+        lm = simulator.target("openai/gpt-4o-mini", spec={"responses": {"2+2": "4"}}).lm()
+
+        def record(**options: Any) -> None:
+            if level == "lm":
+                with cassettes.record(lm, path, **options) as recorder:
+                    ask(recorder, "2+2")
+            else:
+                with cassettes.http_cassette(path, **options):
+                    ask(lm, "2+2")
+
+        record(record_mode="once")
+        path.write_text(path.read_text().replace(f"{datetime.now(UTC):%Y-%m-%d}T", "2020-01-01T"))
+        record(record_mode="rewrite", max_age="90d")
+    assert "2020-01-01" not in path.read_text()
 
 
 def test_verify_without_a_call_is_an_error(recorded: Path, sums: MockLM) -> None:

@@ -258,13 +258,18 @@ def test_every_adapter_replays(path: Path, adapter: type[Any]) -> None:
 
 def test_a_provider_failure_is_recorded_and_replayed_at_once(path: Path) -> None:
     """A rate limit comes back as DSPy's own class, without waiting and without retries."""
-    lm = provider_lm(RateLimitError("slow down", status=429, retry_after=30.0), num_retries=0)
-    with cassettes.record(lm, path) as recorder, pytest.raises(dspy.LMRateLimitError):
+    failure = RateLimitError("slow down", status=429, retry_after=30.0, request_id="req_1")
+    with (
+        cassettes.record(provider_lm(failure, num_retries=0), path) as recorder,
+        pytest.raises(dspy.LMRateLimitError) as live,
+    ):
         recorder("2+2")
     with pytest.raises(dspy.LMRateLimitError, match="slow down") as caught:
         cassettes.replay(path)("2+2")
     assert caught.value.status == 429
     assert caught.value.retry_after == 30
+    assert caught.value.request_id == "req_1"
+    assert str(caught.value) == str(live.value)
 
 
 def test_a_failure_that_a_retry_mended_leaves_no_trace(path: Path) -> None:

@@ -3,6 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -24,6 +25,7 @@ from dspex_testkit.cassettes.nearest import no_match, title
 from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save
+from dspex_testkit.cassettes.unchanged import with_unchanged
 from dspex_testkit.errors import CassetteError, CassetteFormatError, CassetteWriteError, NothingRecordedError
 from dspex_testkit.redaction import Redactor
 
@@ -101,6 +103,7 @@ class OpenCassette:
     def _open(self) -> None:
         needed = self.existed or self.mode in (RecordMode.NONE, RecordMode.VERIFY)
         self.document = Document() if self.mode is RecordMode.REWRITE or not needed else read_document(self.path)
+        self._former = self._stored = self._read_former()
         self._playback = Playback(self._keys(), self.options.rules.exhausted)
         self._plays = 0
         self._orders = count()
@@ -132,6 +135,14 @@ class OpenCassette:
                 raise self._stale
             if self._stale is not None:
                 warnings.warn(self._stale.message, StaleCassetteWarning, stacklevel=4)
+
+    def _read_former(self) -> Document:
+        """What the file held, for whatever is recorded again; nothing where it is damaged, and is to be replaced."""
+        if self.mode is not RecordMode.REWRITE or not self.existed:
+            return self.document
+        with suppress(CassetteError):
+            return read_document(self.path)
+        return Document()
 
     @property
     def realtime(self) -> bool:
@@ -434,7 +445,9 @@ class OpenCassette:
         kept = self._kept()
         used = {interaction.model for interaction in kept}
         document = Document(kept, tuple(lm for lm in self._lms if lm.model in used), self.document.format)
-        save(self.options.write_to or self.path, document, secrets=self.options.redactor.known)
+        if document != self._stored or self.options.write_to is not None:
+            save(self.options.write_to or self.path, document, secrets=self.options.redactor.known)
+            self._stored = document
         self._committed = True
         self._written = len(self._recorded)
 
@@ -442,7 +455,13 @@ class OpenCassette:
         recorded = tuple(self._recorded[order] for order in sorted(self._recorded))
         if self.options.write_to is not None:
             return recorded
-        recorded = tuple(each.to_the_second() for each in recorded)
+        max_age = self.options.max_age
+        recorded = with_unchanged(
+            (each.to_the_second() for each in recorded),
+            self._former.interactions if self.mode.asks_always else (),
+            max_age=None if max_age is None else parse_age(max_age),
+            now=self.options.now(),
+        )
         if self.mode is not RecordMode.ALL:
             return (*self.document.interactions, *recorded)
         old = [

@@ -46,7 +46,7 @@ def event_record(event: Any) -> dict[str, Any]:
 
 
 def error_to_dict(error: LM15Error) -> dict[str, Any]:
-    """A canonical error as JSON; request ids are not kept."""
+    """A canonical error as JSON."""
     found = {
         "code": canonical_error_code(error),
         "message": error.message,
@@ -54,6 +54,7 @@ def error_to_dict(error: LM15Error) -> dict[str, Any]:
         "provider": error.provider,
         "provider_code": error.provider_code,
         "retry_after": error.retry_after,
+        "request_id": error.request_id,
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -61,7 +62,7 @@ def error_to_dict(error: LM15Error) -> dict[str, Any]:
 def error_from_dict(record: dict[str, Any]) -> LM15Error:
     """The canonical error of JSON."""
     make: Any = error_class_for_code(str(record.get("code")))
-    names = ("status", "provider", "provider_code", "retry_after")
+    names = ("status", "provider", "provider_code", "retry_after", "request_id")
     error: LM15Error = make(
         str(record.get("message", "")), **{name: record[name] for name in names if record.get(name) is not None}
     )

@@ -16,8 +16,10 @@ from vcr.persisters.filesystem import CassetteNotFoundError as VCRNotFoundError
 from vcr.record_mode import RecordMode as VCRMode
 from vcr.serialize import deserialize, serialize
 
+from dspex_testkit.cassettes import yaml_text
+from dspex_testkit.cassettes.age import parse_age
 from dspex_testkit.cassettes.api import HTTPOptions, http_options
-from dspex_testkit.cassettes.cassette import IncompleteRecordingWarning
+from dspex_testkit.cassettes.cassette import CassetteOptions, IncompleteRecordingWarning
 from dspex_testkit.cassettes.document import format_of, level_of, parse_record, refuse_nonsense
 from dspex_testkit.cassettes.drift import refuse_drift
 from dspex_testkit.cassettes.files import RecorderLock, read_bytes, refuse_read_only
@@ -25,7 +27,9 @@ from dspex_testkit.cassettes.http.cassette import HTTPCassette
 from dspex_testkit.cassettes.http.filters import CANONICAL_HOST, HTTP_FIELDS, HTTPFilters, ReadableYAML
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.saving import save_traffic
+from dspex_testkit.cassettes.unchanged import with_unchanged_traffic
 from dspex_testkit.errors import (
+    CassetteError,
     CassetteFormatError,
     CassetteNotFoundError,
     NoMatchingInteractionError,
@@ -139,8 +143,11 @@ def http_cassette(
             what = f"nothing could be kept:{lost}" if lost else "nothing was sent"
             raise NothingRecordedError(f"{file} was to be recorded, and {what}", details={"path": str(file)})
         if cassette.asked_live:
-            text = serialize(cassette.to_keep(), ReadableYAML(file, cassette.format))
-            save_traffic(file, text, secrets=settings.redactor.known)
+            text = _with_unchanged(
+                serialize(cassette.to_keep(), ReadableYAML(file, cassette.format)), file, mode, settings
+            )
+            if text is not None:
+                save_traffic(file, text, secrets=settings.redactor.known)
         if cassette.unanswered:
             lines = "".join(f"\n  {line}" for line in cassette.not_kept)
             warnings.warn(
@@ -148,3 +155,20 @@ def http_cassette(
                 IncompleteRecordingWarning,
                 stacklevel=3,
             )
+
+
+def _with_unchanged(text: str, file: Path, mode: RecordMode, settings: CassetteOptions) -> str | None:
+    """What is to be written, with the old form of what says the same; None where the file may stay as it is."""
+    if not mode.asks_always or not file.exists():
+        return text
+    try:
+        old = parse_record(read_bytes(file), file)
+    except CassetteError:
+        return text  # damaged, and to be replaced
+    if level_of(old) == "lm":
+        return text
+    new = parse_record(text.encode(), file)
+    max_age = None if settings.max_age is None else parse_age(settings.max_age)
+    merged = with_unchanged_traffic(new["interactions"], old["interactions"], max_age=max_age, now=settings.now())
+    record = {**new, "interactions": merged}
+    return None if record == old else yaml_text.dump(record)
