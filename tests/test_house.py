@@ -5,6 +5,7 @@ counts as taken from the file that has it.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ PACKAGE = "dspex_testkit"
 
 ROOMS = (
     # From the ground up; a room imports only rooms that stand before it.
-    ("errors", "managed", "atomic_files"),
+    ("errors", "nearest", "managed", "atomic_files"),
     ("limits",),
     ("patterns",),
     ("protocol",),
@@ -185,6 +186,15 @@ def test_rooms_import_only_what_stands_below_them() -> None:
 def test_nobody_in_the_house_goes_through_a_door_for_others(door: str) -> None:
     """A former place is for programs that were written when it was the place."""
     assert [module for module, targets in arrows().items() if door in targets] == []
+
+
+def test_one_file_decides_what_did_you_mean_names() -> None:
+    """Names are compared in `nearest` alone, so that every message does it alike, and bounds it."""
+    assert [
+        module
+        for module, path in FILES.items()
+        if module != "nearest" and re.search(r"get_close_matches|did you mean \{", path.read_text("utf-8"))
+    ] == ["bridge.signatures.type_names"], "this one offers several"
 
 
 def test_a_climb_and_a_circle_would_be_seen() -> None:

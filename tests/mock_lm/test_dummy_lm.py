@@ -174,6 +174,6 @@ def test_max_tokens_and_stop_are_heeded(make: Any) -> None:
 
 def test_a_program_fails_where_its_tokens_do_not_suffice() -> None:
     """As with a provider: the adapter cannot read what was cut."""
+    lm = MockLM.deterministic(default="x" * 100, params={"max_tokens": 5})
     with pytest.raises(dspy.AdapterParseError):
-        lm = MockLM.deterministic(default="x" * 100, params={"max_tokens": 5})
         _ask(lm, adapter=dspy.XMLAdapter(use_json_adapter_fallback=False))

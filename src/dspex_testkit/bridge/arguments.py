@@ -7,7 +7,7 @@ from dspex_testkit.calls import ANY_SESSION
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.errors import InvalidArgsError
 from dspex_testkit.limits import LARGEST_COUNT, brief, span
-from dspex_testkit.lm.config.params import nearest
+from dspex_testkit.nearest import nearest_hint
 
 ANONYMOUS = "anonymous"
 """The session name that DSPex's pool sends for callers without a session."""
@@ -150,7 +150,7 @@ def unknown_arguments(command: str, args: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown(command: str, what: str, name: str, known: frozenset[str]) -> str:
-    return f"{command} knows no {what} {name!r}{nearest(name, known)}; it was ignored"
+    return f"{command} knows no {what} {name!r}{nearest_hint(name, known)}; it was ignored"
 
 
 def with_warnings(result: dict[str, Any], warnings: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dspex_testkit.bridge.bridge import BridgeState
 from dspex_testkit.bridge.commands import HANDLERS, Handler
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError, ProtocolError, UnknownCommandError
 from dspex_testkit.limits import NESTING, is_too_deep
-from dspex_testkit.lm.config.params import nearest
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.protocol import Request, Response, encode_request, parse_request
 from dspex_testkit.redaction import Secret, secrets_by_place
 
@@ -103,7 +103,9 @@ def _failure(bridge: BridgeState, request: Request, error: Exception) -> Respons
 def _handler(command: str) -> Handler:
     if (handler := HANDLERS.get(command)) is not None:
         return handler
-    raise UnknownCommandError(f"Unknown command: {command}{nearest(command, HANDLERS)}", details={"command": command})
+    raise UnknownCommandError(
+        f"Unknown command: {command}{nearest_hint(command, HANDLERS)}", details={"command": command}
+    )
 
 
 def _unsendable(args: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, Unpack, get_type_hints
 
@@ -19,6 +18,7 @@ from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.playback import Exhausted
 from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import brief
+from dspex_testkit.nearest import did_you_mean
 from dspex_testkit.patterns import AnyPattern, BoundedPattern, bounded
 from dspex_testkit.redaction import Redactor, Secret, Secrets, compile_patterns, secrets_of_environment
 
@@ -148,8 +148,7 @@ def check_option_names(given: Iterable[str], level: Level, where: str = "") -> N
             continue
         if name in _ELSEWHERE:
             raise UsageError(f"{where}level={level!r} has no {name!r}: {_ELSEWHERE[name]}")
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
+        hint = did_you_mean(name, known, f"it takes {', '.join(sorted(known))}")
         raise UsageError(f"{where}a cassette takes no {name!r}; {hint}")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from dspex_testkit.calls import Usage
 from dspex_testkit.calls.prices import KINDS, Rates, listed_rates, per_million
 from dspex_testkit.errors import UsageError
-from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.lm.config.providers import find_provider
+from dspex_testkit.nearest import nearest_hint
 
 
 class PriceTable:
@@ -71,7 +71,7 @@ def _own_rates(model: str, entry: object, path: object) -> Rates:
     prices: dict[str, Decimal] = {}
     for kind, price in entry.items():
         if kind not in KINDS:
-            raise UsageError(f"{where}: unknown key {kind!r}{nearest(kind, KINDS)}; known are {', '.join(KINDS)}")
+            raise UsageError(f"{where}: unknown key {kind!r}{nearest_hint(kind, KINDS)}; known are {', '.join(KINDS)}")
         try:
             prices[kind] = Decimal(price)
         except (ArithmeticError, TypeError, ValueError):

@@ -15,10 +15,10 @@ from dspex_testkit.dspy_internals.call_stack import calling_program
 from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import to_input
+from dspex_testkit.nearest import nearest_hint
 
 FinalValue = Callable[[str, Any], Any]
 """The program's own output for a name and annotation, as the mock would answer it."""

@@ -15,9 +15,9 @@ from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.agents import agent_step, check_tools, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import fit
+from dspex_testkit.nearest import nearest_hint
 
 MakerFor = Callable[[MockCall], ValueMaker]
 """Who makes up what answers leave open, for one call."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from dspex_testkit.errors import InvalidMockSpecError, UnusablePatternError
 from dspex_testkit.limits import brief
-from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.patterns import AnyPattern, bounded
 
 _OPERATORS = ("equals", "in", "contains", "regex", "predicate")

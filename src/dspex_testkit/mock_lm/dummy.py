@@ -17,8 +17,8 @@ from dspex_testkit.mock_lm.answers import Answer
 from dspex_testkit.mock_lm.forms import Fixed, demo_answer
 from dspex_testkit.mock_lm.lm import MockLM
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.nearest import most_similar
 from dspex_testkit.mock_lm.reading_forms import read_form
+from dspex_testkit.nearest import most_similar
 
 _REASONING = "Some reasoning"
 

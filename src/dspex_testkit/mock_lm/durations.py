@@ -14,7 +14,7 @@ from typing import Any
 
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.limits import LONGEST_WAIT_MS, brief, is_number
-from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.nearest import nearest_hint
 
 _SHAPES = ("fixed", "uniform", "lognormal")
 _NORMAL = NormalDist()

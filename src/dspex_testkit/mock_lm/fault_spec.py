@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.limits import LONGEST_WAIT_MS, brief
-from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.nearest import nearest_hint
 
 ErrorKind = Literal[
     "rate_limit",

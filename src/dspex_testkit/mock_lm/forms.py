@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dspex_testkit.calls import Counters
 from dspex_testkit.errors import AnswerError, NoMatchingRuleError, ScriptExhaustedError
 from dspex_testkit.mock_lm.answers import Answer
-from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from dspex_testkit.mock_lm.mock_call import MockCall

@@ -26,7 +26,7 @@ from dspex_testkit.mock_lm.answers import NOTHING, Answer
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import read_fault
 from dspex_testkit.mock_lm.forms import AnswerForm, Fixed, FollowDemos, Sequenced, Template
-from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.nearest import nearest_hint
 
 _BODIES = ("$value", "$completion", "$template", "$cycle", "$list", "$follow_demos")
 _EXTRAS = (

@@ -14,10 +14,10 @@ from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.limits import LARGEST_BUDGET_USD, json_kind
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import FaultSpec, read_fault
-from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.reading_forms import read_form
 from dspex_testkit.mock_lm.rule import RuleSpec, When
 from dspex_testkit.mock_lm.rules import RuleBook
+from dspex_testkit.nearest import nearest_hint
 
 Mode = Literal["deterministic", "scripted", "random", "function", "derived"]
 

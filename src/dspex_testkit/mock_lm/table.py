@@ -10,8 +10,8 @@ from dspex_testkit.engines.values import canonical_json, to_json, to_json_mappin
 from dspex_testkit.errors import NoMatchingRuleError
 from dspex_testkit.mock_lm.forms import AnswerForm
 from dspex_testkit.mock_lm.mock_call import MockCall
-from dspex_testkit.mock_lm.nearest import most_similar
 from dspex_testkit.mock_lm.reading_forms import read_form
+from dspex_testkit.nearest import most_similar
 
 DEFAULT_KEY = "default"
 

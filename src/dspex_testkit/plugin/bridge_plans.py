@@ -4,11 +4,11 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.nearest import did_you_mean
 from dspex_testkit.plugin.options import Mode
 from dspex_testkit.pool.warm import shares_state
 from dspex_testkit.setting_table import SETTINGS
@@ -41,8 +41,8 @@ class Plan:
         told = {}
         for name, value in self.settings.items():
             if name not in known:
-                near = get_close_matches(name, [*known, "mode", "workers"], n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(sorted(known))}"
+                otherwise = f"the settings are {', '.join(sorted(known))}"
+                hint = did_you_mean(name, [*known, "mode", "workers"], otherwise)
                 raise UsageError(f"a bridge has no setting {name!r}; {hint}")
             if value is not None:
                 told[known[name]] = _as_text(name, value)

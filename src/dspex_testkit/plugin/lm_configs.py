@@ -55,10 +55,10 @@ def check_keys(config: Mapping[str, Any], place: str = "") -> None:
     Raises:
         UsageError: There is one.
     """
-    from dspex_testkit.lm.config.params import nearest
     from dspex_testkit.lm.config.reading import KNOWN_KEYS
+    from dspex_testkit.nearest import nearest_hint
 
     inner = config.get("lm")
     for key in (*config, *(inner if isinstance(inner, Mapping) else ())):
         if key not in KNOWN_KEYS:
-            raise UsageError(f"{place}{key!r} is no key of an LM config{nearest(str(key), KNOWN_KEYS)}")
+            raise UsageError(f"{place}{key!r} is no key of an LM config{nearest_hint(str(key), KNOWN_KEYS)}")

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import pytest
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.plugin.lm_configs import check_keys
 from dspex_testkit.plugin.options import MODES, POLICIES, Mode, Policy
 
@@ -77,9 +77,8 @@ def bridge_mark(node: pytest.Item | pytest.Collector | Any) -> BridgeMark:
         named = given.pop("mode", mark.args[0] if mark.args else None)
         if named is not None:
             if named not in MODES:
-                raise UsageError(
-                    f"the marker bridge: mode is one of {', '.join(MODES)}, got {named!r}{_hint(named, MODES)}"
-                )
+                hint = nearest_hint(str(named), MODES)
+                raise UsageError(f"the marker bridge: mode is one of {', '.join(MODES)}, got {named!r}{hint}")
             mode = named
         count = given.pop("workers", None)
         if count is not None:
@@ -159,8 +158,3 @@ def seeds_mark(node: Any) -> SeedsMark | None:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise UsageError(f"the marker lm_seeds: min_pass is a share between 0 and 1, got {share!r}")
     return SeedsMark(count, float(share))
-
-
-def _hint(word: object, known: tuple[str, ...]) -> str:
-    near = get_close_matches(str(word), known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -189,7 +189,6 @@ def _strange_variables(environ: "Mapping[str, str]") -> "list[str]":
 
 
 def _nearest(name: str, candidates: "Iterable[str]") -> str:
-    from difflib import get_close_matches
+    from dspex_testkit.nearest import nearest_hint  # it loads difflib, and few settings are mistyped
 
-    near = get_close_matches(name, list(candidates), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return nearest_hint(name, candidates)

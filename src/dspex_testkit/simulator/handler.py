@@ -12,8 +12,8 @@ from dspy import lm15
 
 from dspex_testkit.calls import LMCall, Usage
 from dspex_testkit.errors import UsageError
-from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.usage import estimate_usage
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.redaction import LOOKS, Redactor, Secret, Secrets, secrets_of_request
 from dspex_testkit.simulator.admin import is_foreign
 from dspex_testkit.simulator.delivery import Delivery

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dspex_testkit.calls import Counters
 from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import LONGEST_WAIT_MS, brief
-from dspex_testkit.mock_lm.nearest import nearest_hint
 from dspex_testkit.mock_lm.typed_values import number_source
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.simulator.failures import STATUSES
 
 BEFORE: Final = {

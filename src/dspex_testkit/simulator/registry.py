@@ -12,7 +12,7 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm import MockSpec, parse_mock_spec
 from dspex_testkit.mock_lm.clock import Clock
-from dspex_testkit.mock_lm.nearest import nearest_hint
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.simulator.http_faults import HTTPFault, read_http_fault
 from dspex_testkit.simulator.mocked import MockAnswers
 from dspex_testkit.simulator.tenant import Answers, Tenant

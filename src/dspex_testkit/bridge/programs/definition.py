@@ -15,8 +15,8 @@ from dspex_testkit.bridge.state.records import ProgramKind, ProgramRecord, Progr
 from dspex_testkit.bridge.tools import check_tools
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidProgramError
-from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.lm.resolution import Assignment
+from dspex_testkit.nearest import nearest_hint
 
 PROGRAM_TYPES: tuple[ProgramType, ...] = get_args(ProgramType)
 
@@ -165,7 +165,7 @@ def _program_type(raw: object) -> ProgramType:
         if spelling in (known, known.replace("_", "")):
             return known
     raise InvalidProgramError(
-        f"Invalid program definition: unknown program_type {raw!r}{nearest(spelling, set(PROGRAM_TYPES))}; "
+        f"Invalid program definition: unknown program_type {raw!r}{nearest_hint(spelling, set(PROGRAM_TYPES))}; "
         f"write one of {', '.join(PROGRAM_TYPES)}",
         details={"program_type": str(raw), "known": list(PROGRAM_TYPES)},
     )

@@ -53,7 +53,7 @@ def _reconcile(
 
 
 def _hints(bridge: BridgeState, program_id: str, session_id: str | None) -> dict[str, Any]:
-    from difflib import get_close_matches
+    from dspex_testkit.nearest import nearest
 
     visible = [record.program_id for record in bridge.store.programs(session_id)]
-    return {"program_id": program_id, "session_id": session_id, "nearest": get_close_matches(program_id, visible, n=3)}
+    return {"program_id": program_id, "session_id": session_id, "nearest": nearest(program_id, visible)}

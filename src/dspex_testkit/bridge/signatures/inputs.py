@@ -1,6 +1,5 @@
 """Checks inputs before DSPy sees them: DSPy itself only logs what is missing or mistyped."""
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +9,7 @@ from dspex_testkit.bridge.signatures.fieldtypes import FieldTypes
 from dspex_testkit.bridge.signatures.types import Kind
 from dspex_testkit.bridge.signatures.values import to_json_value
 from dspex_testkit.errors import InvalidArgsError
+from dspex_testkit.nearest import nearest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -121,9 +121,7 @@ def _missing(missing: list[str], names: list[str], inputs: Mapping[str, Any]) ->
     given = [name for name in inputs if inputs[name] is not None]
     extra = [name for name in given if name not in names]
     hints = [
-        f"{near[0]!r} came instead of {name!r}?"
-        for name in missing
-        if (near := difflib.get_close_matches(name[:100], [other[:100] for other in extra[:50]], n=1))
+        f"{near[0]!r} came instead of {name!r}?" for name in missing if (near := nearest(name, extra[:50], limit=1))
     ]
     came = f"given: {', '.join(map(repr, given[:20]))}" if given else "no inputs given"
     return InvalidArgsError(

@@ -1,9 +1,8 @@
 """The closed list of names that a type can have on the wire."""
 
-import difflib
-
 from dspex_testkit.bridge.signatures.types import ANY, NULL, STRING, TypeExpr, dict_of, list_of
 from dspex_testkit.errors import UnknownTypeError
+from dspex_testkit.nearest import nearest
 
 NAMES: dict[str, TypeExpr] = {
     "str": STRING,
@@ -43,6 +42,6 @@ def unknown_type(spelling: str) -> UnknownTypeError:
     shown = spelling if len(spelling) <= 60 else f"{spelling[:59]}…"
     if spelling.lower() in GENERICS:
         return UnknownTypeError(f"{spelling!r} needs parameters, as in {spelling}<…>", details={"spelling": shown})
-    near = difflib.get_close_matches(spelling[:60].lower(), sorted({*NAMES, *GENERICS}), n=3)
+    near = nearest(spelling, sorted({*NAMES, *GENERICS}))
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(sorted(NAMES))}"
     return UnknownTypeError(f"unknown type {shown!r}; {hint}", details={"spelling": shown, "candidates": near})

@@ -6,8 +6,8 @@ from typing import Any, get_args
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.limits import LONGEST_TIMEOUT_MS, brief, is_number
 from dspex_testkit.lm.config.fields import read_count, read_text
-from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.lm.config.values import EnsembleSpec, LMConfig, LMPatch, LMReference, ParsedConfig, Strategy
+from dspex_testkit.nearest import nearest_hint
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FAILURES = (
@@ -53,7 +53,7 @@ def read_ensemble(flat: Mapping[str, Any], read: ReadMember) -> tuple[EnsembleSp
     """
     strategy = read_text(flat, "strategy")
     if strategy not in STRATEGIES:
-        hint = nearest(strategy, frozenset(STRATEGIES)) if strategy else ""
+        hint = nearest_hint(strategy, STRATEGIES) if strategy else ""
         raise InvalidLMConfigError(
             f"An ensemble's strategy must be one of {', '.join(STRATEGIES)}, but {brief(strategy)} came{hint}"
         )
@@ -133,7 +133,7 @@ def _on_errors(raw: object) -> tuple[str, ...]:
     for kind in kinds:
         if kind not in FAILURES:
             raise InvalidLMConfigError(
-                f"on_errors: {brief(kind)} is no failure{nearest(brief(kind), frozenset(FAILURES))}; "
+                f"on_errors: {brief(kind)} is no failure{nearest_hint(brief(kind), FAILURES)}; "
                 f"the known ones are {', '.join(FAILURES)}"
             )
     return tuple(kinds)

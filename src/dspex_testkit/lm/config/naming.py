@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from dspex_testkit.errors import InvalidLMConfigError, LMCycleError, UnknownLMError
-from dspex_testkit.lm.config.params import nearest
 from dspex_testkit.lm.config.providers import ENSEMBLE, find_provider
 from dspex_testkit.lm.config.values import LMConfig, LMReference
+from dspex_testkit.nearest import nearest_hint
 
 _LONGEST_NAME = 100
 
@@ -48,7 +48,7 @@ def unknown_name(name: str, known: Collection[str]) -> UnknownLMError:
     """The error for a name that nobody defined."""
     defined = ", ".join(sorted(known)) or "none"
     return UnknownLMError(
-        f"No LM is defined under the name {name!r}{nearest(name, frozenset(known))}; defined are: {defined}",
+        f"No LM is defined under the name {name!r}{nearest_hint(name, known)}; defined are: {defined}",
         details={"name": name, "named": sorted(known)},
     )
 

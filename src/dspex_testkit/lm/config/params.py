@@ -1,13 +1,12 @@
 """Parameters of an LM: an allow-list with types and ranges."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.limits import LARGEST_COUNT, LONGEST_TIMEOUT_MS, brief, span
+from dspex_testkit.nearest import nearest_hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +71,6 @@ PARAMS: dict[str, _Param] = {
 """Every parameter that a config may name; DSPy's own spellings."""
 
 
-def nearest(name: str, known: "Mapping[str, object] | frozenset[str] | set[str]") -> str:
-    """`` (did you mean 'x'?)``, or nothing where no name is near."""
-    found = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
-
-
 def check_param(name: str, value: Any) -> Any:
     """The value, once it is known to fit the parameter.
 
@@ -86,7 +79,7 @@ def check_param(name: str, value: Any) -> Any:
     """
     if (param := PARAMS.get(name)) is None:
         raise InvalidLMConfigError(
-            f"Unknown LM parameter {name!r}{nearest(name, PARAMS)}; the known ones are {', '.join(PARAMS)}",
+            f"Unknown LM parameter {name!r}{nearest_hint(name, PARAMS)}; the known ones are {', '.join(PARAMS)}",
             details={"parameter": name, "known": list(PARAMS)},
         )
     if not param.accepts(value):

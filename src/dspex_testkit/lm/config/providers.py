@@ -5,9 +5,9 @@ Spellings follow DSPy 3.4 (``google`` models are ``gemini/…``, Cohere's chat m
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from dspex_testkit.errors import UnknownProviderError
+from dspex_testkit.nearest import nearest_hint
 
 MOCK = "mock"
 ENSEMBLE = "ensemble"
@@ -99,8 +99,7 @@ def get_provider(name: str) -> Provider:
     if provider := find_provider(name):
         return provider
     _explain_retired_class(name)
-    nearest = get_close_matches(name.strip().lower(), _BY_SPELLING, n=1)
-    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    hint = nearest_hint(name.strip(), _BY_SPELLING)
     raise UnknownProviderError(
         f"Unsupported provider {name!r}{hint}; write one of {', '.join(PROVIDERS)}",
         details={"provider": name, "known": list(PROVIDERS)},

@@ -9,7 +9,7 @@ from dspex_testkit.errors import InvalidLMConfigError
 from dspex_testkit.limits import LONGEST_TTL_S, brief, is_number, json_kind
 from dspex_testkit.lm.config.ensembles import ENSEMBLE_KEYS, read_ensemble
 from dspex_testkit.lm.config.fields import read_map, read_text
-from dspex_testkit.lm.config.params import PARAMS, check_param, nearest
+from dspex_testkit.lm.config.params import PARAMS, check_param
 from dspex_testkit.lm.config.providers import (
     ENSEMBLE,
     MOCK,
@@ -21,6 +21,7 @@ from dspex_testkit.lm.config.providers import (
 )
 from dspex_testkit.lm.config.values import CacheOptions, LMConfig, LMPatch, LMReference, ParsedConfig
 from dspex_testkit.mock_lm.spec import SPEC_KEYS, parse_mock_spec
+from dspex_testkit.nearest import nearest_hint
 
 _IDENTITY = frozenset({"provider", "type", "model", "lm", "kind"})
 _CONNECTION = frozenset({"api_key", "api_key_env", "api_base", "base_url"})
@@ -80,7 +81,7 @@ def parse_lm_config(
     kind = read_text(flat, "kind") or (ENSEMBLE if ensemble else "lm")
     if kind not in _KINDS:
         raise InvalidLMConfigError(
-            f"kind must be one of {', '.join(sorted(_KINDS))}, but {kind!r} came{nearest(kind, _KINDS)}"
+            f"kind must be one of {', '.join(sorted(_KINDS))}, but {kind!r} came{nearest_hint(kind, _KINDS)}"
         )
     return _read_ensemble(flat, names) if kind == ENSEMBLE else _read_single(flat, names)
 
@@ -239,7 +240,7 @@ def _identity(flat: Mapping[str, Any], names: Collection[str]) -> tuple[Provider
                 )
             raise InvalidLMConfigError(
                 f"Which provider serves the model {model!r}? Write 'provider' beside it, or 'provider/{model}', "
-                f"or define an LM of that name with define_lm{nearest(model, frozenset(names))}",
+                f"or define an LM of that name with define_lm{nearest_hint(model, names)}",
                 details={"model": model, "named": sorted(names)[:20]},
             )
     return provider, model
@@ -258,7 +259,7 @@ def _split(flat: Mapping[str, Any], *, mock_provider: bool) -> tuple[dict[str, A
         elif key in PARAMS:
             params[key] = check_param(key, value)
         else:
-            warnings.append(f"LM config key {key!r} is not known and was ignored{nearest(key, _SINGLE_KEYS)}")
+            warnings.append(f"LM config key {key!r} is not known and was ignored{nearest_hint(key, _SINGLE_KEYS)}")
     beside = {key: value for key, value in flat.items() if key in PARAMS}
     for name, value in read_map(flat, "params").items():
         if beside.get(name) not in (None, value):
