@@ -3,13 +3,16 @@
 import base64
 import json
 import re
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import dspy
 import pytest
+import yaml
 from dspy.lm15 import Message, Request, Response, StreamDeltaEvent, StreamEndEvent, StreamStartEvent, TextDelta, Usage
 
 from dspex_testkit import cassettes
@@ -169,6 +172,33 @@ def test_user_patterns_and_filters_are_applied_before_writing(path: Path, ask: A
     assert "123-45" not in text
     assert "hello" not in text
     assert "4 for customer [redacted]" in text
+
+
+@pytest.mark.parametrize("level", ["lm", "http"])
+@pytest.mark.parametrize("place", ["home", "temp"])
+def test_paths_of_this_machine_are_not_kept(
+    path: Path, tmp_path: Path, level: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Local servers name the answering model by its file; whole and streamed, it is kept without the folder."""
+    for name in ("home", "temp"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    model = f"{tmp_path / place}/models/llama.gguf"
+    streamed = dspy.streamify(program := dspy.Predict("question -> answer"), async_streaming=False)
+    with ProviderSimulator() as simulator, ExitStack() as stack:
+        lm = simulator.target(f"openai/{model}", spec={"default": {"answer": "4"}}).lm()
+        if level == "lm":
+            lm = stack.enter_context(cassettes.record(lm, path, model="openai/local"))
+        else:
+            stack.enter_context(cassettes.http_cassette(path, record_mode="once"))
+        with dspy.context(lm=lm):
+            program(question="2+2")
+            list(streamed(question="2+2"))
+    answers = [str(each["response"]) for each in yaml.safe_load(path.read_text())["interactions"]]
+    assert len(answers) == 2
+    assert all(f"{'~' if place == 'home' else '/tmp'}/models/llama.gguf" in each for each in answers)
+    assert all(str(tmp_path) not in each for each in answers)
 
 
 def test_short_values_are_no_secrets(path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

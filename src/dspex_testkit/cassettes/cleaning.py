@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.local_paths import with_local_paths_cut, without_local_paths
 from dspex_testkit.redaction import LOOKS_OF_FORMAT_1, Redactor, count_redactions
 
 _PRIVATE_KEYS = frozenset({"user", "user_id", "safety_identifier", "metadata", "organization", "system_fingerprint"})
@@ -64,7 +65,7 @@ class Cleaner:
 
     def kept(self, interaction: Interaction) -> Interaction | None:
         """What is kept of an interaction; None where a filter wants nothing of it to be kept."""
-        clean = without_secrets(interaction, self.redactor)
+        clean = _without_local_paths(without_secrets(interaction, self.redactor))
         request: dict[str, Any] | None = _anonymous(clean.request)
         if self.filter_request is not None and request is not None:
             request = self.filter_request(request)
@@ -79,6 +80,18 @@ class Cleaner:
             # The filter takes whole responses, and there is none: what it would have cut may stand in the pieces.
             chunks = None
         return None if request is None else replace(clean, request=_tidy(request), response=response, chunks=chunks)
+
+
+def _without_local_paths(interaction: Interaction) -> Interaction:
+    chunks, live_model = interaction.chunks, interaction.live_model
+    return replace(
+        interaction,
+        response=with_local_paths_cut(interaction.response),
+        chunks=None
+        if chunks is None
+        else tuple({**chunk, "event": with_local_paths_cut(chunk["event"])} for chunk in chunks),
+        live_model=None if live_model is None else without_local_paths(live_model),
+    )
 
 
 def _anonymous(request: dict[str, Any]) -> dict[str, Any]:

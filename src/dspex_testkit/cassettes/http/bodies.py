@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from dspex_testkit.cassettes.local_paths import with_local_paths_cut
 from dspex_testkit.cassettes.yaml_text import without_half_pairs
 from dspex_testkit.redaction import REDACTED, Redactor, is_token_field
 
@@ -43,8 +44,8 @@ def as_bytes(body: Any) -> bytes | None:
     return b"".join(as_bytes(piece) or b"" for piece in body)
 
 
-def clean_body(body: bytes | None, content_type: str, redactor: Redactor) -> bytes | None:
-    """What is kept of a body."""
+def clean_body(body: bytes | None, content_type: str, redactor: Redactor, *, answer: bool = False) -> bytes | None:
+    """What is kept of a body; of an answer without the paths of the machine that gave it."""
     if not body:
         return body
     boundary = _boundary_of(content_type)
@@ -54,9 +55,9 @@ def clean_body(body: bytes | None, content_type: str, redactor: Redactor) -> byt
     text = body.decode("utf-8", "surrogateescape")
     value = parsed(text)
     if isinstance(value, dict | list):
-        clean = redactor.json(without_private(value))
+        clean = redactor.json(_public(value, answer=answer))
         return body if clean == value else json_text(clean).encode()
-    text = _form(_events(text, redactor), redactor)
+    text = _form(_events(text, redactor, answer=answer), redactor)
     return redactor.text(text).encode("utf-8", "surrogateescape")
 
 
@@ -134,7 +135,12 @@ def _is_private(part: Part) -> bool:
     return name is not None and name.group(1).decode("utf-8", "replace") in _PRIVATE
 
 
-def _events(text: str, redactor: Redactor) -> str:
+def _public(value: Any, *, answer: bool) -> Any:
+    public = without_private(value)
+    return with_local_paths_cut(public) if answer else public
+
+
+def _events(text: str, redactor: Redactor, *, answer: bool) -> str:
     """Server-sent events, or lines of JSON, cleaned each and as a whole: a secret may be spread over several."""
     lines = text.split("\n")
     events = {
@@ -142,7 +148,7 @@ def _events(text: str, redactor: Redactor) -> str:
         for number, line in enumerate(lines)
         if isinstance(value := parsed(line.removeprefix("data:").strip()), dict | list)
     }
-    public = [without_private(value) for value in events.values()]
+    public = [_public(value, answer=answer) for value in events.values()]
     for number, clean in zip(events, redactor.events(public), strict=True):
         if clean != events[number]:
             before = "data: " if lines[number].startswith("data:") else ""

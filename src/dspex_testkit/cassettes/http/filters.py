@@ -173,7 +173,7 @@ class HTTPFilters:
             if name not in _OF_THE_CONNECTION and not _OF_WHO_ASKED.search(name)
         }
         kind = next(iter(_list(headers.get("content-type"))), "")
-        kept["body"] = {"string": clean_body(body, kind, self._redactor) or b""}
+        kept["body"] = {"string": clean_body(body, kind, self._redactor, answer=True) or b""}
         return kept
 
     def key(self, kept: VCRRequest, *, query: bool = True) -> bytes:
