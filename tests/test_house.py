@@ -33,7 +33,7 @@ ROOMS = (
     ("runtime",),
     ("host",),
     ("launch",),
-    ("pool", "report"),
+    ("pool", "report", "local_lm"),
     ("simulator",),
     ("plugin", "demo"),
     ("cli",),

@@ -29,6 +29,7 @@
       CacheUnavailableError            remembered answers cannot be read or written
       NetworkBlockedError              another machine would have been asked
       JournalFileError                 a file of LM calls cannot be read
+      LocalLMError                     weights on this machine cannot be served
       ReportWriteError                 the report cannot be written where it is wanted
       UsageError                       a wrong option, setting or argument of ours
         UnusablePatternError
@@ -452,6 +453,12 @@ class JournalFileError(DSPexTestkitError):
     """A file of LM calls cannot be read."""
 
     code = "journal_file"
+
+
+class LocalLMError(DSPexTestkitError):
+    """Weights on this machine cannot be served."""
+
+    code = "local_lm"
 
 
 class ReportWriteError(DSPexTestkitError):
