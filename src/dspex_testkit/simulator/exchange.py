@@ -47,12 +47,24 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token of an answer with what might have stood in its place."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+    """Alternatives, the token itself first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """What one frame says of a text."""
 
     text: str
     before: tuple[Pause, ...] = ()
     """One pause or none."""
+    tokens: tuple[Token, ...] = ()
+    """Of which it is made, where that was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +94,14 @@ class Choice:
     """The text as it comes in a stream; left out, word by word and without a pause."""
     thought: tuple[Piece, ...] = ()
     """The same of the reasoning."""
+    tokens: tuple[Token, ...] = ()
+    """Of which the text is made, where that was recorded."""
 
     @property
     def words(self) -> Sequence[Piece]:
         """The text in pieces."""
+        if not self.spoken and "".join(token.text for token in self.tokens) == self.text:
+            return [Piece(token.text, tokens=(token,)) for token in self.tokens]
         return self.spoken or in_words(self.text)
 
     @property

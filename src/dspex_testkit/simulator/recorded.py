@@ -14,10 +14,10 @@ from typing import Any
 
 from dspy.lm15 import LM15Error, TransportError
 
-from dspex_testkit.calls import Journal, LMCall
+from dspex_testkit.calls import Journal, LMCall, Usage
 from dspex_testkit.cassettes import CassetteOptions, CassetteReport, Interaction, OpenCassette, cassette_options
 from dspex_testkit.cassettes.api import REPLAY_OPTIONS
-from dspex_testkit.cassettes.playing import paced, readable
+from dspex_testkit.cassettes.playing import paced, readable, unfinished
 from dspex_testkit.dspy_internals.wire import error_from_dict, request_to_dict, response_from_dict
 from dspex_testkit.engines.prompts import prompt_for
 from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text
@@ -81,14 +81,31 @@ class RecordedAnswers:
             missed = await asyncio.to_thread(cassette.miss, asked)
             raise Unanswered(missed, replace(call, error=missed.message))
         call = replace(call, rule=f"cassette:{cassette.name}", cost=found.cost, time=time.time())
-        if found.error is not None:
-            failed = error_from_dict(found.error)
-            raise Unanswered(_refusal(failed), replace(call, error=f"{type(failed).__name__}: {failed.message}"))
         try:
             with readable(self.path):
+                if found.response is None:
+                    return self._unanswered(found, ask, call)
                 return _spoken(found, ask, call, realtime=self._options.realtime)
         except CassetteFormatError as unread:
             raise Unanswered(unread, replace(call, error=unread.message)) from unread
+
+    def _unanswered(self, found: Interaction, ask: Ask, call: LMCall) -> Spoken:
+        """What came before the recorded call failed, or before nobody waited any more; then the connection breaks.
+
+        Raises:
+            Unanswered: Nothing of it can be sent.
+        """
+        if found.error is not None:
+            failed: Any = error_from_dict(found.error)
+            error, told = _refusal(failed), f"{type(failed).__name__}: {failed.message}"
+        else:
+            error = unfinished(self.path, str(found.ended), len(found.chunks or ()), found.elapsed_ms)
+            told = error.message
+        call = replace(call, error=told)
+        if not ask.stream or not found.chunks:
+            raise Unanswered(error, call)
+        choice = _heard(found.chunks, realtime=self._options.realtime).broken()
+        return Spoken(choice, Usage(), replace(call, completion=choice.text))
 
     def _call(self, ask: Ask, provider: str) -> LMCall:
         capture = ask.capture

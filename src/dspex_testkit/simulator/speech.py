@@ -11,12 +11,13 @@ from dspy.lm15 import (
     TextPart,
     ThinkingDelta,
     ThinkingPart,
+    TokenLogprob,
     ToolCallDelta,
     ToolCallPart,
 )
 
 from dspex_testkit.calls import Usage
-from dspex_testkit.simulator.exchange import Choice, Pause, Piece, ToolCall
+from dspex_testkit.simulator.exchange import Choice, Pause, Piece, Token, ToolCall
 
 _BREAK = (Pause(breaks=True),)
 
@@ -38,7 +39,15 @@ def choice_of_response(response: Response) -> Choice:
         reasoning="".join(thoughts) if thoughts else None,
         tool_calls=tuple(calls),
         refusal=refusal,
+        tokens=tokens_of(response.logprobs or ()),
         finish="tool_call" if calls else str(response.finish_reason),
+    )
+
+
+def tokens_of(logprobs: Sequence[TokenLogprob]) -> tuple[Token, ...]:
+    """The tokens of an answer whose log probabilities are known."""
+    return tuple(
+        Token(each.token, each.logprob, tuple((other.token, other.logprob) for other in each.top)) for each in logprobs
     )
 
 
@@ -74,7 +83,8 @@ class Hearing:
         elif isinstance(delta, TextDelta | ThinkingDelta) and delta.text:
             # A piece without text would say nothing, and cost a client a frame.
             heard = self._spoken if isinstance(delta, TextDelta) else self._thought
-            heard.append(Piece(delta.text, self._due()))
+            tokens = tokens_of(delta.logprobs) if isinstance(delta, TextDelta) else ()
+            heard.append(Piece(delta.text, self._due(), tokens))
 
     def whole(self, response: Response) -> Choice:
         """The choice, once the stream has come to its end."""

@@ -69,7 +69,7 @@ class CohereChat(Wire):
             "usage": usage(answered),
         }
         if ask.top_logprobs is not None:
-            body["logprobs"] = [_logprob(token) for token in tokens(choice.text, 0)]
+            body["logprobs"] = [_logprob(token) for token in tokens(choice, 0)]
         return body
 
     def stream(self, ask: Ask, answered: Answered) -> Iterator[bytes | Pause]:
@@ -141,7 +141,7 @@ def _events(ask: Ask, answered: Answered) -> Iterator[dict[str, Any] | Pause]:
             yield from word.before
             event = _content_event("content-delta", index, {kind: word.text})
             if ask.top_logprobs is not None and kind == "text":
-                event["logprobs"] = _logprob(next(tokens(word.text, 0)))
+                event["logprobs"] = _logprob(next(tokens(word, 0)))
             yield event
         yield {"type": "content-end", "index": index}
     for index, call in enumerate(choice.tool_calls, len(contents)):

@@ -20,7 +20,7 @@ from dspex_testkit.simulator.conversation import (
     tool_call,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, in_words
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.simulator.failures import Failure
 from dspex_testkit.simulator.media import media_mark
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
@@ -88,7 +88,7 @@ class Gemini(Wire):
     def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
         candidates = [
-            _candidate(ask, index, _parts(choice), choice.finish, choice.text)
+            _candidate(ask, index, _parts(choice), choice.finish, choice)
             for index, choice in enumerate(answered.choices)
         ]
         return _response(ask, answered, candidates)
@@ -100,7 +100,7 @@ class Gemini(Wire):
             for chunk in chunks:
                 yield from chunk.before
                 finish = choice.finish if chunk is chunks[-1] else None
-                yield sse(_response(ask, answered, [_candidate(ask, index, chunk.parts, finish, chunk.text)]))
+                yield sse(_response(ask, answered, [_candidate(ask, index, chunk.parts, finish, chunk.said)]))
 
     def error(self, failure: Failure, status: int) -> dict[str, Any]:
         """The body of a refusal."""
@@ -210,12 +210,14 @@ def _response(ask: Ask, answered: Answered, candidates: list[dict[str, Any]]) ->
     }
 
 
-def _candidate(ask: Ask, index: int, parts: list[dict[str, Any]], finish: str | None, text: str) -> dict[str, Any]:
+def _candidate(
+    ask: Ask, index: int, parts: list[dict[str, Any]], finish: str | None, said: Choice | Piece | None
+) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": index}
     if finish is not None:
         candidate["finishReason"] = _FINISH[finish]
-    if ask.top_logprobs is not None and text:
-        made = list(tokens(text, ask.top_logprobs))
+    if ask.top_logprobs is not None and said is not None and said.text:
+        made = list(tokens(said, ask.top_logprobs))
         candidate["avgLogprobs"] = sum(token.logprob for token in made) / len(made)
         candidate["logprobsResult"] = {
             "chosenCandidates": [{"token": token.text, "logProbability": token.logprob} for token in made],
@@ -244,7 +246,7 @@ def _call(call: Any) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     parts: list[dict[str, Any]]
-    text: str = ""
+    said: Piece | None = None
     """What of it is answer, and so has log probabilities."""
     before: tuple[Pause, ...] = ()
 
@@ -253,7 +255,7 @@ def _chunks(choice: Choice) -> Iterator[_Chunk]:
     for word in choice.thoughts:
         yield _Chunk([{"text": word.text, "thought": True}], before=word.before)
     for word in choice.words if choice.refusal is None else in_words(choice.refusal):
-        yield _Chunk([{"text": word.text}], word.text, word.before)
+        yield _Chunk([{"text": word.text}], word, word.before)
     # Gemini sends a call whole, and all calls of a turn at once.
     if choice.tool_calls:
         yield _Chunk([_call(call) for call in choice.tool_calls], before=choice.tool_calls[0].before)

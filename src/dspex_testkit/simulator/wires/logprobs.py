@@ -1,27 +1,23 @@
-"""Made-up log probabilities: plausible, the same for the same text, each below zero and best first."""
+"""Log probabilities: those that were recorded, else made-up ones.
+
+What is made up is plausible, the same for the same text, each below zero and best first.
+"""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
-from dspex_testkit.simulator.exchange import pieces
+from dspex_testkit.simulator.exchange import Choice, Piece, Token, pieces
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token of an answer with what might have stood in its place."""
-
-    text: str
-    logprob: float
-    top: tuple[tuple[str, float], ...]
-    """Alternatives, the token itself first."""
-
-
-def tokens(text: str, top: int) -> Iterator[Token]:
-    """The tokens of a text; words stand for tokens."""
-    for word in pieces(text):
+def tokens(said: Choice | Piece | str, top: int) -> Iterator[Token]:
+    """The tokens of what was said; where they were not recorded, words stand for them."""
+    if not isinstance(said, str) and said.tokens:
+        yield from (replace(token, top=token.top[:top]) for token in said.tokens)
+        return
+    for word in pieces(said if isinstance(said, str) else said.text):
         logprob = _logprob(word)
         rest = [(f"{word[:1]}{word[1:].swapcase()}{'~' * i}", logprob - 1.0 - i / 2) for i in range(top - 1)]
         yield Token(word, logprob, ((word, logprob), *rest) if top else ())

@@ -13,7 +13,7 @@ from dspex_testkit.simulator.conversation import (
     schema_format,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, ToolCall, pieces
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, pieces
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.chat_form import read_functions, read_messages
@@ -64,7 +64,7 @@ class OpenAIChat(Wire):
                 {
                     "index": index,
                     "message": _message(choice),
-                    "logprobs": _logprobs(ask, choice.text),
+                    "logprobs": _logprobs(ask, choice),
                     "finish_reason": _FINISH.get(choice.finish, choice.finish),
                 }
                 for index, choice in enumerate(answered.choices)
@@ -144,7 +144,7 @@ def _parts(ask: Ask, choice: Choice) -> Iterator[dict[str, Any] | Pause]:
         yield _part({"reasoning_content": word.text})
     for word in choice.words:
         yield from word.before
-        yield _part({"content": word.text}, _logprobs(ask, word.text))
+        yield _part({"content": word.text}, _logprobs(ask, word))
     if choice.refusal is not None:
         yield _part({"refusal": choice.refusal})
     for index, call in enumerate(choice.tool_calls):
@@ -160,10 +160,10 @@ def _part(delta: dict[str, Any], logprobs: Any = None) -> dict[str, Any]:
     return {"delta": delta, "logprobs": logprobs, "finish_reason": None}
 
 
-def _logprobs(ask: Ask, text: str) -> dict[str, Any] | None:
+def _logprobs(ask: Ask, said: Choice | Piece) -> dict[str, Any] | None:
     if ask.top_logprobs is None:
         return None
-    return {"content": [openai_logprob(token) for token in tokens(text, ask.top_logprobs)], "refusal": None}
+    return {"content": [openai_logprob(token) for token in tokens(said, ask.top_logprobs)], "refusal": None}
 
 
 def _usage(answered: Answered) -> dict[str, Any]:

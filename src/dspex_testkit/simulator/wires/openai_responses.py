@@ -20,7 +20,7 @@ from dspex_testkit.simulator.conversation import (
     text_of,
     tool_call,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, in_words
+from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.simulator.failures import Failure, refuse
 from dspex_testkit.simulator.wires.base import Wire, json_text, sse
 from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
@@ -158,12 +158,12 @@ def _items(ask: Ask, answered: Answered) -> list[dict[str, Any]]:
 def _content(ask: Ask, choice: Choice) -> dict[str, Any]:
     if choice.refusal is not None:
         return {"type": "refusal", "refusal": choice.refusal}
-    logprobs = [] if ask.top_logprobs is None else _logprobs(ask, choice.text)
+    logprobs = [] if ask.top_logprobs is None else _logprobs(ask, choice)
     return {"type": "output_text", "text": choice.text, "annotations": [], "logprobs": logprobs}
 
 
-def _logprobs(ask: Ask, text: str) -> list[dict[str, Any]]:
-    return [openai_logprob(token) for token in tokens(text, ask.top_logprobs or 0)]
+def _logprobs(ask: Ask, said: Choice | Piece) -> list[dict[str, Any]]:
+    return [openai_logprob(token) for token in tokens(said, ask.top_logprobs or 0)]
 
 
 def _response(ask: Ask, answered: Answered, items: list[dict[str, Any]], status: str) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def _words(item: Mapping[str, Any], ask: Ask, answered: Answered) -> Sequence[Wo
     if item["type"] == "reasoning":
         return [(word, []) for word in choice.thoughts]
     if item["type"] == "message":
-        return [(word, [] if ask.top_logprobs is None else _logprobs(ask, word.text)) for word in choice.words]
+        return [(word, [] if ask.top_logprobs is None else _logprobs(ask, word)) for word in choice.words]
     before = next(call.before for call in choice.tool_calls if call.id == item["call_id"])
     first, *rest = in_words(item["arguments"])
     return [(word, []) for word in (replace(first, before=before), *rest)]
