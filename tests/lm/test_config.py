@@ -4,10 +4,11 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from dspex_testkit.errors import InvalidLMConfigError, UnknownProviderError
 from dspex_testkit.lm.config.reading import KNOWN_KEYS, parse_lm_config
-from dspex_testkit.lm.config.values import LMConfig, LMPatch, ParsedConfig
+from dspex_testkit.lm.config.values import CacheOptions, EnsembleSpec, LMConfig, LMPatch, LMReference, ParsedConfig
 from dspex_testkit.nearest import nearest_hint
 
 KEY = "sk-planted-secret-1234567890"
@@ -210,3 +211,39 @@ def test_former_places_give_the_same_things(name: str) -> None:
     assert former.__all__
     elsewhere = {"ParsedConfig": ParsedConfig, "nearest": nearest_hint}
     assert all(getattr(former, each) is elsewhere.get(each, getattr(now, each, None)) for each in former.__all__)
+
+
+CHANGED: dict[str, Any] = {
+    "provider": "anthropic",
+    "model": "gpt-4o-mini",
+    "params": {"temperature": 0.5},
+    "api_key": SecretStr("sk-another"),
+    "api_key_env": "ANOTHER_KEY",
+    "api_base": "http://127.0.0.1:9/v1",
+    "mock": {"responses": {"default": "another"}},
+    "cache": CacheOptions(mode="off"),
+    "ensemble": EnsembleSpec(strategy="all", members=(LMReference(name="another"),)),
+    "replayed": True,
+}
+
+
+@pytest.mark.parametrize("field", LMConfig.model_fields)
+def test_every_field_of_a_config_counts_in_its_digest(field: str) -> None:
+    """A field that did not would let the LM that is kept for one config answer for another."""
+    config = parsed({"provider": "openai", "model": "gpt-4o", "api_key": "sk-one"})
+    assert getattr(config, field) != CHANGED[field]
+
+    assert config.with_fields(**{field: CHANGED[field]}).digest != config.digest
+
+
+def test_configs_that_only_their_ensembles_members_tell_apart_differ() -> None:
+    """A member's own key and parameters count, as deep as it stands."""
+    ensembles = [
+        parsed({"kind": "ensemble", "strategy": "all", "members": ["openai/gpt-4o", member]})
+        for member in (
+            {"provider": "openai", "model": "gpt-4", "api_key": "sk-one"},
+            {"provider": "openai", "model": "gpt-4", "api_key": "sk-two"},
+            {"provider": "openai", "model": "gpt-4", "api_key": "sk-two", "temperature": 0.1},
+        )
+    ]
+    assert len({each.digest for each in ensembles}) == 3

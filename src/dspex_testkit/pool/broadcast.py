@@ -73,7 +73,7 @@ def ping_workers(workers: Workers, dialect: Dialect, *, timeout: float) -> dict[
     healthy = {}
     for worker, answer in answers.items():
         healthy[worker.worker_id] = isinstance(answer, Response) and answer.success
-        worker.failed_health_pings += not healthy[worker.worker_id]
+        worker.count(failed_health_pings=not healthy[worker.worker_id])
     return healthy
 
 

@@ -64,11 +64,11 @@ class CheckedOutWorker(BridgeClient):
         self.outcome = worst(self.outcome, outcome_of(error))
 
     def _limit(self, timeout: float | None) -> float:
-        self._worker.requests += 1
+        self._worker.count(requests=1)
         return self._timeout if timeout is None else timeout
 
     def _count(self, response: Response) -> Response:
-        self._worker.errors += not response.success
+        self._worker.count(errors=not response.success)
         return response
 
 

@@ -92,7 +92,10 @@ class ById:
         with self._lock:
             pending = self._pending.pop(response.id, None)
             if pending is None:
-                self._count_stray(response.id)
+                if self._given_up.pop(response.id, None) is None:
+                    self.strays.unknown += 1
+                else:
+                    self.strays.late += 1
                 return
         pending.future.set_result(response)
 
@@ -122,12 +125,6 @@ class ById:
     def _refuse_if_busy(self, pending: Pending) -> None:
         """Nobody has to wait."""
 
-    def _count_stray(self, id: int) -> None:
-        if self._given_up.pop(id, None) is None:
-            self.strays.unknown += 1
-        else:
-            self.strays.late += 1
-
 
 class OneAtATime(ById):
     """One command in flight, also while its answer is late; pings of a monitor go beside it."""
@@ -152,7 +149,10 @@ class FirstPacket(ById):
         with self._lock:
             pending = next(iter(self._pending.values()), None)
             if pending is None:
-                self._count_stray(response.id)
+                if self._given_up.pop(response.id, None) is None:
+                    self.strays.unknown += 1
+                else:
+                    self.strays.late += 1
                 return
             self._pending.clear()
             self._given_up.pop(response.id, None)

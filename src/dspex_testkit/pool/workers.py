@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dspex_testkit.errors import (
@@ -45,6 +45,14 @@ class Worker:
     errors: int = 0
     failures: int = 0
     failed_health_pings: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def count(self, *, requests: int = 0, errors: int = 0, failed_health_pings: int = 0) -> None:
+        """Add to what has become of its commands; whoever holds the worker may ask from several threads."""
+        with self._lock:
+            self.requests += requests
+            self.errors += errors
+            self.failed_health_pings += failed_health_pings
 
 
 class Workers:

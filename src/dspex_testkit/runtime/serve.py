@@ -125,10 +125,8 @@ class Server:
             answered: How many commands it has answered.
         """
         self.decoder.feed_data(unread)
-        if self._bridge is not None:
-            self._bridge.counts.add(commands=answered)
-        elif answered:
-            self._early_commands += answered
+        if answered:
+            self._count_early(commands=answered)
             self._load()
 
     def run(self) -> None:
@@ -193,7 +191,7 @@ class Server:
         """Answer a ping before there is a bridge, and begin to make one."""
         self.worker_id = self.worker_id or request.args.get("worker_id")
         pong = answer_ping(request, self.settings, mode=self.mode, worker_id=self.worker_id, started=self.started)
-        self._early_commands += 1
+        self._count_early(commands=1)
         self._send(pong)
         self._load()
 
@@ -295,11 +293,18 @@ class Server:
         self._send(self._error(id, error.message, error.code, error.details))
 
     def _error(self, id: int, message: str, code: str, details: "dict[str, object] | None" = None) -> Response:
-        if self._bridge is None:
-            self._early_errors += 1
-        else:
-            self._bridge.counts.add(errors=1)
+        self._count_early(errors=1)
         return Response.error(id, message, code, details)
+
+    def _count_early(self, *, commands: int = 0, errors: int = 0) -> None:
+        """Count what the bridge has no part in; until it is there, for it to take over."""
+        with self._gate:
+            # Decided and counted in one step: in between, the loader's thread might take over without this one.
+            if self._bridge is None:
+                self._early_commands += commands
+                self._early_errors += errors
+                return
+        self._bridge.counts.add(commands=commands, errors=errors)
 
     def _send(self, response: Response) -> None:
         try:
