@@ -1,4 +1,4 @@
-"""Paths of this machine, by which local servers name their models: a home is written ``~``, a temporary folder ``/tmp``.
+"""Paths of this machine, by which local servers name their models: homes are written ``~``, temporary folders ``/tmp``.
 
 Only where a body says which model answered: texts that an LM wrote, and requests, which are compared, stay as they are.
 """
