@@ -74,7 +74,7 @@ def uneven(tree: ast.Module) -> Iterator[str]:
                 for caller, method in methods.items()
                 for called, held in method.calls
             ]
-            kept = {name for name in always_held if (held := [h for c, h in calls if c == name]) and all(held)}
+            kept = {name for name in always_held if (seen := [h for c, h in calls if c == name]) and all(seen)}
             if kept == always_held:
                 break
             always_held = kept
