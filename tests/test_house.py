@@ -6,6 +6,7 @@ counts as taken from the file that has it.
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -195,6 +196,56 @@ def test_one_file_decides_what_did_you_mean_names() -> None:
         for module, path in FILES.items()
         if module != "nearest" and re.search(r"get_close_matches|did you mean \{", path.read_text("utf-8"))
     ] == ["bridge.signatures.type_names"], "this one offers several"
+
+
+INDEXES = {
+    module: text
+    for module, tree in TREES.items()
+    if FILES[module].name == "__init__.py"
+    and len(re.findall(r"^ {4}\w", text := ast.get_docstring(tree) or "", re.M)) > 2
+}
+"""What packages say of their files at their top, where that is a list."""
+
+
+@pytest.mark.parametrize("package", INDEXES)
+def test_an_index_names_every_file_of_its_package_and_nothing_else(package: str) -> None:
+    """Its list begins each line with files, and may name others behind them."""
+    inside = {
+        name.removeprefix(f"{package}.")
+        for name in FILES
+        if name not in DOORS and name != package and (not package or name.startswith(f"{package}."))
+    }
+    here = {name.partition(".")[0] for name in inside}
+    text = INDEXES[package]
+    listed = {
+        name
+        for line in re.findall(r"^ {4}(\w.*)$", text, re.M)
+        for name in re.findall(r"\w+", re.split(r" {2,}| (?=[^\w])", line)[0])
+    }
+
+    assert here - set(re.findall(r"\w+", text)) == set(), "say what these are for"
+    assert {name for name in listed if name not in here and re.fullmatch(r"[a-z]+(_[a-z]+)+", name)} == set(), "gone"
+
+
+CALLED_BY_OTHERS = {"_is_a_store", "_save", "ignore_aliases"}
+"""By mypy, by vcrpy, by PyYAML."""
+
+
+def test_nothing_is_defined_that_nobody_names() -> None:
+    """Whatever has a name is named once more: where it is used, handed on, tested or documented."""
+    root = SRC.parent
+    texts = [path.read_text("utf-8") for path in FILES.values()]
+    for folder, endings in {"tests": ["py"], "benchmarks": ["py"], "fuzz": ["py"], "docs": ["md"]}.items():
+        texts += [path.read_text("utf-8") for ending in endings for path in (root / folder).rglob(f"*.{ending}")]
+    named = Counter(word for text in texts for word in re.findall(r"\w+", text))
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    made = Counter(node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, defined))
+    unused = {
+        name
+        for name, times in made.items()
+        if named[name] <= times and not name.startswith(("pytest_", "__")) and name not in CALLED_BY_OTHERS
+    }
+    assert unused == set(), "delete these"
 
 
 def test_a_climb_and_a_circle_would_be_seen() -> None:

@@ -8,16 +8,8 @@ from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.local_paths import with_local_paths_cut, without_local_paths
 from dspex_testkit.redaction import LOOKS_OF_FORMAT_1, Redactor, count_redactions
 
-_PRIVATE_KEYS = frozenset({"user", "user_id", "safety_identifier", "metadata", "organization", "system_fingerprint"})
-"""Top-level fields of bodies that say who asked."""
-
 Filter = Callable[[dict[str, Any]], dict[str, Any] | None]
 """Takes a request or response as JSON and returns what may be kept of it; None: keep nothing of the interaction."""
-
-
-def without_private_fields(body: dict[str, Any]) -> dict[str, Any]:
-    """A body without the fields that say who asked."""
-    return {key: value for key, value in body.items() if key not in _PRIVATE_KEYS}
 
 
 def without_secrets(interaction: Interaction, redactor: Redactor) -> Interaction:

@@ -8,7 +8,6 @@ from typing import Unpack
 
 from dspex_testkit.cassettes.api import LMOptions, cassette_options
 from dspex_testkit.cassettes.cassette import OpenCassette
-from dspex_testkit.cassettes.document import level_of, read_record
 from dspex_testkit.cassettes.files import resolve_inside
 from dspex_testkit.cassettes.modes import RecordMode
 from dspex_testkit.cassettes.report import CassetteReport
@@ -86,12 +85,3 @@ def cassette_files(places: Iterable[Path], *, json: bool = False) -> Iterator[Pa
             yield from sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
         else:
             yield place
-
-
-def level_of_file(path: Path) -> str:
-    """`lm` or `http`.
-
-    Raises:
-        CassetteError: It is no cassette.
-    """
-    return level_of(read_record(path))

@@ -1,8 +1,10 @@
 """The wire: bytes in, events out, and the values that travel. Knows no pipe, no process and no dspy.
 
-    FrameDecoder   bytes → Frame | OversizedFrame | EndOfStream | NEED_DATA
-    parse_request, encode_response     the bridge's side of a payload
-    encode_request, parse_response     the client's side
+    frames      FrameDecoder: bytes → Frame | OversizedFrame | EndOfStream | NEED_DATA
+    messages    parse_request, encode_response: the bridge's side of a payload
+                encode_request, parse_response: the client's side
+    codec       JSON and bytes, by `plain_json` until orjson may be imported
+    recovery    the id of a request whose packet is not read
 
 Everything here runs before the first ping is answered, so nothing beyond ``json`` is imported.
 """

@@ -5,7 +5,7 @@
     stdio       descriptors 0 and 1 belong to frames alone
     startup     what every process does first: settings, log, signals
     serve       requests in, responses out, pings first (`early_ping`, as long as there is no bridge)
-    loader      the one thread that imports, while pings are answered
+    loader      the one thread that imports, while pings are answered; it starts the `execution_threads`
     watchdog    notices a departed client while the main thread is busy
     shutdown    the only way out: no thread, child or scratch folder stays behind
     scratch     folders that go with their process, or with the next one where it was killed
