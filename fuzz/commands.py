@@ -149,7 +149,7 @@ class Machine:
     # LM configs
 
     def _params(self) -> dict[str, Any]:
-        choices = {"temperature": (0.0, 0.3, 0.7, 1.0), "max_tokens": (16, 100), "top_p": (0.5, 1.0)}
+        choices = {"temperature": (0.0, 0.3, 0.7, 1.0), "max_tokens": (500, 1000), "top_p": (0.5, 1.0)}
         names = self.dice.sample(sorted(choices), self.dice.choice((0, 0, 1, 2)))
         return {name: self.dice.choice(choices[name]) for name in names}
 

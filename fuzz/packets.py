@@ -416,8 +416,8 @@ SETTINGS = (
 
 
 @contextmanager
-def _integers_of_any_length() -> Iterator[None]:
-    """Let this client write the integers that Python by itself refuses to."""
+def integers_of_any_length() -> Iterator[None]:
+    """Let this client write the integers that Python by itself refuses to; around all attacks that run at a time."""
     usual = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
@@ -432,7 +432,7 @@ def attack(setting: Setting, packets: int, seed: int) -> Tally:
     dice = random.Random(f"{seed} {setting.name}")
     maker = Maker(dice)
     settings = {**setting.settings, "max_frame_size": str(_LARGEST)}
-    with _integers_of_any_length(), Sandbox() as sandbox:
+    with Sandbox() as sandbox:
         target = Target(lambda: Bridge(sandbox, setting.mode, settings=settings), tally)
         batches = 0
         while tally.packets < packets:
@@ -459,7 +459,7 @@ def lie_at_the_end(count: int, seed: int) -> Tally:
     tally = Tally()
     dice = random.Random(f"{seed} ends")
     maker = Maker(dice)
-    with _integers_of_any_length(), Sandbox() as sandbox:
+    with Sandbox() as sandbox:
         for number in range(count):
             tally.packets += 1
             bridge = Bridge(sandbox, dice.choice(("standalone", "pool-worker")), number)

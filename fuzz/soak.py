@@ -80,8 +80,8 @@ def attack(setting: Setting, rounds: int, commands: int, seed: int) -> Tally:
     """Send commands in rounds, with bridges coming and going, and sample between them."""
     tally = Tally(setting.name)
     dice = random.Random(f"{seed} soak {setting.name}")
-    # Small, so that the bound is reached, and what is behind it is seen.
-    settings = {"journal_size": "500"}
+    # Small, so that the bounds are reached, and what is behind them is seen: threads are started as executions meet.
+    settings = {"journal_size": "500", "concurrency": "4"}
     with Sandbox() as sandbox, ExitStack() as stack:
         bridges = [
             stack.enter_context(Bridge(sandbox, setting.mode, n, settings=settings)) for n in range(setting.workers)

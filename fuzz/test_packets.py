@@ -1,10 +1,18 @@
 """Hostile packets to live bridges."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from fuzz.packets import SETTINGS, Tally, attack, lie_at_the_end
+import pytest
+
+from fuzz.packets import SETTINGS, Tally, attack, integers_of_any_length, lie_at_the_end
 from fuzz.parallel import each
 from fuzz.sizes import Sizes
+
+
+@pytest.fixture(autouse=True)
+def _integers_of_any_length() -> Iterator[None]:
+    with integers_of_any_length():
+        yield
 
 
 def test_no_packet_ends_a_bridge_or_finds_a_defect(sizes: Sizes, seed: int, count: Callable[[object], None]) -> None:

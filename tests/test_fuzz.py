@@ -86,7 +86,8 @@ def test_what_is_wrong_with_replies_is_counted(liar: Liar) -> None:
 def test_a_few_hostile_packets_neither_end_a_bridge_nor_find_a_defect() -> None:
     """Every readable request is answered once."""
     usual = sys.get_int_max_str_digits()
-    tally = packets.attack(packets.SETTINGS[0], SMOKE.packets, seed=1)
+    with packets.integers_of_any_length():
+        tally = packets.attack(packets.SETTINGS[0], SMOKE.packets, seed=1)
     assert tally.answered > SMOKE.packets
     assert sys.get_int_max_str_digits() == usual == sys.int_info.default_max_str_digits, "the attack is over"
     assert not tally.faults, "\n".join([str(tally), *tally.notes.values()])
@@ -94,7 +95,8 @@ def test_a_few_hostile_packets_neither_end_a_bridge_nor_find_a_defect() -> None:
 
 def test_a_few_clients_that_go_within_a_frame_leave_nothing_behind() -> None:
     """The bridge goes with them, with status 0."""
-    tally = packets.lie_at_the_end(SMOKE.ends, seed=1)
+    with packets.integers_of_any_length():
+        tally = packets.lie_at_the_end(SMOKE.ends, seed=1)
     assert not tally.faults, "\n".join(tally.notes.values())
 
 

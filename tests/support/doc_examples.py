@@ -106,7 +106,7 @@ class Page:
                 encoding="utf-8",
                 check=False,
             )
-            problem = _difference(expected, done.stdout)
+            problem = _difference(expected, done.stdout, anyhow="--help" in command)
             if problem or done.returncode:
                 return f"$ {command}\n(status {done.returncode})\n{problem}"
         return None
@@ -174,10 +174,11 @@ def _commands(source: str) -> Iterator[tuple[str, str]]:
     yield command, output
 
 
-def _difference(expected: str, got: str) -> str | None:
+def _difference(expected: str, got: str, *, anyhow: bool = False) -> str | None:
+    """What is not as shown; `anyhow` where Python lays a text out, differently in each release."""
     expected, got = _without_margins(expected), _without_margins(got)
     checker = doctest.OutputChecker()
-    flags = doctest.ELLIPSIS | doctest.REPORT_UDIFF
+    flags = doctest.ELLIPSIS | doctest.REPORT_UDIFF | (doctest.NORMALIZE_WHITESPACE if anyhow else 0)
     if checker.check_output(expected, got, flags):
         return None
     return checker.output_difference(doctest.Example("", expected), got, flags)
