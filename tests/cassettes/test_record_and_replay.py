@@ -33,6 +33,7 @@ from dspy.lm15 import (
 from dspex_testkit import cassettes
 from dspex_testkit.calls import LMCall
 from dspex_testkit.cassettes import CassetteLM
+from dspex_testkit.cassettes.tools.verifying import plan_verification
 from dspex_testkit.errors import (
     CassetteNotFoundError,
     NoMatchingInteractionError,
@@ -41,6 +42,8 @@ from dspex_testkit.errors import (
 )
 from dspex_testkit.mock_lm import Capabilities, MockLM
 from dspex_testkit.simulator import ProviderSimulator
+from tests.support.chat_server import ChatServer, answering
+from tests.support.loops import run
 from tests.support.programs_of_all_kinds import PROGRAMS
 
 Ask = Callable[..., str]
@@ -433,6 +436,42 @@ def test_a_program_saved_whole_replays_in_another_process_with_its_options(path:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("0.25 4 4\n", 0), done.stderr
+
+
+SOUND = dspy.Audio(data="UklGRg==", audio_format="wav")
+DOCUMENT = dspy.File(file_data="data:application/pdf;base64,JVBERg==", filename="a b.pdf")
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.filterwarnings("ignore")  # litellm's
+@pytest.mark.parametrize("way", ["sync", "async", "streamed"])
+@pytest.mark.parametrize(("kind", "value"), [(dspy.Audio, SOUND), (dspy.File, DOCUMENT)], ids=["sound", "named file"])
+def test_what_dspy_hands_to_litellm_alone_is_recorded_and_replayed(path: Path, kind: Any, value: Any, way: str) -> None:
+    """Sounds and named files come to the provider as without a recorder; a file's name is kept and compared."""
+    program = dspy.Predict(dspy.Signature({"given": (kind, dspy.InputField()), "answer": (str, dspy.OutputField())}))
+
+    def ask_about(lm: Any, given: Any) -> str:
+        with dspy.context(lm=lm):
+            if way == "sync":
+                return str(program(given=given).answer)
+            if way == "async":
+                return str(run(program.acall(given=given)).answer)
+            values = dspy.streamify(program, async_streaming=False)(given=given)
+            return str(next(each for each in values if isinstance(each, dspy.Prediction)).answer)
+
+    with ChatServer(answering("heard")) as server:
+        lm = dspy.LM("openai/gpt-4o-mini", api_base=server.base, api_key="sk-local", num_retries=0, cache=False)
+        with cassettes.record(lm, path) as recorder:
+            assert ask_about(recorder, value) == "heard"
+    sent = str(server.requests)
+    assert ("UklGRg==" if kind is dspy.Audio else "'filename': 'a b.pdf'") in sent
+    assert len(server.requests) == 1
+    assert ask_about(cassettes.replay(path), value) == "heard"
+    if kind is dspy.File:
+        assert "it holds a named file" in plan_verification([path]).skipped[0]
+        other = dspy.File(file_data=DOCUMENT.file_data, filename="other.pdf")
+        with pytest.raises(NoMatchingInteractionError, match=r"other\.pdf"):
+            ask_about(cassettes.replay(path), other)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -35,12 +35,12 @@ def test_an_input_of_this_type_is_answered(kind: str) -> None:
     assert isinstance(lm.journal[0].to_dict()["inputs"]["given"], str | dict | list)
 
 
-def test_a_file_with_a_name_is_refused_by_dspy() -> None:
-    """Its canonical request has no place for the name, whatever the engine."""
+def test_a_file_with_a_name_is_taken() -> None:
+    """DSPy's canonical request has no place for the name, and real programs send one all the same."""
     signature = _signature(given=(dspy.File, dspy.InputField()), answer=(str, dspy.OutputField()))
     given = dspy.File(file_data="data:text/plain;base64,AAAA", filename="x.txt")
-    with dspy.context(lm=MockLM()), pytest.raises(dspy.LMUnsupportedFeatureError):
-        dspy.Predict(signature)(given=given)
+    with dspy.context(lm=MockLM.deterministic(default="Paris")):
+        assert dspy.Predict(signature)(given=given).answer == "Paris"
 
 
 @pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter])

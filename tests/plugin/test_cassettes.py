@@ -849,6 +849,31 @@ def test_a_marker_written_wrongly_says_what_is_wanted(pytester: pytest.Pytester,
     assert files(pytester) == []
 
 
+def test_named_files_of_a_marked_test_are_recorded_and_replayed(
+    pytester: pytest.Pytester, simulator: ProviderSimulator, target: Target
+) -> None:
+    """Which DSPy sends to a provider over litellm, and no canonical request can carry."""
+    target.configure(spec={"default": {"answer": "read"}})
+    pytester.makepyfile(
+        test_it="""
+        import dspy
+        import pytest
+        from conftest import build
+
+        @pytest.mark.filterwarnings("ignore")
+        @pytest.mark.lm_cassette
+        def test_reads():
+            file = dspy.File(file_data="data:application/pdf;base64,JVBERg==", filename="a.pdf")
+            fields = {"given": (dspy.File, dspy.InputField()), "answer": (str, dspy.OutputField())}
+            assert dspy.Predict(dspy.Signature(fields))(given=file, lm=build()).answer == "read"
+        """
+    )
+    # In processes of their own, for each imports litellm.
+    pytester.runpytest_subprocess("--lm-record-mode=once").assert_outcomes(passed=1)
+    simulator.stop()
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
 def test_a_suite_of_http_recordings_replays_as_lm_calls_once_it_is_converted(
     pytester: pytest.Pytester, simulator: ProviderSimulator, target: Target
 ) -> None:

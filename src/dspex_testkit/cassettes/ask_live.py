@@ -7,9 +7,10 @@ from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any
 
-from dspy.lm15 import RETRYABLE_ERRORS, LM15Error, Request, Response
+from dspy.lm15 import RETRYABLE_ERRORS, AudioPart, DocumentPart, LM15Error, Request, Response
 
-from dspex_testkit.dspy_internals.execution import engine_for
+from dspex_testkit.dspy_internals.execution import compatibility_engine_for, engine_for
+from dspex_testkit.engines.stream_events import stream_events
 
 
 def ask(lm: Any, request: Request) -> Response:
@@ -21,6 +22,8 @@ def ask(lm: Any, request: Request) -> Response:
     asked = _Asked(lm, request, asynchronous=False)
     while True:
         try:
+            if asked.compatibility is not None:
+                return asked.compatibility.complete(asked.request)
             return asked.engine.complete(asked.request)
         except LM15Error as error:
             time.sleep(asked.pause_after(error))
@@ -35,6 +38,8 @@ async def ask_async(lm: Any, request: Request) -> Response:
     asked = _Asked(lm, request, asynchronous=True)
     while True:
         try:
+            if asked.compatibility is not None:
+                return await asked.compatibility.complete_async(asked.request)
             return await asked.engine.complete(asked.request)
         except LM15Error as error:
             await asyncio.sleep(asked.pause_after(error))
@@ -47,6 +52,9 @@ def stream(lm: Any, request: Request) -> Iterator[Any]:
         LM15Error: The provider failed.
     """
     asked = _Asked(lm, request, asynchronous=False)
+    if asked.compatibility is not None:
+        yield from stream_events(ask(lm, request))
+        return
     while True:
         try:
             with closing(asked.engine.stream(asked.request)) as events:
@@ -65,6 +73,10 @@ async def stream_async(lm: Any, request: Request) -> AsyncIterator[Any]:
         LM15Error: The provider failed.
     """
     asked = _Asked(lm, request, asynchronous=True)
+    if asked.compatibility is not None:
+        for event in stream_events(await ask_async(lm, request)):
+            yield event
+        return
     while True:
         try:
             async with aclosing(asked.engine.stream(asked.request)) as events:
@@ -76,12 +88,20 @@ async def stream_async(lm: Any, request: Request) -> AsyncIterator[Any]:
             await asyncio.sleep(asked.pause_after(error))
 
 
+def _is_media(request: Request) -> bool:
+    return any(isinstance(part, AudioPart | DocumentPart) for message in request.messages for part in message.parts)
+
+
 class _Asked:
     """One request to an LM, over as many attempts as the LM makes."""
 
     def __init__(self, lm: Any, request: Request, *, asynchronous: bool) -> None:
         self.request = replace(request, model=lm.model)
-        self.engine = engine_for(lm, self.request, asynchronous=asynchronous)
+        self.compatibility = (
+            compatibility_engine_for(lm, asynchronous=asynchronous) if _is_media(self.request) else None
+        )
+        """Litellm, for what DSPy hands to nobody else: sounds and named files, as it comes to the provider."""
+        self.engine: Any = None if self.compatibility else engine_for(lm, self.request, asynchronous=asynchronous)
         self.begun = False
         """Whether anything of the answer has come; then there is no second attempt."""
         self._left = int(getattr(lm, "num_retries", 0) or 0)

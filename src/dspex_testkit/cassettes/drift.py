@@ -14,7 +14,9 @@ from dspex_testkit.errors import CassetteDriftError, CassetteError, NothingRecor
 Comparator = Callable[[str, str], bool]
 """Whether two answers' texts, the recorded one first, say the same."""
 
-_UNANSWERED = frozenset({"not_configured", "auth", "billing", "rate_limit", "transport", "timeout"})
+_UNANSWERED = frozenset(
+    {"not_configured", "auth", "billing", "rate_limit", "transport", "timeout", "unsupported_feature"}
+)
 """Failures that say nothing of what the provider would answer: a key, money or the way to it is missing."""
 _UNANSWERED_STATUS = frozenset({401, 402, 403, 407, 408, 429})
 

@@ -7,6 +7,7 @@ that no other room reaches into DSPy.
 
     call_stack        which signature is being answered, by which adapter, for which module
     execution         the functions that every call of an LM goes through: who answers, and what comes of it
+    file_names        names of files in messages, for which DSPy's canonical requests have no place
     asked_lm          the LM that is being asked, without importing dspy
     retries           where DSPy waits before it asks again
     wire              canonical requests, responses, events and errors as JSON

@@ -46,6 +46,8 @@ class CallContext:
 
     capture: Capture | None
     params: Mapping[str, Any]
+    messages: Sequence[Mapping[str, Any]] | None = None
+    """As the adapter wrote them, where the LM was called with messages."""
     asked: dict[str, int] = field(default_factory=dict)
     """How often each request was made within this call, by whoever tells them apart: once for each of `n` answers."""
 
@@ -69,20 +71,24 @@ _ADAPTER_CODES = frozenset({_ADAPTER_CALL, _ADAPTER_ACALL, _TWO_STEP_ACALL})
 _ADAPTER_LOCALS = ("signature", "demos", "inputs", "lm")
 
 
-def begin_call(params: Mapping[str, Any]) -> Token[CallContext | None]:
+def begin_call(
+    params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]] | None = None
+) -> Token[CallContext | None]:
     """Hand what the calling adapter knows to the engine, until `end_call`.
 
     To be called from the method that the adapter calls.
     """
-    return announce_call(_capture(sys._getframe(2)), params)
+    return announce_call(_capture(sys._getframe(2)), params, messages)
 
 
-def announce_call(capture: Capture | None, params: Mapping[str, Any]) -> Token[CallContext | None]:
+def announce_call(
+    capture: Capture | None, params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]] | None = None
+) -> Token[CallContext | None]:
     """Hand an engine what is known of the call by other means than the stack, until `end_call`.
 
     For whoever asks the engine without an adapter in this process, as a server does.
     """
-    return _current.set(CallContext(capture, params))
+    return _current.set(CallContext(capture, params, messages))
 
 
 def end_call(token: Token[CallContext | None]) -> None:

@@ -9,6 +9,7 @@ changes them.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import deepcopy
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,11 +17,22 @@ import dspy
 from dspy.clients import execution
 from dspy.clients.backend_selection import CLIENT_KEYS
 from dspy.clients.execution import _select_engine, prepare
-from dspy.lm15 import LM15Error, Request, request_from_openai_chat
+from dspy.clients.lm15_boundary import response_value
+from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from dspex_testkit.dspy_internals.call_stack import Capture, announce_call, current_call, end_call
+from dspex_testkit.dspy_internals.file_names import names_in_types
 
-__all__ = ["CLIENT_KEYS", "SEAM", "CallWatch", "Watcher", "engine_for", "watched_execution"]
+__all__ = [
+    "CLIENT_KEYS",
+    "SEAM",
+    "CallWatch",
+    "CompatibilityEngine",
+    "Watcher",
+    "compatibility_engine_for",
+    "engine_for",
+    "watched_execution",
+]
 
 SEAM = ("execute", "aexecute", "_select_engine", "_cached", "_store")
 """The functions of `dspy.clients.execution` that are wrapped."""
@@ -63,6 +75,55 @@ def engine_for(lm: Any, request: Request, *, asynchronous: bool) -> Any:
     return engine
 
 
+class CompatibilityEngine:
+    """Asks litellm what a canonical request cannot carry to a provider, as DSPy does of its own accord.
+
+    Args:
+        lm: The LM.
+        call: DSPy's preparation of the call.
+        engine: DSPy's engine on litellm.
+    """
+
+    def __init__(self, lm: Any, call: Any, engine: Any) -> None:
+        self._lm = lm
+        self._call = call
+        self._engine = engine
+
+    def complete(self, request: Request) -> Response:
+        """One answer."""
+        with dspy.context(send_stream=None):
+            return self._response(self._engine.complete_legacy(self._lm, self._body(), **self._said()), request)
+
+    async def complete_async(self, request: Request) -> Response:
+        """The same of an engine for `acall`."""
+        with dspy.context(send_stream=None):
+            return self._response(await self._engine.complete_legacy(self._lm, self._body(), **self._said()), request)
+
+    def _body(self) -> Any:
+        return deepcopy(self._call.legacy)
+
+    def _said(self) -> dict[str, Any]:
+        return {"prompt": None, "messages": self._call.messages, "call_kwargs": self._call.kwargs}
+
+    def _response(self, result: Any, request: Request) -> Response:
+        response: Response = response_value(result.raw, self._lm.model_type, request)
+        return response
+
+
+def compatibility_engine_for(lm: Any, *, asynchronous: bool) -> CompatibilityEngine | None:
+    """Litellm, where DSPy would ask it about the call being answered; None where its own client carries all of it."""
+    context = current_call()
+    if context.messages is None:
+        return None
+    params = {name: value for name, value in context.params.items() if value is not None}
+    call = prepare(lm, None, list(context.messages), {**params, "cache": False}, asynchronous=asynchronous)
+    try:
+        engine, canonical, _ = _select_engine(lm, call, asynchronous)
+    except (LM15Error, dspy.LMError):
+        return None
+    return None if canonical is not None else CompatibilityEngine(lm, call, engine)
+
+
 @contextmanager
 def watched_execution(watcher: Watcher) -> Iterator[None]:
     """Let somebody watch, and answer, for the whole process while this is entered.
@@ -98,7 +159,8 @@ def watched_execution(watcher: Watcher) -> Iterator[None]:
             return kept["_select_engine"](lm, call, asynchronous)
         announced = _AsyncAnnounced if asynchronous else _Announced
         engine = announced(engines[asynchronous], lm, call, current_call().capture)
-        return engine, execution._canonical(call), None
+        with names_in_types(None if call.request is not None else call.legacy.get("messages")):
+            return engine, execution._canonical(call), None
 
     def cached(lm: Any, call: Any, asynchronous: bool) -> Any:
         return None if substitute(lm) else kept["_cached"](lm, call, asynchronous)
@@ -136,9 +198,11 @@ class _Announced:
         self._engine = engine
         self._capture = capture
         self._params = {**lm.kwargs, **call.kwargs}
+        written = call.legacy.get("messages")
+        self._messages = list(written) if isinstance(written, list) else None
 
     def complete(self, request: Any) -> Any:
-        token = announce_call(self._capture, self._params)
+        token = announce_call(self._capture, self._params, self._messages)
         try:
             return self._engine.complete(request)
         finally:
@@ -152,7 +216,7 @@ class _AsyncAnnounced(_Announced):
     """The same for `acall`."""
 
     async def complete(self, request: Any) -> Any:
-        token = announce_call(self._capture, self._params)
+        token = announce_call(self._capture, self._params, self._messages)
         try:
             return await self._engine.complete(request)
         finally:

@@ -6,6 +6,7 @@ from typing import Any, Self
 import dspy
 
 from dspex_testkit.dspy_internals.call_stack import begin_call, end_call
+from dspex_testkit.dspy_internals.file_names import names_in_types
 
 
 class EngineLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
@@ -48,17 +49,19 @@ class EngineLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer, remembering which signature is being answered."""
-        token = begin_call({**self.kwargs, **kwargs})
+        token = begin_call({**self.kwargs, **kwargs}, None if messages is None else list(messages))
         try:
-            return super().__call__(prompt, messages=messages, **kwargs)
+            with names_in_types(messages):
+                return super().__call__(prompt, messages=messages, **kwargs)
         finally:
             end_call(token)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronously, remembering which signature is being answered."""
-        token = begin_call({**self.kwargs, **kwargs})
+        token = begin_call({**self.kwargs, **kwargs}, None if messages is None else list(messages))
         try:
-            return await super().acall(prompt, messages=messages, **kwargs)
+            with names_in_types(messages):
+                return await super().acall(prompt, messages=messages, **kwargs)
         finally:
             end_call(token)
 

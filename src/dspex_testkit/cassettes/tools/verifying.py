@@ -16,6 +16,7 @@ from dspex_testkit.cassettes import ask_live
 from dspex_testkit.cassettes.drift import Comparator, Drift, compare, same_words, unanswered
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.tools.hygiene import calls_of
+from dspex_testkit.dspy_internals.file_names import is_named
 from dspex_testkit.dspy_internals.model_list import cost_of
 from dspex_testkit.dspy_internals.wire import error_to_dict, request_from_dict, response_from_dict, response_to_dict
 from dspex_testkit.errors import CassetteFormatError, UsageError
@@ -87,6 +88,10 @@ def plan_verification(
             if recorded.ended is not None:
                 skipped.append(
                     f"{path}: interactions[{position}]: it has no answer to compare: it was {recorded.ended}"
+                )
+            elif _holds_named_file(recorded.request):
+                skipped.append(
+                    f"{path}: interactions[{position}]: it holds a named file, which only its program can send"
                 )
             else:
                 calls.append(_planned(path, position, recorded, model))
@@ -179,6 +184,12 @@ class _Asking:
             self._lms[model] = dspy.LM(model, cache=False, **self._connection)
             self._clean_up.callback(self._lms[model].close)
         return self._lms[model]
+
+
+def _holds_named_file(request: dict[str, Any]) -> bool:
+    messages = request.get("messages") or []
+    parts = [part for message in messages for part in message.get("parts") or []]
+    return any(is_named(part.get("media_type")) for part in parts if part.get("type") == "document")
 
 
 def _planned(path: Path, position: int, recorded: Interaction, model: str | None) -> PlannedCall:
