@@ -376,6 +376,8 @@ CARRIED: dict[str, Callable[[str], dict[str, Any]]] = {
     "basic": lambda key: {"auth": ("user", key)},
     "query": lambda key: {"params": {"key": key}},
     "body": lambda key: {"json": {"model": "m", "api_key": key}},
+    "map in the body": lambda key: {"json": {"model": "m", "client_secret": {"value": key, "expires_at": 1}}},
+    "list in the body": lambda key: {"json": {"model": "m", "access_token": [key]}},
 }
 
 

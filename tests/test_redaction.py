@@ -126,6 +126,12 @@ def test_ordinary_words_are_left_alone(text: str) -> None:
         ('<a:IdToken b="c">an/opaque+value</a:IdToken>', f'<a:IdToken b="c">{REDACTED}</a:IdToken>'),
         ("<IdToken><![CDATA[an/opaque+value]]></IdToken>", f"<IdToken><![CDATA[{REDACTED}]]></IdToken>"),
         ("a=b&refresh_token=0paqueValue99&c=d", f"a=b&refresh_token={REDACTED}&c=d"),
+        ('data: {"access_token": 12345678}', f'data: {{"access_token": {REDACTED}}}'),
+        (
+            '{"client_secret": {"value": "an-opaque-value", "expires_at": 1}}',
+            f'{{"client_secret": {{"value": "{REDACTED}", "expires_at": 1}}}}',
+        ),
+        ('{"AccessKeyId": "an-opaque-value"}', f'{{"AccessKeyId": "{REDACTED}"}}'),
     ],
 )
 def test_what_looks_like_a_secret_is_cut(text: str, left: str) -> None:
@@ -133,13 +139,50 @@ def test_what_looks_like_a_secret_is_cut(text: str, left: str) -> None:
     assert LOOKING.text(f"({text})") == f"({left})"
 
 
-@pytest.mark.parametrize("name", ["client_secret", "access_token", "refreshToken", "IdToken", "SecretAccessKey"])
+@pytest.mark.parametrize(
+    "name", ["client_secret", "access_token", "refreshToken", "IdToken", "SecretAccessKey", "AccessKeyId"]
+)
 def test_fields_of_tokens_are_cut_whatever_stands_in_them(name: str) -> None:
     """By the field's name, in any spelling; what describes such a field is left."""
     assert LOOKING.json({"a": [{name: "word"}]}) == {"a": [{name: REDACTED}]}
     assert LOOKING.json({name: ["word", 1]}) == {name: [REDACTED, 1]}
     described = {"properties": {name: {"type": "string"}}, "required": [name]}
     assert LOOKING.json(described) == described
+
+
+@pytest.mark.parametrize("name", ["client_secret", "accessToken", "token", "AccessKeyId"])
+def test_a_token_that_is_a_thing_of_its_own_is_cut(name: str) -> None:
+    """`{"value": …}`, in lists too; how long it lasts is left."""
+    token = {"value": "word", "expires_at": 1_700_000_000}
+    clean = {"value": REDACTED, "expires_at": 1_700_000_000}
+    assert LOOKING.concerns({name: token})
+    assert LOOKING.json({"a": {name: token}}) == {"a": {name: clean}}
+    assert LOOKING.json({name: {"value": 12_345_678}}) == {name: {"value": REDACTED}}
+    assert name == "token" or LOOKING.json({name: [{"raw": "word"}]}) == {name: [{"raw": REDACTED}]}
+
+
+def test_a_number_in_the_field_of_a_token_is_cut() -> None:
+    """Numbers are tokens too where they are as long as one; a count, a flag or nothing is none."""
+    assert LOOKING.json({"access_token": 12_345_678, "id_token": [12_345_678]}) == {
+        "access_token": REDACTED,
+        "id_token": [REDACTED],
+    }
+    left = {"session_token": None, "id_token": 0, "access_token": True, "refresh_token": 3, "max_tokens": 12_345_678}
+    assert LOOKING.json(left) == left
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"token": "Hello", "logprob": -0.5, "bytes": [72]},
+        {"token": {"id": 123_456, "text": "hello", "logprob": -0.5, "special": False}},
+        {"access_token": {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Token"}},
+        {"access_token": {"type": ["string", "null"], "description": "the token"}},
+    ],
+)
+def test_pieces_of_texts_and_what_describes_a_token_are_left_alone(said: Any) -> None:
+    """A token is also what a model says; and a schema says what a field is, not what stands in it."""
+    assert LOOKING.json(said) == said
 
 
 def test_a_shortened_error_does_not_show_the_beginning_of_a_key() -> None:
@@ -160,13 +203,18 @@ def test_secrets_are_known_by_their_place() -> None:
     args = {
         "lm": {"api_key": "key-in-map", "api_base": "https://user:key-in-user@host/v1?key=key-in-query&alt=sse"},
         "options": [["api_key", "key-in-pairs"], {"name": "Authorization", "value": "Bearer key-in-header"}],
-        "extra_headers": {"X-Api-Key": "key-in-headers"},
+        "extra_headers": {
+            "X-Api-Key": "key-in-headers",
+            "token": {"value": "key-in-value", "expires_at": 1_700_000_000},
+        },
+        "password": 12_345_678,
+        "secret": 10**5000,
         "inputs": {"api_key": "asked", "question": "https://user:asked@host"},
         "mock": {"responses": {"default": {"access_token": "answered"}}},
         "params": {"max_tokens": 12, "stop": "a token"},
     }
-    wanted = {"map", "user", "query", "pairs", "header", "headers"}
-    assert set(secrets_by_place(args)) == {f"key-in-{place}" for place in wanted}
+    wanted = {"map", "user", "query", "pairs", "header", "headers", "value"}
+    assert set(secrets_by_place(args)) == {"12345678", *(f"key-in-{place}" for place in wanted)}
 
 
 def test_addresses_are_shown_without_credentials() -> None:

@@ -47,6 +47,8 @@ _TOKEN_FIELDS: Final = frozenset(
         "client_assertion",
         "secret_access_key",
         "aws_secret_access_key",
+        "access_key_id",
+        "aws_access_key_id",
         "aws_session_token",
         "azure_ad_token",
         "api_key",
@@ -81,6 +83,12 @@ _CONTENT: Final = frozenset(
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
+
+_SCHEMA_TYPES: Final = frozenset(
+    {"string", "number", "integer", "boolean", "array", "object", "null", "str", "int", "float", "bool", "list", "dict"}
+)
+_FEWEST_DIGITS: Final = 6
+"""A number in a token's place that is shorter is none."""
 
 _TOKENS: Final = frozenset(map(_plain, _TOKEN_FIELDS))
 _CONFIGS: Final = frozenset(map(_plain, _CONFIG_FIELDS))
@@ -302,9 +310,8 @@ def secrets_by_place(value: Any) -> Iterator[str]:
         elif isinstance(item, Mapping):
             for name, inner in item.items():
                 if isinstance(name, str) and _plain(name) in _CONFIGS:
-                    for each in inner if isinstance(inner, list | tuple) else [inner]:
-                        if isinstance(each, str):
-                            yield from _tokens_of(each)
+                    for each in _values_of(inner):
+                        yield from _tokens_of(each)
                 if name not in _CONTENT:
                     left.append(inner)
             if isinstance(item.get("value"), str) and _plain(str(item.get("name"))) in _CONFIGS:
@@ -320,7 +327,24 @@ def secrets_of_request(headers: Mapping[str, str], query: Mapping[str, str], bod
     found = [token for name, value in headers.items() if _plain(name) in _CONFIGS for token in _tokens_of(value)]
     found += [value for name, value in query.items() if value and _plain(name) in _QUERIES]
     fields = body.items() if isinstance(body, Mapping) else ()
-    return found + [value for name, value in fields if isinstance(value, str) and value and is_token_field(str(name))]
+    return found + [each for name, value in fields if is_token_field(str(name)) for each in _values_of(value) if each]
+
+
+def _values_of(given: Any) -> Iterator[str]:
+    """The texts and numbers in a secret's place: one, a list of them, or a map whose `value` is one."""
+    for each in given if isinstance(given, list | tuple) else [given]:
+        item = each.get("value") if isinstance(each, Mapping) else each
+        if isinstance(item, str):
+            yield item
+        elif _is_long_number(item):
+            with suppress(ValueError):  # thousands of digits
+                yield str(item)
+
+
+def _is_long_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(abs(value) >= 10 ** (_FEWEST_DIGITS - 1))
 
 
 def _tokens_of(value: str) -> Iterator[str]:
@@ -373,6 +397,19 @@ def is_token_field(name: str) -> bool:
     return _plain(name) in _TOKENS
 
 
+def _may_hold_token(name: object) -> bool:
+    return isinstance(name, str) and ((plain := _plain(name)) in _TOKENS or plain == "token")
+
+
+def _is_schema(value: Mapping[Any, Any]) -> bool:
+    """Whether a map describes a field, and is not what stands in it."""
+    kinds = value.get("type")
+    said = kinds if isinstance(kinds, list | tuple) else [kinds]
+    if any(isinstance(kind, str) and kind.lower() in _SCHEMA_TYPES for kind in said):
+        return True
+    return any(key in value for key in ("$ref", "anyOf", "oneOf", "allOf"))
+
+
 # -- What looks like one ---------------------------------------------------------------------------------------------
 
 
@@ -388,7 +425,12 @@ class Shape(NamedTuple):
 
 
 _TOKEN_NAME: Final = "(?:" + "|".join("[_-]?".join(name.split("_")) for name in sorted(_TOKEN_FIELDS)) + ")"
-_TOKEN_HINTS: Final = ("oken", "ecret", "ssertion", "api_key", "api-key", "apikey", "private_key", "privatekey")
+_TOKEN_HINTS: Final = (
+    *("oken", "ecret", "ssertion", "api_key", "api-key", "apikey", "private_key", "private-key", "privatekey"),
+    *("key_id", "key-id", "keyid"),
+)
+_WITHIN: Final = r"(?:\{\s*[\"'\\]{1,4}value[\"'\\]{1,4}\s*:\s*)?"
+"""Before what stands in a map of its own."""
 _ADDRESS_NAME: Final = "(?:key|api[_-]?key|access[_-]?token|sig|subscription-key)"
 
 SHAPES: Final = (
@@ -419,7 +461,15 @@ SHAPES: Final = (
     Shape(re.compile(rf"(?i)[?&]{_ADDRESS_NAME}=([^&\s\"'<>()]{{8,}})"), ("key=", "oken=", "sig=")),
     # Within texts: JSON or its escapes, the XML of security services, forms.
     Shape(
-        re.compile(rf"(?i)\b{_TOKEN_NAME}[\"'\\]{{1,4}}\s*[:=]\s*[\"'\\]{{1,4}}((?:[^\"'\\\s]|\\/){{6,}})"),
+        re.compile(rf"(?i)\b{_TOKEN_NAME}[\"'\\]{{1,4}}\s*[:=]\s*{_WITHIN}[\"'\\]{{1,4}}((?:[^\"'\\\s]|\\/){{6,}})"),
+        _TOKEN_HINTS,
+        random=False,
+    ),
+    Shape(
+        re.compile(
+            rf"(?i)\b{_TOKEN_NAME}[\"'\\]{{1,4}}\s*[:=]\s*{_WITHIN}"
+            rf"(-?[0-9]{{{_FEWEST_DIGITS},}}(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
+        ),
         _TOKEN_HINTS,
         random=False,
     ),
@@ -520,7 +570,7 @@ class Redactor:
                 if len(item) >= SHORTEST and (self._knows_of(item) or self.looks.suspected(item)):
                     return True
             elif isinstance(item, Mapping):
-                if self.looks.fields and any(isinstance(name, str) and is_token_field(name) for name in item):
+                if self.looks.fields and any(map(_may_hold_token, item)):
                     return True
                 left += item
                 left += item.values()
@@ -540,10 +590,7 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {
-                self.text(name) if isinstance(name, str) else name: self._field(name, item)
-                for name, item in value.items()
-            }
+            return {self._name(name): self._field(name, item) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.json(item) for item in value]
         return value
@@ -562,12 +609,34 @@ class Redactor:
         return clean
 
     def _field(self, name: object, value: Any) -> Any:
-        if self.looks.fields and value and isinstance(name, str) and is_token_field(name):
-            if isinstance(value, str):
-                return REDACTED
-            if isinstance(value, list | tuple):
-                return [REDACTED if isinstance(item, str) and item else self.json(item) for item in value]
+        if not (self.looks.fields and value and _may_hold_token(name)):
+            return self.json(value)
+        if _plain(str(name)) in _TOKENS:
+            return self._token(value)
+        # A token of a text elsewhere: only where it is a thing of its own, `{"value": …}`.
+        return self._described(value, only_value=True) if isinstance(value, Mapping) else self.json(value)
+
+    def _token(self, value: Any) -> Any:
+        """What stands in the field of a token, without it."""
+        if isinstance(value, list | tuple):
+            return [self._token(item) for item in value]
+        if isinstance(value, Mapping) and not _is_schema(value):
+            return self._described(value)
+        if (isinstance(value, str) and value) or _is_long_number(value):
+            return REDACTED
         return self.json(value)
+
+    def _described(self, value: Mapping[Any, Any], *, only_value: bool = False) -> Any:
+        """A token with what is said of it, such as when it expires."""
+        return {
+            self._name(name): self._token(item)
+            if name == "value" or not (only_value or isinstance(item, int | float))
+            else self._field(name, item)
+            for name, item in value.items()
+        }
+
+    def _name(self, name: Any) -> Any:
+        return self.text(name) if isinstance(name, str) else name
 
     def _spans(self, text: str) -> list[Span]:
         """What is to be cut, in order, without overlaps."""

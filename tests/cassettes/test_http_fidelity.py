@@ -213,6 +213,35 @@ def test_who_asked_is_kept_in_no_shape_of_body(path: Path, kind: str, body: str)
         post(f"{pages.url}/v1/form", data={"model": "m", "user": "eve-private"})
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        ["hello", "planted-", "key-1234 ", "goodbye", "[DONE]"],
+        ['"hello"', '"planted-"', '"key-1234 "', '"goodbye"', "[DONE]"],
+        ["hello access_token=0paqueValue99", "goodbye"],
+        ["hello", '{"access_token": 12345678}', "goodbye"],
+    ],
+)
+def test_no_key_is_kept_of_events_that_are_texts(
+    path: Path, monkeypatch: pytest.MonkeyPatch, events: list[str]
+) -> None:
+    """It may be spread over them; whatever else they say stays."""
+    monkeypatch.setenv("PLANTED_API_KEY", "planted-key-1234")
+    body = "".join(f"event: word\ndata: {event}\n\n" for event in events)
+    with (
+        serving(lambda asked: Page(body, headers={"Content-Type": "text/event-stream"})) as pages,
+        cassettes.http_cassette(path, record_mode="once"),
+    ):
+        post(f"{pages.url}/v1/words", json={"model": "m"})
+    with cassettes.http_cassette(path):
+        replayed = post(f"{pages.url}/v1/words", json={"model": "m"})
+    said = replayed.text.replace("event: word\n", "").replace("\n\n", "")
+    assert not any(part in said for part in ("planted", "key-1234", "0paque", "12345678"))
+    assert said.replace('"', "").startswith("data: hello")
+    assert "[redacted]" in said
+    assert "goodbye" in said
+
+
 def test_half_a_surrogate_pair_is_kept(path: Path) -> None:
     """What is no Unicode loses no recording, and comes out as it went in."""
     body = '{"text": "half \\ud83d of it", "user": "bob"}'

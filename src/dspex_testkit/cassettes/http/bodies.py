@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from dspex_testkit.cassettes.local_paths import with_local_paths_cut
@@ -143,18 +143,34 @@ def _public(value: Any, *, answer: bool) -> Any:
 def _events(text: str, redactor: Redactor, *, answer: bool) -> str:
     """Server-sent events, or lines of JSON, cleaned each and as a whole: a secret may be spread over several."""
     lines = text.split("\n")
-    events = {
-        number: value
-        for number, line in enumerate(lines)
-        if isinstance(value := parsed(line.removeprefix("data:").strip()), dict | list)
-    }
-    public = [_public(value, answer=answer) for value in events.values()]
-    for number, clean in zip(events, redactor.events(public), strict=True):
-        if clean != events[number]:
+    events = {number: event for number, line in enumerate(lines) if (event := _event(line)) is not None}
+    public = [_public(event.value, answer=answer) for event in events.values()]
+    for (number, event), clean in zip(events.items(), redactor.events(public), strict=True):
+        if clean != event.value:
             before = "data: " if lines[number].startswith("data:") else ""
             after = "\r" if lines[number].endswith("\r") else ""
-            lines[number] = before + json_text(clean) + after
+            lines[number] = before + event.written(clean) + after
     return "\n".join(lines)
+
+
+class _Event(NamedTuple):
+    """What a line says, as a JSON map or list; a text alone is the one item of a list."""
+
+    value: Any
+    written: Callable[[Any], str]
+
+
+def _event(line: str) -> _Event | None:
+    said = line.removeprefix("data:")
+    value = parsed(said)
+    if isinstance(value, dict | list):
+        return _Event(value, json_text)
+    if not line.startswith("data:"):
+        return None
+    if isinstance(value, str):
+        return _Event([value], lambda clean: json_text(clean[0]))
+    words = said.removeprefix(" ").removesuffix("\r")
+    return _Event([words], lambda clean: str(clean[0])) if words else None
 
 
 def _form(text: str, redactor: Redactor) -> str:
