@@ -141,6 +141,47 @@ def test_one_level_too_deep_is_an_error_where_an_execution_says_it(bridge: Clien
     assert bridge.call("execute_program", ASK)["answer"] == "somebody else"
 
 
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("config", "wrapper"),
+    [
+        ({"lm_config": FLAT}, "lm_config"),
+        ({"lm_config": "openai/gpt-4o"}, "lm_config"),
+        ({"lm": {"lm_config": FLAT}}, "lm_config"),
+        ({"options": {"lm": FLAT}}, "options"),
+        ({"options": {"lm_config": FLAT}}, "options"),
+    ],
+)
+def test_a_config_within_a_place_of_its_own_is_an_error(
+    bridge: Client, config: dict[str, Any], wrapper: str, place: str
+) -> None:
+    """It would otherwise be dropped with a warning, and a wider scope would answer."""
+    told = ""
+    try:
+        said = PLACES[place](bridge, config)
+    except Exception as error:
+        told = str(error)
+    else:
+        response = bridge.ask("execute_program", {**ASK, **said})
+        assert response.code == "invalid_lm_config"
+        told = response.message or ""
+
+    assert f"one {wrapper!r} too deep" in told
+    bridge.call("create_program", {"id": "another", "signature": QA})
+    assert bridge.call("execute_program", {**ASK, "program_id": "another"})["answer"] == "somebody else"
+
+
+@pytest.mark.parametrize("command", ["execute_program", "get_lm"])
+@pytest.mark.parametrize("inner", [{"lm": FLAT}, {"lm_config": FLAT}, {"timeout_ms": 5}])
+def test_options_within_options_are_an_error(bridge: Client, inner: dict[str, Any], command: str) -> None:
+    """Nothing of them would be read."""
+    bridge.call("create_program", {"id": "qa", "signature": QA})
+
+    response = bridge.ask(command, {**ASK, "options": {"options": inner}})
+
+    assert (response.code, "one 'options' too deep" in (response.message or "")) == ("invalid_lm_config", True)
+
+
 CONTRADICTIONS: dict[str, Any] = {
     "provider and prefix": {"provider": "anthropic", "model": "openai/gpt-4o"},
     "a mock with a provider's model": {"provider": "mock", "model": "openai/gpt-4o"},

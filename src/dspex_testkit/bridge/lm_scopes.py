@@ -170,6 +170,8 @@ class LMScopes:
         if args.values.keys().isdisjoint(_SAYS_WHICH_LM):
             return Overrides()
         options = args.mapping("options")
+        if isinstance(options.get("options"), Mapping) and options["options"]:
+            raise InvalidLMConfigError("The options are nested one 'options' too deep; write what stands in them flat")
         places = (("options.", options), ("", args.values))
         layers: list[tuple[object, dict[str, Any]]] = [
             ({"temperature": place["temperature"]}, {}) for _, place in places if place.get("temperature") is not None

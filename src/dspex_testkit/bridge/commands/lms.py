@@ -11,6 +11,7 @@ from dspex_testkit.bridge.programs.lookup import find_program
 from dspex_testkit.calls import Scope
 from dspex_testkit.errors import InvalidArgsError, NoLMConfiguredError, UnknownLMError
 from dspex_testkit.lm.config.naming import expand
+from dspex_testkit.lm.config.reading import holds_lm
 from dspex_testkit.lm.config.values import LMPatch, LMReference, LMValue
 
 # What DSPex's pool and its tests add to every command; no LM config has these keys.
@@ -19,7 +20,7 @@ _ENVELOPE = frozenset({"session_id", "id", "program_id", "timestamp", "options",
 
 def configure_lm(bridge: BridgeState, args: Args) -> dict[str, Any] | Callable[[], dict[str, Any]]:
     """Give a named session, or without one the whole bridge, its LM. Does no I/O unless it is to verify it."""
-    raw = {key: value for key, value in args.values.items() if key not in _ENVELOPE}
+    raw = _config_of(args)
     wants_verification = args.flag("verify")
     session_id = args.session_id
     before = bridge.store.get_lm(session_id)
@@ -45,6 +46,12 @@ def configure_lm(bridge: BridgeState, args: Args) -> dict[str, Any] | Callable[[
     return verify(bridge, session_id, assignment, config, before, result)
 
 
+def _config_of(args: Args) -> dict[str, Any]:
+    """The LM config that these arguments are; options that say which LM is to answer are none of the envelope."""
+    said = holds_lm(args.values.get("options"))
+    return {key: value for key, value in args.values.items() if key not in _ENVELOPE or (said and key == "options")}
+
+
 def get_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """What would answer an execution with these arguments, which scope says so, and what the others hold."""
     session_id = args.session_id
@@ -65,7 +72,7 @@ def get_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
 def define_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
     """Keep an LM under a name, in place of what had it before."""
     name = _name(args)
-    raw = {key: value for key, value in args.values.items() if key not in _ENVELOPE and key != "name"}
+    raw = {key: value for key, value in _config_of(args).items() if key != "name"}
     definition, redefined, warnings = named_lms.define(bridge, name, raw)
     result: dict[str, Any] = {
         "status": "redefined" if redefined else "defined",

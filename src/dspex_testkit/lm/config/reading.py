@@ -31,6 +31,7 @@ KNOWN_KEYS = _SINGLE_KEYS | ENSEMBLE_KEYS
 """Every key that an LM config may hold at its top level."""
 
 _KINDS = frozenset({"lm", ENSEMBLE})
+_OF_OPTIONS = frozenset({"lm", "lm_config", "temperature", "api_key"})
 
 
 def parse_lm_config(
@@ -69,6 +70,7 @@ def parse_lm_config(
             raise InvalidLMConfigError(
                 "An LM config is nested one 'lm' too deep; write it flat, or as {'lm': {'provider': …, 'model': …}}"
             )
+    _refuse_wrapped(flat)
     flat = _joined(_said(beside or {}), flat)
     if isinstance(inner, str):
         if inner in names:
@@ -84,6 +86,24 @@ def parse_lm_config(
             f"kind must be one of {', '.join(sorted(_KINDS))}, but {kind!r} came{nearest_hint(kind, _KINDS)}"
         )
     return _read_ensemble(flat, names) if kind == ENSEMBLE else _read_single(flat, names)
+
+
+def _refuse_wrapped(flat: Mapping[str, Any]) -> None:
+    """Refuse a config within a place of its own, which would be dropped, and a wider scope would answer."""
+    for place, inner in flat.items():
+        if place == "lm_config" and not _is_empty(inner):
+            wrapped = isinstance(inner, Mapping | str)
+        else:
+            wrapped = place == "options" and holds_lm(inner)
+        if wrapped:
+            raise InvalidLMConfigError(
+                f"An LM config is nested one {place!r} too deep; write what stands in {place!r} in its place"
+            )
+
+
+def holds_lm(options: object) -> bool:
+    """Whether options say which LM is to answer."""
+    return isinstance(options, Mapping) and not _OF_OPTIONS.isdisjoint(options)
 
 
 def _is_empty(raw: object) -> bool:
