@@ -1,6 +1,6 @@
 """Canaries: the JSON form of DSPy's canonical types is still there and still says everything."""
 
-from dspy.lm15 import Message, RateLimitError, Request, Response, TextPart, Usage, response_to_events
+from dspy.lm15 import AuthError, Message, RateLimitError, Request, Response, TextPart, Usage, response_to_events
 
 from dspex_testkit.dspy_internals import wire
 
@@ -24,3 +24,13 @@ def test_failures_survive_their_json_form() -> None:
     )
     assert isinstance(error, RateLimitError)
     assert (error.status, error.retry_after, error.provider) == (429, 2.0, "openai")
+
+
+def test_advice_is_given_once() -> None:
+    """Some classes add it when they are made, and a failure that is read back had it already."""
+    failure = AuthError("no such key", provider="openai-chat", status=401)
+
+    read = wire.error_from_dict(wire.error_to_dict(failure))
+
+    assert (read.message, str(read)) == (failure.message, str(failure))
+    assert read.message.count("To fix:") == 1

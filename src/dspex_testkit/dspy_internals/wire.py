@@ -70,4 +70,7 @@ def error_from_dict(record: dict[str, Any]) -> LM15Error:
     if record.get("model") is not None:
         # Litellm's errors name the model without its prefix, and DSPy repeats that in their text.
         error.model = str(record["model"])
+    # Some classes add advice to their message, which the one that was kept has already.
+    error.message = str(record.get("message", ""))
+    error.args = (error.message,)
     return error
