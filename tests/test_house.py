@@ -43,18 +43,6 @@ ROOMS = (
 DOORS = {"lm.params", "lm.providers", "lm.reading", "runtime.embedded", "runtime.main"}
 """Former places of what has moved, for those who import it from there; nobody in the house does."""
 
-KNOWN_CIRCLES = (
-    {"plugin.bridge_cassettes", "plugin.cassettes", "plugin.facade", "plugin.programs"},
-    {"plugin.cases", "plugin.cassette_run"},
-)
-"""What is still to be untied. Strike a circle once it is gone."""
-
-KNOWN_CLIMBS: set[tuple[str, str]] = set()
-"""Imports of a higher room that are still to go."""
-
-FINISHED = ("bridge", "lm", "calls", "protocol", "engines", "dspy_internals", "runtime", "host", "launch", "pool")
-"""Rooms in which nothing is left to be untied."""
-
 
 def module_of(path: Path) -> str:
     """A file's name within the package; empty for the package's own face."""
@@ -144,17 +132,13 @@ def room_of(module: str) -> str:
 
 
 def test_no_two_files_import_each_other() -> None:
-    """Beside the circles that are known, none; and none of those is gone without being struck from the list."""
-    found = circles_of(arrows())
-
-    new = [sorted(circle) for circle in found if circle not in KNOWN_CIRCLES]
-    gone = [sorted(circle) for circle in KNOWN_CIRCLES if circle not in found]
-    assert new == [], "untie these: move what both need below them, or hand it in as an argument"
-    assert gone == [], "strike these from KNOWN_CIRCLES"
+    """Neither directly nor on the way over others."""
+    found = [sorted(circle) for circle in circles_of(arrows())]
+    assert found == [], "untie these: move what both need below them, or hand it in as an argument"
 
 
-@pytest.mark.parametrize("room", FINISHED)
-def test_in_a_finished_room_neither_files_nor_folders_import_each_other(room: str) -> None:
+@pytest.mark.parametrize("room", [room for rooms in ROOMS for room in rooms])
+def test_in_a_room_neither_files_nor_folders_import_each_other(room: str) -> None:
     """A folder counts as one: what stands in it is either below or above what stands beside it."""
     inside: dict[str, set[str]] = {}
     for module, targets in arrows().items():
@@ -164,11 +148,10 @@ def test_in_a_finished_room_neither_files_nor_folders_import_each_other(room: st
                 inside.setdefault(here[0], set()).add(there[0])
 
     assert circles_of(inside) == []
-    assert not [circle for circle in KNOWN_CIRCLES if any(room_of(module) == room for module in circle)]
 
 
 def test_rooms_import_only_what_stands_below_them() -> None:
-    """In the order of `ROOMS`, beside the climbs that are known; none of those is gone without being struck."""
+    """In the order of `ROOMS`."""
     floor = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
     unplaced = {room_of(module) for module in FILES} - floor.keys() - {""}
     assert unplaced == set(), "say in ROOMS above what these stand"
@@ -179,8 +162,7 @@ def test_rooms_import_only_what_stands_below_them() -> None:
         if module and room_of(module) != room_of(target) and floor[room_of(module)] <= floor[room_of(target)]
     }
 
-    assert climbs - KNOWN_CLIMBS == set(), "a room uses what is above it, or beside it"
-    assert KNOWN_CLIMBS - climbs == set(), "strike these from KNOWN_CLIMBS"
+    assert climbs == set(), "a room uses what is above it, or beside it"
 
 
 @pytest.mark.parametrize("door", sorted(DOORS))

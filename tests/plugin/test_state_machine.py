@@ -20,9 +20,8 @@ from hypothesis.stateful import (
 from dspex_testkit.errors import RemoteCommandError
 from dspex_testkit.plugin.bridge_plans import Plan
 from dspex_testkit.plugin.bridges import BridgeSource, reset
-from dspex_testkit.plugin.facade import BridgeFixture
+from dspex_testkit.plugin.facade import BridgeFixture, Program
 from dspex_testkit.plugin.options import MODES, Mode
-from dspex_testkit.plugin.programs import Program
 from dspex_testkit.pool import BridgeClient
 
 LMS = st.sampled_from(["mock/a", "mock/b", "openai/gpt-4o", "anthropic/claude-3-haiku"])

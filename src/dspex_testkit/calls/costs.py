@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -61,6 +62,21 @@ class Sum:
         answered = self.calls - self.failed_calls
         unknown = answered > 0 and self.unpriced_calls == answered
         return {**record, "cost": None if unknown else str(self.cost)}
+
+
+def charged(calls: Iterable[LMCall]) -> list[LMCall]:
+    """The calls that somebody is charged for: an ensemble costs what its members do, whose sum its own call tells."""
+    return [call for call in calls if call.engine != "ensemble"]
+
+
+def cost_of(calls: Iterable[LMCall]) -> Decimal:
+    """US dollars of all calls whose price is known."""
+    return sum((call.cost for call in charged(calls) if call.cost is not None), Decimal(0))
+
+
+def tokens_of(calls: Iterable[LMCall]) -> int:
+    """Tokens of all calls, input and output."""
+    return sum(call.usage.total_tokens or 0 for call in charged(calls))
 
 
 class _Group(NamedTuple):

@@ -8,11 +8,11 @@ of it.
     hookspecs      how a suite extends the plugin
     fixtures       what tests ask for
     case, cases    one test: its bridges, LMs, `case_calls` and network; and the hooks around it
-    items, carried what pytest says of a test, and what reports carry
+    items          what pytest says of a test, and what its reports carry
     bridges        bridges that are made by `bridge_plans`, kept and given back clean
-    facade         a bridge as tests like to see it, with its `programs`, their `answers`, and `lm_configs`
-    journal        a test's LM calls, with `assertions` over them, a `timeline` where one fails, `introspection` for a
-                   plain assert, and `charges`, which are what calls come to
+    facade         a bridge as tests like to see it, with its programs, their `answers`, and `lm_configs`
+    journal        a test's LM calls, with `assertions` over them, a `timeline` where one fails, and `introspection`
+                   for a plain assert
     lms            the LMs that fixtures give
     policy         who answers for LMs that tests build themselves, through `dspy_internals.execution`
     watched        calls of LMs that write none down themselves
@@ -40,11 +40,10 @@ if TYPE_CHECKING:
     from dspex_testkit.calls import Prompt
     from dspex_testkit.plugin.answers import Answer, AnsweredBy
     from dspex_testkit.plugin.cassettes import CassetteFixture
-    from dspex_testkit.plugin.facade import BridgeFixture, Session
+    from dspex_testkit.plugin.facade import BridgeFixture, Program, Session
     from dspex_testkit.plugin.fixtures import BridgeFactory
     from dspex_testkit.plugin.journal import LMJournal
     from dspex_testkit.plugin.journal_files import RunJournal, TestCalls
-    from dspex_testkit.plugin.programs import Program
     from dspex_testkit.plugin.simulated import SimulatedProviders
 
 __all__ = [
@@ -69,7 +68,7 @@ _HOMES = {
     "BridgeFixture": f"{__name__}.facade",
     "CassetteFixture": f"{__name__}.cassettes",
     "LMJournal": f"{__name__}.journal",
-    "Program": f"{__name__}.programs",
+    "Program": f"{__name__}.facade",
     "Prompt": "dspex_testkit.calls",
     "RunJournal": f"{__name__}.journal_files",
     "Session": f"{__name__}.facade",

@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dspex_testkit.errors import (
     CassetteDriftError,
@@ -19,10 +19,17 @@ from dspex_testkit.plugin.bridges import each_of
 from dspex_testkit.plugin.cassette_plans import CassettePlan, report_of
 
 if TYPE_CHECKING:
-    from dspex_testkit.plugin.facade import BridgeFixture
+    from dspex_testkit.plugin.options import Mode
     from dspex_testkit.pool import BridgeClient
 
 __tracebackhide__ = True  # a test whose recording is missing shows its own lines
+
+
+class Recordable(Protocol):
+    """A bridge as far as its recordings go: where it runs, and how it is reached."""
+
+    mode: "Mode"
+    client: "BridgeClient"
 
 
 class BridgeCassettes:
@@ -35,13 +42,13 @@ class BridgeCassettes:
     def __init__(self, plan: CassettePlan) -> None:
         self._plan = plan
         self._options = _sendable(plan)
-        self._in_use: dict[tuple[BridgeFixture, str | None], list[BridgeClient]] = {}
+        self._in_use: dict[tuple[Recordable, str | None], list[BridgeClient]] = {}
         self._left: set[str | None] = set()
         self._before: dict[Path, bytes | None] = {}
         self._errors: list[DSPexTestkitError] = []
         self.reports: list[dict[str, Any]] = []
 
-    def enter(self, bridge: "BridgeFixture", session_id: str | None) -> None:
+    def enter(self, bridge: "Recordable", session_id: str | None) -> None:
         """Give a session its cassette, unless it has it.
 
         Raises:
@@ -70,7 +77,7 @@ class BridgeCassettes:
             self._eject(bridge, session_id, passed=False)
             raise
 
-    def leave(self, bridge: "BridgeFixture", session_id: str | None, *, every: bool) -> None:
+    def leave(self, bridge: "Recordable", session_id: str | None, *, every: bool) -> None:
         """End the use of a session's cassette, or of all, before the bridge forgets them.
 
         Nobody knows yet whether the test passes: what was recorded is kept for now.
@@ -97,7 +104,7 @@ class BridgeCassettes:
             grave = [error for error in self._errors if error.code != NothingRecordedError.code]
             raise (grave or self._errors)[0]
 
-    def _eject(self, bridge: "BridgeFixture", session_id: str | None, *, passed: bool) -> None:
+    def _eject(self, bridge: "Recordable", session_id: str | None, *, passed: bool) -> None:
         for client in self._in_use.pop((bridge, session_id)):
             try:
                 said = client.call("eject_cassette", {"passed": passed, **_session(session_id)})

@@ -7,16 +7,13 @@ import pytest
 
 from dspex_testkit.errors import CassetteError, MissingExtraError, UsageError
 from dspex_testkit.plugin import markers
-from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE
 from dspex_testkit.plugin.case import CASE, FIRST_FIXTURE, Case, may_have_cassette
-from dspex_testkit.plugin.items import Cell, cell_of, is_live, process_of
+from dspex_testkit.plugin.items import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE, PASSED, Cell, cell_of, is_live, process_of
 from dspex_testkit.plugin.options import Mode, Options
 
 SEED = pytest.StashKey[int]()
 """The seed of this run of a test that runs with several."""
 _FAILED = pytest.StashKey[bool]()
-PASSED = pytest.StashKey[bool]()
-"""Whether the test ran to its end and passed; one that was skipped did not."""
 _CASSETTES = pytest.StashKey[list[dict[str, Any]]]()
 """What came of the test's cassettes, on its way into the report."""
 

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from dspex_testkit.errors import CassetteError
-from dspex_testkit.plugin.cases import PASSED
 from dspex_testkit.plugin.cassette_orphans import Orphans
 from dspex_testkit.plugin.cassette_plans import was_used
 from dspex_testkit.plugin.cassette_settings import CassetteSettings
-from dspex_testkit.plugin.items import process_of
+from dspex_testkit.plugin.items import PASSED, process_of
 
 CASSETTES_ATTRIBUTE = "dspex_testkit_cassettes"
 """Where the report of a test's teardown carries what came of its cassettes, as JSON."""

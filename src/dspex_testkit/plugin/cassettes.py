@@ -10,8 +10,7 @@ from dspex_testkit.plugin.cassette_plans import CassettePlan, recordings_of, rep
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import CassetteReport, HTTPCassette, OpenCassette
-    from dspex_testkit.plugin.bridge_cassettes import BridgeCassettes
-    from dspex_testkit.plugin.facade import BridgeFixture
+    from dspex_testkit.plugin.bridge_cassettes import BridgeCassettes, Recordable
 
 __tracebackhide__ = True  # a test whose recording is missing shows its own lines
 
@@ -121,7 +120,7 @@ class CaseCassettes:
             self._opened = open_cassette(plan.path, plan.mode, rerecord=plan.rerecord, **plan.options)
         return self._opened
 
-    def enter(self, bridge: "BridgeFixture", command: str, session_id: str | None) -> None:
+    def enter(self, bridge: "Recordable", command: str, session_id: str | None) -> None:
         """Have a bridge's session play or record its cassette, from the first command that asks an LM on.
 
         Raises:
@@ -141,7 +140,7 @@ class CaseCassettes:
             self._bridges = BridgeCassettes(self.plan)
         self._bridges.enter(bridge, None if session_id == ANONYMOUS else session_id)
 
-    def leave(self, bridge: "BridgeFixture", session_id: str | None, *, every: bool) -> None:
+    def leave(self, bridge: "Recordable", session_id: str | None, *, every: bool) -> None:
         """End the use of cassettes that a bridge is about to forget."""
         if self._bridges is not None:
             self._bridges.leave(bridge, session_id, every=every)

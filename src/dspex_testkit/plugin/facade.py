@@ -10,9 +10,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from dspex_testkit.errors import BridgeWarning, UsageError
+from dspex_testkit.plugin.answers import Answer
 from dspex_testkit.plugin.lm_configs import LM, as_map, config_of
 from dspex_testkit.plugin.options import Mode
-from dspex_testkit.plugin.programs import Program
 from dspex_testkit.pool import BridgeClient, BridgePool
 from dspex_testkit.protocol import Response
 from dspex_testkit.redaction import Secrets
@@ -45,7 +45,7 @@ class Session:
         tools: list[Any] | None = None,
         instructions: str | None = None,
         use_dynamic_signature: bool | None = None,
-    ) -> Program:
+    ) -> "Program":
         """Create a program.
 
         Args:
@@ -74,7 +74,7 @@ class Session:
             args["lm_config"] = config_of(lm)
         return Program(self, program_id, self.call("create_program", args))
 
-    def program(self, program_id: str) -> Program:
+    def program(self, program_id: str) -> "Program":
         """A program that was created elsewhere, as this session would find it."""
         return Program(self, program_id, {})
 
@@ -240,3 +240,98 @@ class BridgeFixture(Session):
 
     def _next_program_id(self) -> str:
         return f"program_{next(self._numbers)}"
+
+
+class Program:
+    """A program of a bridge: call it with its inputs.
+
+    Args:
+        session: Whose it is.
+        program_id: Its id.
+        created: What the bridge said when it was created.
+    """
+
+    def __init__(self, session: Session, program_id: str, created: Mapping[str, Any]) -> None:
+        self.session = session
+        self.program_id = program_id
+        self.created = dict(created)
+
+    def __call__(self, **inputs: Any) -> Answer:
+        """Run it.
+
+        Raises:
+            RemoteCommandError: It failed; the error has the bridge's code.
+        """
+        return self.execute(inputs)
+
+    async def acall(self, **inputs: Any) -> Answer:
+        """The same for an event loop."""
+        return await self.aexecute(inputs)
+
+    def execute(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        lm: LM | None = None,
+        session: str | None = None,
+        timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+        **more_inputs: Any,
+    ) -> Answer:
+        """Run it on an LM of this execution's own, or in another session.
+
+        Args:
+            inputs: Inputs whose names are taken here, such as ``{"lm": …}``.
+            lm: Answers this execution alone.
+            session: In whose name; its own session if None.
+            timeout: Seconds to wait.
+            options: Further options of the command.
+            more_inputs: Inputs.
+
+        Raises:
+            RemoteCommandError: It failed.
+        """
+        args = self._args(inputs, more_inputs, lm, options)
+        return Answer(self._in(session).call("execute_program", args, timeout=timeout))
+
+    async def aexecute(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        lm: LM | None = None,
+        session: str | None = None,
+        timeout: float | None = None,
+        options: Mapping[str, Any] | None = None,
+        **more_inputs: Any,
+    ) -> Answer:
+        """`execute` for an event loop."""
+        args = self._args(inputs, more_inputs, lm, options)
+        return Answer(await self._in(session).acall("execute_program", args, timeout=timeout))
+
+    def get_lm(self) -> dict[str, Any]:
+        """What would answer it, and what each scope holds."""
+        return self.session.call("get_lm", {"program_id": self.program_id})
+
+    def info(self) -> dict[str, Any]:
+        """What the bridge knows of it."""
+        return self.session.call("get_program_info", {"program_id": self.program_id})
+
+    def delete(self) -> None:
+        """Delete it."""
+        self.session.call("delete_program", {"program_id": self.program_id})
+
+    def __repr__(self) -> str:
+        return f"<Program {self.program_id!r} of {self.session!r}>"
+
+    def _in(self, session: str | None) -> Session:
+        return self.session if session is None else self.session.bridge.session(session)
+
+    def _args(
+        self, inputs: Mapping[str, Any] | None, more: Mapping[str, Any], lm: LM | None, options: Any
+    ) -> dict[str, Any]:
+        args: dict[str, Any] = {"program_id": self.program_id, "inputs": {**(inputs or {}), **more}}
+        if options is not None or lm is not None:
+            args["options"] = {**(options or {}), **({} if lm is None else {"lm_config": config_of(lm)})}
+        return args

@@ -8,8 +8,7 @@ import pytest
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case import CASE, MAKE_CASE, Case
-from dspex_testkit.plugin.cases import PASSED
-from dspex_testkit.plugin.items import Cell
+from dspex_testkit.plugin.items import PASSED, Cell
 from dspex_testkit.plugin.options import Mode
 
 if TYPE_CHECKING:

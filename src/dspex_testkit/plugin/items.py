@@ -1,10 +1,21 @@
-"""What pytest's own objects say of a test and its run."""
+"""What pytest's own objects say of a test and its run, and what they are given to carry."""
 
 import os
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+CALLS_ATTRIBUTE = "dspex_testkit_calls"
+"""Where a report carries its test and its LM calls; pytest-xdist sends it along with the rest."""
+ARTIFACTS_ATTRIBUTE = "dspex_testkit_artifacts"
+"""Where the report of a failed test carries what it leaves behind, by file name."""
+
+CALLS, COST, SEED_USED = "lm_calls", "lm_cost_usd", "lm_seed"
+"""JUnit's names for what a test asked."""
+
+PASSED = pytest.StashKey[bool]()
+"""Whether a test ran to its end and passed; one that was skipped did not."""
 
 
 @dataclass(frozen=True, slots=True)

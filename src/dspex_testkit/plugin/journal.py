@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from dspex_testkit.calls import LMCall, LMChange, Prompt, Scope
+from dspex_testkit.calls.costs import cost_of, tokens_of
 from dspex_testkit.plugin import assertions
 from dspex_testkit.plugin.assertions import ANY, By, Narrow
-from dspex_testkit.plugin.charges import cost_of, tokens_of
 
 Entries = Callable[[], tuple[Sequence[LMCall], Sequence[LMChange]]]
 

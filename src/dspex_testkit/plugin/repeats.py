@@ -15,9 +15,8 @@ import pytest
 
 from dspex_testkit.errors import UsageError
 from dspex_testkit.plugin import markers
-from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS, CALLS_ATTRIBUTE, COST, SEED_USED
 from dspex_testkit.plugin.cases import SEED
-from dspex_testkit.plugin.items import name_from_here
+from dspex_testkit.plugin.items import ARTIFACTS_ATTRIBUTE, CALLS, CALLS_ATTRIBUTE, COST, SEED_USED, name_from_here
 from dspex_testkit.plugin.options import Options
 
 _SHOWN = 20

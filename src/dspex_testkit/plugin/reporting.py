@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dspex_testkit.plugin.carried import CALLS, COST, SEED_USED
+from dspex_testkit.calls.costs import cost_of
 from dspex_testkit.plugin.case import Case
-from dspex_testkit.plugin.charges import cost_of
-from dspex_testkit.plugin.items import name_from_here
+from dspex_testkit.plugin.items import CALLS, COST, SEED_USED, name_from_here
 from dspex_testkit.plugin.journal_files import TestCalls
 from dspex_testkit.plugin.options import Options
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Secrets, error_redactor, secrets_of_environment

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from dspex_testkit.plugin.carried import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE
-from dspex_testkit.plugin.items import process_of
+from dspex_testkit.plugin.items import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE, process_of
 from dspex_testkit.plugin.options import Options
 
 
@@ -85,7 +84,7 @@ class RunHooks:
             _line(terminalreporter, complaint, red=True)
 
     def _sum_up(self, terminalreporter: Any, calls: list[Any]) -> None:
-        from dspex_testkit.plugin.charges import cost_of
+        from dspex_testkit.calls.costs import cost_of
 
         by_lm = Counter(call.provider_model for call in calls)
         switches = sum(_switches(test.calls) for test in self.journal.tests)
@@ -121,7 +120,7 @@ class RunHooks:
 
     def _charge(self, text: str) -> None:
         """Count what real calls cost, and end the run where that is too much."""
-        from dspex_testkit.plugin.charges import cost_of
+        from dspex_testkit.calls.costs import cost_of
         from dspex_testkit.plugin.journal_files import read_test
 
         self._spent += cost_of(_real(read_test(text).calls))

@@ -5,8 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from dspex_testkit.calls import LMCall
+from dspex_testkit.calls.costs import charged
 from dspex_testkit.plugin.assertions.selecting import ANY, Calls, Narrow, fail, is_lm, select, where
-from dspex_testkit.plugin.charges import charged
 
 
 def assert_call_count(
