@@ -28,7 +28,7 @@ def test_failures_survive_their_json_form() -> None:
 
 def test_advice_is_given_once() -> None:
     """Some classes add it when they are made, and a failure that is read back had it already."""
-    failure = AuthError("no such key", provider="openai-chat", status=401)
+    failure = AuthError("no such key", provider="openai-chat", status=401, env_keys=("OPENAI_API_KEY",))
 
     read = wire.error_from_dict(wire.error_to_dict(failure))
 
