@@ -118,7 +118,7 @@ def test_a_recording_answers_over_http_and_the_server_forgets_it_afterwards(pyte
             assert provider_sim.target("openai/gpt-4o-mini", cassette=tmp_path / "c.yaml").lm()("?") == ["said"]
 
         def test_afterwards(provider_sim):
-            assert [tenant.id for tenant in provider_sim.simulator._registry] == ["default"]
+            assert [namespace.id for namespace in provider_sim.simulator._registry] == ["default"]
             assert provider_sim.simulator.calls == []
         """
     )

@@ -12,7 +12,7 @@ import pytest
 from dspex_testkit import cassettes
 from dspex_testkit.calls import Usage
 from dspex_testkit.cassettes import cassette as cassette_file
-from dspex_testkit.cassettes import document, nearest
+from dspex_testkit.cassettes import document, misses
 from dspex_testkit.errors import CassetteFormatError, CassetteNotFoundError, UsageError
 from dspex_testkit.redaction import Secrets
 from dspex_testkit.simulator import ProviderSimulator, Target
@@ -460,7 +460,7 @@ def test_others_are_served_while_the_nearest_recordings_of_a_miss_are_looked_for
 
     def no_match(*args: Any, **options: Any) -> Any:
         meanwhile.append(chat(other).json["choices"][0]["message"]["content"])
-        return nearest.no_match(*args, **options)
+        return misses.no_match(*args, **options)
 
     monkeypatch.setattr(cassette_file, "no_match", no_match)
     missed = chat(sim.target("openai/m", cassette=path), messages=[{"role": "user", "content": "goodbye"}])

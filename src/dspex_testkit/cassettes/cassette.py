@@ -20,8 +20,8 @@ from dspex_testkit.cassettes.interfaces import Taken
 from dspex_testkit.cassettes.leaks import refuse_secrets
 from dspex_testkit.cassettes.lm import CassetteLM
 from dspex_testkit.cassettes.matching import MatchRules
+from dspex_testkit.cassettes.misses import no_match, title
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.nearest import no_match, title
 from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.cassettes.saving import save

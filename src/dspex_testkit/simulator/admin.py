@@ -28,9 +28,9 @@ from aiohttp import web
 from dspex_testkit.errors import DSPexTestkitError, InvalidArgsError
 from dspex_testkit.limits import brief
 from dspex_testkit.protocol import codec
+from dspex_testkit.simulator.namespace import Namespace
 from dspex_testkit.simulator.registry import DEFAULT_ID, Registry, TargetSettings, read_sent_spec
 from dspex_testkit.simulator.target import Target, read_model
-from dspex_testkit.simulator.tenant import Tenant
 
 _logger = logging.getLogger("dspex_testkit.simulator")
 
@@ -82,12 +82,12 @@ class Admin:
     def target(self, model: str, **given: Unpack[TargetSettings]) -> Target:
         """Make a target."""
         provider, model = read_model(model)
-        tenant, key = self._registry.add(provider, model.partition("/")[2], **given)
+        namespace, key = self._registry.add(provider, model.partition("/")[2], **given)
         return Target(
-            id=tenant.id,
+            id=namespace.id,
             provider=provider,
             model=model,
-            root=f"{self._root}/t/{tenant.id}",
+            root=f"{self._root}/t/{namespace.id}",
             api_key=key,
             registry=self._registry,
         )
@@ -106,7 +106,7 @@ class Admin:
         head, _, id = path.partition("/")
         match method, head, bool(id):
             case "GET", "targets", False:
-                return {"targets": [_described(tenant) for tenant in self._registry]}
+                return {"targets": [_described(namespace) for namespace in self._registry]}
             case "POST", "targets", False:
                 if not isinstance(body.get("model"), str):
                     raise InvalidArgsError("model: a model such as 'openai/gpt-4o-mini' is wanted.")
@@ -161,15 +161,15 @@ class Admin:
         return CassetteLibrary(self._cassettes).path(name)
 
 
-def _described(tenant: Tenant) -> dict[str, Any]:
-    report = tenant.answers.report()
+def _described(namespace: Namespace) -> dict[str, Any]:
+    report = namespace.answers.report()
     return {
-        "id": tenant.id,
-        "provider": tenant.provider,
-        "model": tenant.model,
-        "mode": tenant.answers.source,
-        "faults": [fault.model_dump(exclude_defaults=True) for fault in tenant.faults.faults],
-        "default": tenant.id == DEFAULT_ID,
+        "id": namespace.id,
+        "provider": namespace.provider,
+        "model": namespace.model,
+        "mode": namespace.answers.source,
+        "faults": [fault.model_dump(exclude_defaults=True) for fault in namespace.faults.faults],
+        "default": namespace.id == DEFAULT_ID,
         "cassette": None if report is None else report.to_dict(),
     }
 

@@ -20,9 +20,9 @@ from dspex_testkit.simulator.delivery import Delivery
 from dspex_testkit.simulator.exchange import Answered, Ask, Unanswered
 from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
 from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
+from dspex_testkit.simulator.namespace import Namespace, Numbers
 from dspex_testkit.simulator.reading import Read, Reading
 from dspex_testkit.simulator.registry import Registry
-from dspex_testkit.simulator.tenant import Numbers, Tenant
 from dspex_testkit.simulator.wires import ENDINGS, Route, find_route
 from dspex_testkit.simulator.wires.models import OLLAMA_MODEL, asking_provider, model_entry, models_list
 from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
@@ -58,7 +58,7 @@ class Handler:
             wire = (find_route(request.path) or _FALLBACK).wire
             return await delivery.send(wire.error(Failure("permission", _FOREIGN), 403), 403)
         try:
-            tenant, path = self._registry.find(request.path, request.headers, keys)
+            namespace, path = self._registry.find(request.path, request.headers, keys)
         except UsageError as error:
             wire = (find_route(request.path) or _FALLBACK).wire
             return await delivery.send(wire.error(Failure("not_found", error.message, code=error.code), 404), 404)
@@ -66,9 +66,9 @@ class Handler:
             # litellm asks Ollama what a model can do.
             return await delivery.send(OLLAMA_MODEL)
         if request.method == "GET":
-            return await self._get(request, tenant, path, delivery)
+            return await self._get(request, namespace, path, delivery)
         route = find_route(path)
-        served = _Served(self._registry, tenant, route or _FALLBACK, delivery, keys)
+        served = _Served(self._registry, namespace, route or _FALLBACK, delivery, keys)
         try:
             if route is None or request.method != "POST":
                 raise refuse("not_found", _unknown_path(request.method, path))
@@ -80,11 +80,11 @@ class Handler:
             # Whatever it is, a client is to meet it as its provider's error, and the journal to tell it.
             return await served.fail(failure_of(error))
 
-    async def _get(self, request: web.BaseRequest, tenant: Tenant, path: str, delivery: Delivery) -> Any:
-        provider = tenant.provider or asking_provider(request.headers, path)
+    async def _get(self, request: web.BaseRequest, namespace: Namespace, path: str, delivery: Delivery) -> Any:
+        provider = namespace.provider or asking_provider(request.headers, path)
         head, _, last = path.rpartition("/")
         if last in ("models", "tags"):
-            return await delivery.send(models_list(provider, self._registry.models(tenant), last))
+            return await delivery.send(models_list(provider, self._registry.models(namespace), last))
         if head.endswith("/models"):
             return await delivery.send(model_entry(provider, last))
         body = _FALLBACK.wire.error(Failure("not_found", _unknown_path("GET", path)), 404)
@@ -94,9 +94,11 @@ class Handler:
 class _Served:
     """One request on its way."""
 
-    def __init__(self, registry: Registry, tenant: Tenant, route: Route, delivery: Delivery, keys: list[str]) -> None:
+    def __init__(
+        self, registry: Registry, namespace: Namespace, route: Route, delivery: Delivery, keys: list[str]
+    ) -> None:
         self._registry = registry
-        self._tenant = tenant
+        self._namespace = namespace
         self._route = route
         self._delivery = delivery
         self._keys = keys
@@ -110,7 +112,7 @@ class _Served:
         if read.refusal is not None:
             raise read.refusal
         self._meet_limits(ask)
-        fault = self._tenant.faults.strike()
+        fault = self._namespace.faults.strike()
         if fault is not None and fault.kind in STATUSES:
             message = fault.message or wire.message(fault.kind, self._model)
             failure = Failure(fault.kind, message, status=fault.status, retry_after=fault.retry_after)
@@ -138,11 +140,11 @@ class _Served:
 
     async def _answer(self, ask: Ask, number: int, fault: HTTPFault | None) -> Any:
         try:
-            answered, calls = await self._tenant.answer(ask, number)
+            answered, calls = await self._namespace.answer(ask, number)
         except Unanswered as unanswered:
             return await self._fail_as(unanswered)
-        if self._tenant.rate_limits is not None:
-            self._tenant.rate_limits.charge(answered.output_tokens)
+        if self._namespace.rate_limits is not None:
+            self._namespace.rate_limits.charge(answered.output_tokens)
         self._untold = [replace(call, fault=fault.kind) for call in calls] if fault is not None else calls
         try:
             if answered.delay:
@@ -183,10 +185,10 @@ class _Served:
         model, texts, answer = embeddings(body, self._route.path)
         tokens = sum(-(-len(text) // 4) for text in texts)
         call = LMCall(
-            provider=self._tenant.provider or self._route.wire.provider,
+            provider=self._namespace.provider or self._route.wire.provider,
             model=model,
             engine="embedding",
-            lm_id=self._tenant.id,
+            lm_id=self._namespace.id,
             inputs={"texts": texts},
             usage=Usage(input_tokens=tokens, output_tokens=0),
             fault=None if fault is None else fault.kind,
@@ -196,7 +198,7 @@ class _Served:
         return await (self._delivery.send(answer) if fault is None else self._delivery.send_spoilt(answer, fault))
 
     def _meet_limits(self, ask: Ask | None) -> None:
-        limits = self._tenant.rate_limits
+        limits = self._namespace.rate_limits
         if limits is None:
             return
         usage = None if ask is None else estimate_usage(ask.request, output_chars=0, reasoning_chars=None)
@@ -208,12 +210,12 @@ class _Served:
             raise Refused(Failure("rate_limit", message, retry_after=float(-(-wait // 1))))
 
     def _limit_headers(self) -> dict[str, str]:
-        limits = self._tenant.rate_limits
+        limits = self._namespace.rate_limits
         return {} if limits is None else self._route.wire.rate_headers(limits.report())
 
     def _failed(self, message: str, fault: HTTPFault | None = None) -> LMCall:
         kind = None if fault is None else fault.kind
-        return self._tenant.failed_call(self._route.wire.provider, self._model, error=message, fault=kind)
+        return self._namespace.failed_call(self._route.wire.provider, self._model, error=message, fault=kind)
 
     def _tell(self, chunks: int | None = None) -> None:
         """Write what was answered into the journal, so that whoever has read the answer finds it there."""

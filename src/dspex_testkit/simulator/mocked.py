@@ -14,9 +14,9 @@ from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.mock_lm.engine import MockEngine
 from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.usage import CHARS_PER_TOKEN, count_tokens
+from dspex_testkit.simulator.choices import ChoiceBuilder, choice_of_response, usage_of
 from dspex_testkit.simulator.exchange import Ask, Choice, Piece, Spoken, Unanswered
 from dspex_testkit.simulator.noted_time import NotingClock, Waits, note_waits
-from dspex_testkit.simulator.speech import Hearing, choice_of_response, usage_of
 
 # Over HTTP the caller has decided already what to ask for; an engine that refuses nothing serves every model.
 _CAPABILITIES = Capabilities(function_calling=True, response_schema=True, reasoning=True)
@@ -121,7 +121,7 @@ class HeldCall:
 
 async def _streamed(engine: MockEngine, asked: Ask, ask: Ask, held: HeldCall, waits: Waits) -> Spoken:
     """Hear the whole stream; the first pause is before its beginning, the others are between its pieces."""
-    hearing, delay = Hearing(), 0.0
+    hearing, delay = ChoiceBuilder(), 0.0
     try:
         async for event in engine.astream(asked.request):
             pause = waits.take()

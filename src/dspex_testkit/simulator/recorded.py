@@ -22,10 +22,10 @@ from dspex_testkit.dspy_internals.wire import error_from_dict, request_to_dict, 
 from dspex_testkit.engines.prompts import prompt_for
 from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text
 from dspex_testkit.errors import CassetteFormatError, UsageError
+from dspex_testkit.simulator.choices import ChoiceBuilder, choice_of_response
 from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
 from dspex_testkit.simulator.failures import Refused, failure_of
 from dspex_testkit.simulator.sent_form import PARAMS, SentRules
-from dspex_testkit.simulator.speech import Hearing, choice_of_response
 
 
 class RecordedAnswers:
@@ -159,9 +159,9 @@ def _spoken(found: Interaction, ask: Ask, call: LMCall, *, realtime: bool) -> Sp
     return Spoken(choice, usage, told)
 
 
-def _heard(chunks: tuple[dict[str, Any], ...], *, realtime: bool) -> Hearing:
+def _heard(chunks: tuple[dict[str, Any], ...], *, realtime: bool) -> ChoiceBuilder:
     """The recorded stream, at the pace at which it came or at once."""
-    hearing = Hearing()
+    hearing = ChoiceBuilder()
     for pause, event in paced(chunks, realtime=realtime):
         hearing.hear(event, pause)
     return hearing

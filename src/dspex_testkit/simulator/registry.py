@@ -15,7 +15,7 @@ from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.simulator.http_faults import HTTPFault, read_http_fault
 from dspex_testkit.simulator.mocked import MockAnswers
-from dspex_testkit.simulator.tenant import Answers, Tenant
+from dspex_testkit.simulator.namespace import Answers, Namespace
 
 PREFIX: Final = "/t/"
 """Before a target's id in a URL."""
@@ -50,13 +50,13 @@ class Registry:
     def __init__(self, clock: Clock, journal: Journal) -> None:
         self.clock = clock
         self.journal = journal
-        self._tenants: dict[str, Tenant] = {}
-        self._by_key: dict[str, Tenant] = {}
+        self._namespaces: dict[str, Namespace] = {}
+        self._by_key: dict[str, Namespace] = {}
         self._ids = count(1)
         self._lock = threading.Lock()
         self.default = self._make(DEFAULT_ID, None, None, {})
 
-    def add(self, provider: str | None, model: str | None, **given: Unpack[TargetSettings]) -> tuple[Tenant, str]:
+    def add(self, provider: str | None, model: str | None, **given: Unpack[TargetSettings]) -> tuple[Namespace, str]:
         """A new target and its key.
 
         Args:
@@ -70,10 +70,10 @@ class Registry:
             UsageError: A fault, a limit or an option cannot.
         """
         with self._lock:
-            tenant = self._make(f"t{next(self._ids)}", provider, model, given)
-            key = f"{_KEY}{tenant.id}-{secrets.token_hex(8)}"
-            self._by_key[key] = tenant
-            return tenant, key
+            namespace = self._make(f"t{next(self._ids)}", provider, model, given)
+            key = f"{_KEY}{namespace.id}-{secrets.token_hex(8)}"
+            self._by_key[key] = namespace
+            return namespace, key
 
     def configure(self, id: str, **given: Unpack[TargetSettings]) -> None:
         """Replace what is given of a target.
@@ -91,25 +91,25 @@ class Registry:
         Raises:
             UsageError: There is none, or it is the default.
         """
-        tenant = self.get(id)
-        if tenant is self.default:
+        namespace = self.get(id)
+        if namespace is self.default:
             raise UsageError("The default target cannot be removed; it answers whoever has no other.")
         with self._lock:
-            self._tenants.pop(id, None)
-            self._by_key = {key: each for key, each in self._by_key.items() if each is not tenant}
+            self._namespaces.pop(id, None)
+            self._by_key = {key: each for key, each in self._by_key.items() if each is not namespace}
 
-    def get(self, id: str) -> Tenant:
+    def get(self, id: str) -> Namespace:
         """The target of this id.
 
         Raises:
             UsageError: There is none.
         """
         # One look: another thread may remove it between two.
-        if (tenant := self._tenants.get(id)) is not None:
-            return tenant
-        raise UsageError(f"There is no target {id!r}; there are {', '.join(list(self._tenants))}.")
+        if (namespace := self._namespaces.get(id)) is not None:
+            return namespace
+        raise UsageError(f"There is no target {id!r}; there are {', '.join(list(self._namespaces))}.")
 
-    def find(self, path: str, headers: Mapping[str, str], keys: Sequence[str]) -> tuple[Tenant, str]:
+    def find(self, path: str, headers: Mapping[str, str], keys: Sequence[str]) -> tuple[Namespace, str]:
         """The target that a request is for, by URL prefix, header or key, and the rest of the path.
 
         Raises:
@@ -121,14 +121,14 @@ class Registry:
         if HEADER in headers:
             return self.get(headers[HEADER]), path
         for key in keys:
-            if (tenant := self._by_key.get(key)) is not None:
-                return tenant, path
+            if (namespace := self._by_key.get(key)) is not None:
+                return namespace, path
         return self.default, path
 
-    def models(self, tenant: Tenant) -> list[str]:
+    def models(self, namespace: Namespace) -> list[str]:
         """What a target's list of models says; the default target lists those of all."""
-        tenants = self if tenant is self.default else [tenant]
-        return sorted({each.model for each in tenants if each.model}) or ["simulated-model"]
+        namespaces = self if namespace is self.default else [namespace]
+        return sorted({each.model for each in namespaces if each.model}) or ["simulated-model"]
 
     def calls(self, id: str | None = None, *, since: int = 0) -> list[LMCall]:
         """The journaled calls, of one target or all."""
@@ -137,19 +137,19 @@ class Registry:
     def reset(self) -> None:
         """Forget the journal; scripts, recordings, fault schedules and rate limits begin anew."""
         self.journal.clear()
-        for tenant in self:
-            tenant.reset()
+        for namespace in self:
+            namespace.reset()
 
-    def __iter__(self) -> Iterator[Tenant]:
-        return iter(list(self._tenants.values()))
+    def __iter__(self) -> Iterator[Namespace]:
+        return iter(list(self._namespaces.values()))
 
-    def _make(self, id: str, provider: str | None, model: str | None, given: Mapping[str, Any]) -> Tenant:
+    def _make(self, id: str, provider: str | None, model: str | None, given: Mapping[str, Any]) -> Namespace:
         settings = {"answers": self._mocked(id, {}), "faults": (), "limits": {}, **self._read(id, given)}
-        tenant = self._tenants[id] = Tenant(id, provider=provider, model=model, clock=self.clock, **settings)
-        return tenant
+        namespace = self._namespaces[id] = Namespace(id, provider=provider, model=model, clock=self.clock, **settings)
+        return namespace
 
     def _read(self, id: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What is given, as a tenant takes it; what is None is left as it is."""
+        """What is given, as a namespace takes it; what is None is left as it is."""
         said = {name: value for name, value in given.items() if value is not None}
         read: dict[str, Any] = {}
         for name in said.keys() - TargetSettings.__annotations__.keys():

@@ -24,8 +24,8 @@ from dspex_testkit.cassettes.http.filters import HTTPFilters
 from dspex_testkit.cassettes.http.native_stub import native_patches
 from dspex_testkit.cassettes.http.verifying import Verification
 from dspex_testkit.cassettes.interaction import Interaction
+from dspex_testkit.cassettes.misses import differences
 from dspex_testkit.cassettes.modes import RecordMode
-from dspex_testkit.cassettes.nearest import differences
 from dspex_testkit.cassettes.playback import Playback
 from dspex_testkit.cassettes.report import CassetteReport
 from dspex_testkit.engines.lm_errors import as_lm_error

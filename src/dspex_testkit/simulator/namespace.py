@@ -40,7 +40,7 @@ class Answers(Protocol):
         ...
 
 
-class Tenant:
+class Namespace:
     """Answers what is asked of one target.
 
     Args:

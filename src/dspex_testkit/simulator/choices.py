@@ -62,7 +62,7 @@ def usage_of(response: Response) -> Usage:
     )
 
 
-class Hearing:
+class ChoiceBuilder:
     """Listens to the events of a stream."""
 
     def __init__(self) -> None:
