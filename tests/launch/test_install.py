@@ -1,5 +1,8 @@
 """Installing loses no file that is not ours."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,27 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_half() -> None:
         assert launcher.read_bytes() == before
         assert names(disk.folder / "python") == {LAUNCHER, FILE_NAME}
         assert install(disk.folder / "python") == launcher
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dspex_testkit.launch.install import install
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+install(Path(sys.argv[1]))
+"""
+
+
+def test_what_a_killed_installation_left_goes_with_the_next(tmp_path: Path) -> None:
+    """No draft stays beside a launcher."""
+    folder = tmp_path / "python"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert names(folder) != {LAUNCHER, FILE_NAME}
+
+    install(folder)
+
+    assert names(folder) == {LAUNCHER, FILE_NAME}
 
 
 def test_the_script_path_leads_from_dspex_own_priv_folder(tmp_path: Path) -> None:
