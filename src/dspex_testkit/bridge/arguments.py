@@ -154,7 +154,7 @@ def _unknown(command: str, what: str, name: str, known: frozenset[str]) -> str:
 
 
 def with_warnings(result: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    """The result with more warnings, if there are any; each is told once."""
+    """The result with further warnings added, each of them once."""
     if not warnings:
         return result
     # A program may have an output of that name, which then is found among the outputs only.

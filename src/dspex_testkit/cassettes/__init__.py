@@ -2,6 +2,21 @@
 
 The default level is the LM seam: the canonical request and response, which are the same whichever client carried
 them. `http_cassette` records the providers' HTTP traffic instead. Both are vcrpy cassettes.
+
+    document, interaction  what a file holds; `yaml_text` reads and writes it, `index_cache` keeps it parsed
+    files, names, saving   reading and replacing files, one recorder at a time; `leaks` searches them for secrets first
+    cleaning, local_paths  what of an interaction may be kept
+    modes, age, unchanged  what opening one does; how old it may be; what a new recording leaves as it was
+    matching, playback     which requests are equal, and which recording answers next; `schemas` and `remembered` help,
+                           `misses` says what came near
+    cassette, report       one open cassette, and what came of it; `drift` compares it with the provider of today
+    interfaces             what bridges and LMs need of a cassette that may be open in another process
+    session_cassettes      the cassettes of a bridge, one per session
+    lm, engine             the `dspy.LM` of a cassette; `ask_live` asks the one behind, `playing` and `answered` replay
+    api, library           what users call; a folder of cassettes
+    convert, traffic/      LM cassettes made of recorded HTTP traffic
+    http/                  cassettes of the HTTP level
+    tools/                 the command line's
 """
 
 from importlib import import_module

@@ -236,7 +236,7 @@ def open_cassette(path: str | os.PathLike[str], mode: str = "none", **options: U
 
 
 def replay(path: str | os.PathLike[str], *, model: str | None = None, **options: Unpack[LMOptions]) -> CassetteLM:
-    """An LM that answers from a recording and asks nobody.
+    """An LM that answers from a recording only, and never sends a request.
 
     Args:
         path: The file.

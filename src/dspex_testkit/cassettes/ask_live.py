@@ -14,7 +14,7 @@ from dspex_testkit.engines.stream_events import stream_events
 
 
 def ask(lm: Any, request: Request) -> Response:
-    """One answer. Retries are the LM's; only how it ends is anybody's business.
+    """Ask an LM once, with the retries that it is set to; only the last failure is raised.
 
     Raises:
         LM15Error: The provider failed, as often as the LM wants to try.

@@ -22,7 +22,7 @@ _OURS = "dspex_testkit"
 
 @dataclass(frozen=True, slots=True)
 class RecordedLM:
-    """What is to be known of an LM to ask like it was asked: capabilities change what an adapter writes."""
+    """An LM as it was when it was recorded: its parameters, and its capabilities, on which adapters' prompts depend."""
 
     model: str
     model_type: str = "chat"

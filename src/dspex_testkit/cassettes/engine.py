@@ -150,7 +150,7 @@ class CassetteCall:
         self._pieces.append((self.elapsed_ms, event))
 
     def answered(self, response: Response) -> Response:
-        """Keep a live answer, and hand it on."""
+        """Record a live answer and return it."""
         self._keep(response)
         return response
 
@@ -369,7 +369,7 @@ class CassetteEngine(SharedEngine):
         yield call.streamed(response)
 
     def close(self) -> None:
-        """Nothing is held open; the LM behind belongs to whoever made it."""
+        """Do nothing: the recorded LM is closed by the code that created it."""
 
 
 class AsyncCassetteEngine(SharedEngine):

@@ -15,7 +15,7 @@ from dspex_testkit.redaction import Secret
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a cassette has for a request, with what is to be known of the cassette."""
+    """What a cassette has for one request, and the settings of the cassette that its use depends on."""
 
     path: Path
     mode: RecordMode

@@ -66,7 +66,7 @@ class CassetteLibrary:
             return [cassette.report() for cassette in self._opened]
 
     def orphans(self) -> list[Path]:
-        """Files that nobody opened."""
+        """Files of the folder that were not opened."""
         with self._lock:
             used = {cassette.path for cassette in self._opened}
         return [path for path in cassette_files([self.folder]) if path.resolve() not in used]

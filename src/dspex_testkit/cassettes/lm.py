@@ -66,7 +66,7 @@ class CassetteLM(EngineLM):
         self.behind = lm
 
     def close(self) -> None:
-        """Close nothing; the LM behind belongs to whoever made it."""
+        """Do nothing: the recorded LM is closed by the code that created it."""
 
     def dump_state(self) -> dict[str, Any]:
         """Enough to replay again; a recording is not continued in another process.
@@ -126,7 +126,7 @@ class _Always:
 
 
 def describe(lm: Any, model: str | None = None) -> RecordedLM:
-    """What is to be known of an LM to ask as it is asked; no keys, no addresses."""
+    """The parameters and capabilities of an LM that replay needs, without keys and addresses."""
     params = {
         name: value
         for name, value in dict(lm.kwargs).items()

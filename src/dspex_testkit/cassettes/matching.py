@@ -1,4 +1,12 @@
-"""When two requests are the same one: what counts, and in which form it is compared."""
+"""When two requests are the same one: what counts, and in which form it is compared.
+
+A request is never compared with recordings one by one. `comparable` reduces it to what counts: the fields of `match_on`
+without the paths of `ignore`, with texts in which white space is one blank and `ignore_patterns` are cut out, whole
+floats as integers, and schemas in one order. `key` is a digest of that. A cassette keeps its recordings by key
+(`playback`), so a look-up takes as long among ten thousand recordings as among ten; two requests match when their
+keys are equal. Only after a miss is a request held against recordings field by field, to name the nearest
+(`misses`).
+"""
 
 import hashlib
 import json

@@ -9,7 +9,7 @@ Exhausted = Literal["error", "last", "cycle"]
 
 
 class Playback:
-    """Recordings by what they answer, equal ones in recorded order. Whoever shares it among threads has a lock.
+    """Which recording answers next, by request; equal requests in recorded order. Not thread-safe.
 
     Args:
         keys: Of each recording, in order: equal ones answer the same request.

@@ -31,7 +31,7 @@ UNFINISHED = {"cancelled": "was cancelled", "closed": "was read no further"}
 
 
 def unfinished(path: Path, ended: str, pieces: int, elapsed_ms: float | None) -> UnfinishedRecordingError:
-    """The error of whoever wants more of a recorded call than came of it."""
+    """The error for reading beyond the end of a call that was recorded only in part."""
     after = f" and {elapsed_ms:.0f} ms" if elapsed_ms is not None else ""
     return UnfinishedRecordingError(
         f"{path}: the recorded call {UNFINISHED[ended]} after {pieces} pieces{after}, so the recording has no answer; "

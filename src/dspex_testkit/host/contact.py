@@ -72,7 +72,7 @@ def connect(place: "Place") -> "socket.socket | None":
 
 
 def peer_user(connection: socket.socket) -> int:
-    """The user id of whoever is at the other end, as the kernel knows it."""
+    """The user id of the process at the other end of a socket, as the kernel reports it."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS_SIZE)
     return int.from_bytes(credentials[4:8], sys.byteorder)
 

@@ -182,7 +182,7 @@ class Companion:
             self._worker = None
 
     def stay(self) -> "NoReturn":
-        """Wait for the end, and end alike."""
+        """Wait until the worker ends, then exit with its status."""
         host = self._lines.connection.fileno()
         poll = select.poll()
         poll.register(host, select.POLLIN)

@@ -152,7 +152,7 @@ def _sort_free_memory() -> None:
 
 
 def let_go_of_pipes() -> None:
-    """Close what whoever started this process had left open to it; a pipe would never end while it is held here."""
+    """Close inherited descriptors: a pipe never reaches its end while another process still holds it open."""
     for name in os.listdir("/proc/self/fd"):
         fd = int(name)
         if fd > contact.LISTENER:

@@ -209,7 +209,7 @@ class Lines:
 
 
 def say(connection: socket.socket, **message: object) -> None:
-    """Write one line; whoever went away does not hear it."""
+    """Write one message as a line of JSON; a connection that has gone away is ignored."""
     try:
         connection.sendall(light_json.dumps(message) + b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except OSError:

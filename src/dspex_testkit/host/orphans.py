@@ -19,7 +19,7 @@ def adopt_orphans() -> None:
 
 
 def end_leftovers(worker: int, *, known: Collection[int]) -> None:
-    """End what a worker has left behind: what this process has adopted, or what is of the session that it led.
+    """End the processes that an ended worker has left: its session's, and those that this process was given as orphans.
 
     Args:
         worker: The process that has ended.

@@ -1,7 +1,12 @@
 """The host's loop: it forks workers, reaps them, and serves the state that they share.
 
-One thread, one `poll`. It never reads what a launcher says, which is for the worker, and it never waits for anybody:
-what a worker does not take is kept until it does.
+One thread, one `poll`, over the listening socket, the owner, the workers' ends, their launchers and the sockets of
+the shared store. For each launcher that connects it forks: the child reads from the connection what it is to be, and
+becomes the worker. The host reads nothing there. It only notices when the launcher goes away, and tells it how the
+worker ended. It never waits for a client either: what a worker does not take at once is kept until its socket is
+writable again.
+
+The loop ends when the owner has ended, or when there has been no worker for `linger` seconds.
 """
 
 import errno
@@ -80,7 +85,7 @@ class Supervisor:
         """Given up for the moment in which somebody has to be told that there are no descriptors left."""
 
     def run(self) -> Never:
-        """Serve until the owner ends, or nobody has wanted a worker for a while."""
+        """Serve until the owner ends, or there has been no worker for `linger` seconds."""
         try:
             while True:
                 self._turn()

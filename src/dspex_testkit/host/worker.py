@@ -24,7 +24,7 @@ from dspex_testkit.runtime.stdio import Wire
 
 
 def become(launcher: socket.socket, state: socket.socket, board: Board) -> Never:
-    """Wait to be told what to be, and be it.
+    """Receive arguments, environment and descriptors from the launcher, then run as that bridge.
 
     Args:
         launcher: Tells it, and is then left to the host.

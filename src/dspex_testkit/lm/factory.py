@@ -105,11 +105,11 @@ class LMFactory:
         return Lease(self.kept, config)
 
     def take(self, config: LMConfig) -> KeptLM:
-        """The same for a user who keeps it for good, or gives it back to `kept`."""
+        """The LM for this config without a context; `kept.give_back` ends its use."""
         return self.kept.take(config)
 
     def close(self) -> None:
-        """Close every LM's connections, whoever uses them."""
+        """Close the connections of all LMs, also of those in use."""
         with self._lock:
             loops, self._loops = self._loops, None
             cache, self._cache = self._cache, None

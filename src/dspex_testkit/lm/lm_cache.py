@@ -70,7 +70,7 @@ class KeptLMs:
         return len(self._kept)
 
     def close(self) -> None:
-        """Close them all, whoever uses them."""
+        """Close all LMs, also those in use."""
         with self._lock:
             kept, self._kept = list(self._kept.values()), OrderedDict()
         for one in kept:

@@ -35,7 +35,7 @@ class Member(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Close connections."""
         ...
 
 
@@ -60,7 +60,7 @@ class BridgedMockLM(MockLM):
 
 
 class CallersCounters:
-    """The counters of whoever asks, so that one LM can serve scopes that count apart."""
+    """The counters of the current caller, so that one LM can serve scopes that count separately."""
 
     def __init__(self) -> None:
         self._own = LocalCounters()

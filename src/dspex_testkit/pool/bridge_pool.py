@@ -219,7 +219,7 @@ class BridgePool(Managed[None], BridgeClient):
         return {worker.worker_id: answer for worker, answer in answers.items() if isinstance(answer, Response)}
 
     def reset(self) -> None:
-        """Forget all that clients left behind, in the workers and in the pool, so that it can serve the next test.
+        """Reset the state of all workers and of the pool itself, so that it can serve the next test.
 
         Raises:
             WorkerBusyError: A worker is still in somebody's hands.

@@ -20,7 +20,7 @@ Answers = Mapping[Worker, Response | DSPexTestkitError]
 def ask_each(
     workers: Iterable[Worker], command: str, args: Args | None, *, timeout: float, health: bool = False
 ) -> Answers:
-    """Ask all of them, then wait for all of them; nobody waits for somebody else's turn.
+    """Send a command to all workers at once, then collect their answers.
 
     Args:
         workers: Who is asked.
@@ -40,7 +40,7 @@ def ask_each(
 
 
 def ask_idle(workers: Workers, command: str, args: Args | None, *, timeout: float) -> Answers:
-    """Ask all workers that are idle, as `ask_each` does; meanwhile nobody else gets them."""
+    """Send a command to all idle workers, which are checked out meanwhile, as `ask_each` does."""
     idle = workers.take_idle()
     answers: Answers = {}
     try:

@@ -1,7 +1,14 @@
 """Checking a worker out of a pool, and back in.
 
-`Checkout` waits for a worker of the pool's `Workers` and hands it out as a `CheckedOutWorker`. What goes wrong
-meanwhile is noted there, and decides whether the worker is given back as sound, with a failure counted, or removed.
+A `Checkout` joins the queue of the pool's `Workers` with a ticket and waits for its future, in a thread or an event
+loop. The worker that it gets comes wrapped as a `CheckedOutWorker`, which notes the worst of what happens in the block:
+
+    ok      the worker goes back into the pool
+    error   the same, with a failure counted; a pool with a failure limit removes the worker after too many in a row
+    close   such a pool removes the worker at once, because nobody knows what its pipe holds
+
+A wait that times out looks once more, since a worker may have been handed over in that moment; one that is cancelled
+gives such a worker back. Either way no worker is lost.
 """
 
 import asyncio

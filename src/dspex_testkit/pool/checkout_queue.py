@@ -29,7 +29,7 @@ class Affinity(Protocol):
 
 
 class AnyWorker:
-    """Whoever has been idle longest: what DSPex's pools do."""
+    """Prefers the worker that has been idle longest, as DSPex's pools do."""
 
     strict = False
 
@@ -104,7 +104,7 @@ class CheckoutQueue:
 
     @property
     def busy(self) -> frozenset[str]:
-        """Workers that were given to somebody."""
+        """Workers that are checked out."""
         return frozenset(self._busy)
 
     @property
@@ -136,7 +136,7 @@ class CheckoutQueue:
         self._idle[worker_id] = None
 
     def take(self, worker_id: str) -> None:
-        """Give an idle worker to somebody who did not stand in line."""
+        """Check out an idle worker past the queue."""
         del self._idle[worker_id]
         self._busy.add(worker_id)
 

@@ -44,7 +44,7 @@ class Pending:
 
 @dataclass(slots=True)
 class Strays:
-    """Packets that were delivered to nobody."""
+    """Counts of packets that no request was waiting for."""
 
     late: int = 0
     """Answers to requests that had been given up."""
@@ -145,7 +145,7 @@ class FirstPacket(ById):
     """One client at a time, who takes the first packet that comes and wants it to be the right one."""
 
     def receive(self, response: Response) -> None:
-        """Deliver whatever came to whoever waits; packets for nobody are dropped."""
+        """Deliver each packet that has come to the request that it answers; others are counted and dropped."""
         with self._lock:
             pending = next(iter(self._pending.values()), None)
             if pending is None:
@@ -172,7 +172,7 @@ class FirstPacket(ById):
         )
 
     def receive_undecodable(self, error: Exception, request_id: int | None) -> None:
-        """Whoever waits has got the first packet, such as it is."""
+        """Fail the request in flight, because the packet that cannot be read must be its answer."""
         with self._lock:
             waiting = next(iter(self._pending), None)
         super().receive_undecodable(error, waiting)
@@ -315,7 +315,7 @@ class Connection(BridgeClient):
 
     @property
     def strays(self) -> Strays:
-        """How many packets came that nobody waited for."""
+        """How many packets came that answered no waiting request."""
         return self._table.strays
 
     def _receive(self, payload: bytes) -> None:

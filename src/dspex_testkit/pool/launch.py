@@ -25,7 +25,7 @@ _POOL = "DSPEX_TESTKIT_POOL"
 
 
 class StartedProcess(Protocol):
-    """A process with two pipes. Whoever asked for it owns `stdin` and `stdout` and closes them."""
+    """A started process and the descriptors of its two pipes, which the caller has to close."""
 
     @property
     def pid(self) -> int:

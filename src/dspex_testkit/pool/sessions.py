@@ -103,7 +103,7 @@ class SessionStore:
             return dict(data) if data is not None else None
 
     def end_session(self, session_id: str) -> bool:
-        """Forget a session; whether it was known. No worker is told, as DSPex tells none."""
+        """Forget a session, and return whether it was known. Workers keep its state, as they do under DSPex."""
         with self._lock:
             return self._sessions.pop(session_id, None) is not None
 

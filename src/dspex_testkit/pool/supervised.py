@@ -13,7 +13,7 @@ from dspex_testkit.protocol import Response
 
 
 class SupervisedBridge(Managed[None], BridgeClient):
-    """A standalone bridge behind which the process may change.
+    """A standalone bridge that is restarted when its process ends or stops answering pings.
 
     A process that ends is replaced at once, one that misses its pings after a while. What was in flight fails; what
     the process knew is forgotten.

@@ -36,7 +36,7 @@ class Log:
             return
 
     def debug(self, text: str) -> None:
-        """Write what only somebody looking for a fault wants to read."""
+        """Write a line at level debug."""
         self.write("debug", text)
 
     def info(self, text: str) -> None:

@@ -321,7 +321,7 @@ class Server:
             time.sleep(0.002)
 
     def close(self) -> None:
-        """Let go of what clients left open; a recording that could not be written may be by now."""
+        """Close what clients left open, and try once more to write recordings that could not be written."""
         if self._bridge is not None:
             try:
                 self._bridge.store.close()

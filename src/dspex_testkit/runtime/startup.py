@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Started:
-    """A process that knows what it was told.
+    """A started process: its arguments, settings, log, descriptors and signals.
 
     Args:
         wire: Where frames come from and go to.

@@ -89,7 +89,7 @@ class Wire:
 
 
 def claim() -> Wire:
-    """Take descriptors 0 and 1 away from everybody else.
+    """Reserve descriptors 0 and 1 for frames, so that nothing else in the process reads or writes them.
 
     Raises:
         OSError: One of them was closed when the process started.

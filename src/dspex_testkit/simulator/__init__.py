@@ -1,6 +1,18 @@
 """Providers on localhost: their wire formats and their faults, answered by the same specs as the mock LMs.
 
 `ProviderSimulator` is the server; whatever speaks HTTP can be its client. Needs the extra `simulator`.
+
+    server, command          the server, in a thread or for a command; `admin` is its API for other processes
+    target                   what a client needs to reach one simulated model
+    registry, namespace      the targets of a server, and each as the server sees it
+    handler, delivery        one HTTP request: understood, answered, sent
+    exchange                 what is asked and answered, in words that no provider owns
+    wires/                   the providers' formats
+    reading, conversation    from a body to what it asks, and to DSPy's canonical request; `media` marks what is no text
+    mocked, recorded         answers from a mock spec, or from a cassette by the request's `sent_form`
+    prompts, shaped          the signature behind a prompt, and types for its schemas
+    choices, noted_time      what an engine said, and how long it would have waited
+    failures, http_faults    refusals of a provider, faults of connection and server; `buckets` are rate limits
 """
 
 from importlib import import_module

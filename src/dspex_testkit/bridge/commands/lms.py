@@ -84,7 +84,7 @@ def define_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
 
 
 def undefine_lm(bridge: BridgeState, args: Args) -> dict[str, Any]:
-    """Let a name go to which nobody refers."""
+    """Remove the definition of a named LM, unless something still refers to it."""
     name = _name(args)
     named_lms.undefine(bridge, name)
     return {"status": "undefined", "name": name}

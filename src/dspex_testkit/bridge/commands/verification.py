@@ -20,7 +20,7 @@ def verify(
     before: Assignment | None,
     result: dict[str, Any],
 ) -> Callable[[], dict[str, Any]] | dict[str, Any]:
-    """The work that asks a live LM for a word; a mock is not asked, for there is nobody to reach.
+    """Give the function that checks a live LM by a short completion, or the result at once where a mock answers.
 
     The LM is in force while it is asked. If it does not answer, its scope gets back what it held before, unless
     somebody has configured it anew in between.

@@ -151,7 +151,7 @@ class InProcessStore:
         return [(holder, lm) for holder, lm in held if lm is not None]
 
     def has_budgets(self) -> bool:
-        """Whether anybody has a limit."""
+        """Whether any budget has been set."""
         return self.accounts.has_budgets()
 
     def session_data(self, session_id: str) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class InProcessStore:
         return self._counters.of(lm_id)
 
     def deck(self, settings: "DeckSettings") -> "CassetteDeck":
-        """The cassettes of everybody who was told the same."""
+        """The cassettes that all workers with the same settings share."""
         from dspex_testkit.cassettes.session_cassettes import CassetteDeck
 
         with self._lock:
@@ -216,7 +216,7 @@ class InProcessStore:
             return programs
 
     def close(self) -> None:
-        """Let go of cassettes, because nobody is left who could eject them."""
+        """Close all cassettes, at the end of the process or pool that could still eject them."""
         for deck in self._decks.values():
             deck.close()
 

@@ -158,7 +158,7 @@ class StateStore(Protocol):
         ...
 
     def has_budgets(self) -> bool:
-        """Whether anybody has a limit."""
+        """Whether any budget has been set."""
         ...
 
     def session_data(self, session_id: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class StateStore(Protocol):
         ...
 
     def deck(self, settings: "DeckSettings") -> "Deck":
-        """The cassettes of everybody who was told the same."""
+        """The cassettes that all workers with the same settings share."""
         ...
 
     def drop_session(self, session_id: str) -> int:
@@ -199,5 +199,5 @@ class StateStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of cassettes, because nobody is left who could eject them."""
+        """Close all cassettes, at the end of the process or pool that could still eject them."""
         ...

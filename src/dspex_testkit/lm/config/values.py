@@ -43,7 +43,7 @@ class LMPatch(BaseModel):
     cache: CacheOptions | None = None
 
     def public(self) -> dict[str, Any]:
-        """What may be shown to anybody."""
+        """The value as it may be shown, without keys."""
         shown: dict[str, Any] = {"params": dict(self.params)}
         return shown if self.cache is None else {**shown, "cache": self.cache.mode}
 
@@ -62,7 +62,7 @@ class LMReference(BaseModel):
     params: dict[str, Any] = {}
 
     def public(self) -> dict[str, Any]:
-        """What may be shown to anybody."""
+        """The value as it may be shown, without keys."""
         return {"lm": self.name, "params": dict(self.params)}
 
     def dump_without_key(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class LMConfig(BaseModel):
         return hashlib.blake2b(whole.encode(), key=_SALT).hexdigest()
 
     def public(self) -> dict[str, Any]:
-        """What may be shown to anybody: everything but keys and a mock's answers."""
+        """The config as it may be shown: everything except keys and a mock's answers."""
         shown: dict[str, Any] = {"provider": self.provider, "model": self.model, "params": dict(self.params)}
         if self.ensemble is not None:
             shown["strategy"] = self.ensemble.strategy

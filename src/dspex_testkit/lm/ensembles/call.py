@@ -75,7 +75,7 @@ class EnsembleCall:
         return await (self._ask_in_turn() if self._spec.strategy == "first_success" else self._ask_all())
 
     async def decide(self, candidates: Sequence[Candidate]) -> Decision:
-        """Make one answer of those at hand.
+        """Decide on one answer from the members' answers so far.
 
         Raises:
             EnsembleError: There are too few.
@@ -125,7 +125,7 @@ class EnsembleCall:
 
     @property
     def wire_usage(self) -> WireUsage:
-        """What the members used together, for whoever reads the response."""
+        """The members' token usage added up, as the response reports it."""
         usage = self._children.usage
         return WireUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 

@@ -21,7 +21,7 @@ class RemoteJournal(RemoteObject):
     """The pool's journal."""
 
     def record(self, call: LMCall) -> LMCall:
-        """Append a call. What comes back has no sequence number: nobody waits for the journal."""
+        """Append a call without waiting for the host, so that the call returned has no sequence number yet."""
         self._tell(CallJournal.record, call)
         return call
 
@@ -148,7 +148,7 @@ class RemoteStore(RemoteObject):
         self._tell(StateStore.count_execution, program_id, session_id)
 
     def settle(self) -> None:
-        """Send what nobody waits for, before somebody can ask what became of it."""
+        """Send all pending messages, so that a later question about them is answered correctly."""
         self._link.flush()
 
     def set_lm(self, session_id: str | None, assignment: Assignment | None) -> Assignment | None:
@@ -217,7 +217,7 @@ class RemoteStore(RemoteObject):
         return self._call(StateStore.reset)
 
     def close(self) -> None:
-        """Let go of nothing: cassettes are the pool's, and end with its last worker."""
+        """Do nothing: cassettes belong to the pool and are closed with its last worker."""
 
 
 if TYPE_CHECKING:

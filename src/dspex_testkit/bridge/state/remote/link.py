@@ -69,7 +69,7 @@ class Link:
                 self._send()
 
     def flush(self) -> None:
-        """Send what was told.
+        """Send the messages that are waiting to be sent.
 
         Raises:
             StoreLostError: Nobody is there to hear.
