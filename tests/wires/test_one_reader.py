@@ -12,8 +12,8 @@ import pytest
 from dspex_testkit.cassettes.traffic import Exchange, read_exchange
 from dspex_testkit.dspy_internals.wire import request_to_dict
 from dspex_testkit.errors import CassetteFormatError
-from dspex_testkit.simulator.media import media_mark
-from dspex_testkit.simulator.wires import find_route
+from dspex_testkit.simulator.routes import find_route
+from dspex_testkit.wires.media import media_mark
 from tests.support.fixture_files import samples
 
 SAMPLES = samples("wire_samples")

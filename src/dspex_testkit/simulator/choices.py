@@ -17,7 +17,7 @@ from dspy.lm15 import (
 )
 
 from dspex_testkit.calls import Usage
-from dspex_testkit.simulator.exchange import Choice, Pause, Piece, Token, ToolCall
+from dspex_testkit.wires.exchange import Choice, Pause, Piece, Token, ToolCall
 
 _BREAK = (Pause(breaks=True),)
 

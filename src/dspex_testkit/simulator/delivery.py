@@ -10,8 +10,8 @@ from aiohttp import web
 
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.protocol import codec
-from dspex_testkit.simulator.exchange import Pause
 from dspex_testkit.simulator.http_faults import HTTPFault
+from dspex_testkit.wires.exchange import Pause
 
 _JSON = "application/json"
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n"

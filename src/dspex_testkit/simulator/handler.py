@@ -17,15 +17,17 @@ from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.redaction import LOOKS, Redactor, Secret, Secrets, secrets_of_request
 from dspex_testkit.simulator.admin import is_foreign
 from dspex_testkit.simulator.delivery import Delivery
-from dspex_testkit.simulator.exchange import Answered, Ask, Unanswered
-from dspex_testkit.simulator.failures import STATUSES, Failure, Refused, failure_of, refuse
+from dspex_testkit.simulator.failures import failure_of
 from dspex_testkit.simulator.http_faults import BEFORE, HTTPFault, read_http_fault
 from dspex_testkit.simulator.namespace import Namespace, Numbers
+from dspex_testkit.simulator.prompts import Asked
 from dspex_testkit.simulator.reading import Read, Reading
 from dspex_testkit.simulator.registry import Registry
-from dspex_testkit.simulator.wires import ENDINGS, Route, find_route
-from dspex_testkit.simulator.wires.models import OLLAMA_MODEL, asking_provider, model_entry, models_list
-from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
+from dspex_testkit.simulator.routes import ENDINGS, Route, find_route
+from dspex_testkit.wires.exchange import Answered, Ask, Unanswered
+from dspex_testkit.wires.failures import STATUSES, Failure, Refused, refuse
+from dspex_testkit.wires.models import OLLAMA_MODEL, asking_provider, model_entry, models_list
+from dspex_testkit.wires.openai_chat import OpenAIChat
 
 _RESET = read_http_fault("reset")
 _FALLBACK = Route(OpenAIChat())
@@ -107,11 +109,11 @@ class _Served:
 
     async def serve(self, read: Read, number: int) -> Any:
         """Meet limits and faults, answer, journal."""
-        wire, body, ask = self._route.wire, read.body, read.ask
+        wire, body, asked = self._route.wire, read.body, read.asked
         self._model = str(body.get("model") or self._route.path.get("model") or "?")
         if read.refusal is not None:
             raise read.refusal
-        self._meet_limits(ask)
+        self._meet_limits(asked)
         fault = self._namespace.faults.strike()
         if fault is not None and fault.kind in STATUSES:
             message = fault.message or wire.message(fault.kind, self._model)
@@ -122,9 +124,9 @@ class _Served:
             return await self._delivery.send_instead(fault)
         if fault is not None and fault.kind == "slow_first_byte":
             await self._delivery.wait_out(fault)
-        if ask is None:
+        if asked is None:
             return await self._embed(body, fault)
-        return await self._answer(ask, number, fault)
+        return await self._answer(asked, number, fault)
 
     async def fail(self, failure: Failure, fault: HTTPFault | None = None, call: LMCall | None = None) -> Any:
         """Refuse in the provider's words."""
@@ -138,9 +140,9 @@ class _Served:
             headers["Retry-After"] = f"{failure.retry_after:g}"
         return await self._delivery.send(wire.error(failure, status), status, headers)
 
-    async def _answer(self, ask: Ask, number: int, fault: HTTPFault | None) -> Any:
+    async def _answer(self, asked: Asked, number: int, fault: HTTPFault | None) -> Any:
         try:
-            answered, calls = await self._namespace.answer(ask, number)
+            answered, calls = await self._namespace.answer(asked, number)
         except Unanswered as unanswered:
             return await self._fail_as(unanswered)
         if self._namespace.rate_limits is not None:
@@ -149,7 +151,7 @@ class _Served:
         try:
             if answered.delay:
                 await self._delivery.wait(answered.delay)
-            return await (self._stream if ask.stream else self._whole)(ask, answered, fault)
+            return await (self._stream if asked.ask.stream else self._whole)(asked.ask, answered, fault)
         except (ConnectionError, asyncio.CancelledError):
             self._record([replace(call, error="the client closed the connection") for call in self._untold])
             raise
@@ -197,11 +199,11 @@ class _Served:
         self._record([call])
         return await (self._delivery.send(answer) if fault is None else self._delivery.send_spoilt(answer, fault))
 
-    def _meet_limits(self, ask: Ask | None) -> None:
+    def _meet_limits(self, asked: Asked | None) -> None:
         limits = self._namespace.rate_limits
         if limits is None:
             return
-        usage = None if ask is None else estimate_usage(ask.request, output_chars=0, reasoning_chars=None)
+        usage = None if asked is None else estimate_usage(asked.ask.request, output_chars=0, reasoning_chars=None)
         hit = limits.admit(1 if usage is None else usage.input_tokens or 1)
         if hit is not None:
             what, wait = hit

@@ -16,7 +16,7 @@ from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import LONGEST_WAIT_MS, brief
 from dspex_testkit.mock_lm.typed_values import number_source
 from dspex_testkit.nearest import nearest_hint
-from dspex_testkit.simulator.failures import STATUSES
+from dspex_testkit.wires.failures import STATUSES
 
 BEFORE: Final = {
     "reset": "the connection is reset",

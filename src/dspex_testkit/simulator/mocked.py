@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import dspy
 from dspy import lm15
-from dspy.lm15 import Response, materialize_response
+from dspy.lm15 import Request, Response, materialize_response
 
 from dspex_testkit.calls import CALLER_SETTING, Caller, Counters, Journal, LMCall, LocalCounters, Usage
 from dspex_testkit.dspy_internals.call_stack import announce_call, end_call
@@ -15,8 +15,9 @@ from dspex_testkit.mock_lm.engine import MockEngine
 from dspex_testkit.mock_lm.spec import MockSpec
 from dspex_testkit.mock_lm.usage import CHARS_PER_TOKEN, count_tokens
 from dspex_testkit.simulator.choices import ChoiceBuilder, choice_of_response, usage_of
-from dspex_testkit.simulator.exchange import Ask, Choice, Piece, Spoken, Unanswered
 from dspex_testkit.simulator.noted_time import NotingClock, Waits, note_waits
+from dspex_testkit.simulator.prompts import Asked
+from dspex_testkit.wires.exchange import Ask, Choice, Piece, Spoken, Unanswered
 
 # Over HTTP the caller has decided already what to ask for; an engine that refuses nothing serves every model.
 _CAPABILITIES = Capabilities(function_calling=True, response_schema=True, reasoning=True)
@@ -54,24 +55,25 @@ class MockAnswers:
         self._counters: Counters = LocalCounters()
         self._engines: dict[tuple[str, str], MockEngine] = {}
 
-    async def answer(self, ask: Ask, provider: str) -> Spoken:
+    async def answer(self, asked: Asked, provider: str) -> Spoken:
         """Ask the mock once.
 
         Raises:
             Unanswered: The mock was told to fail, or has no answer.
         """
+        ask = asked.ask
         engine = self._engine(provider, ask.model)
         held, waits = HeldCall(self._journal), note_waits()
         # Limits are obeyed here, where it is known which sequence stopped the answer.
         unlimited = replace(ask.request.config, stop=(), max_tokens=None)
-        asked = replace(ask, request=replace(ask.request, config=unlimited))
+        request = replace(ask.request, config=unlimited)
         caller = Caller(journal=held, counters=self._counters, lm_id=self._lm_id)
-        token = announce_call(ask.capture, {})
+        token = announce_call(asked.capture, {})
         try:
             with dspy.context(**{CALLER_SETTING: caller}, **(_LISTENING if ask.stream else {})):
                 if ask.stream:
-                    return await _streamed(engine, asked, ask, held, waits)
-                response = await engine.acomplete(asked.request)
+                    return await _streamed(engine, request, ask, held, waits)
+                response = await engine.acomplete(request)
         except Exception as error:
             raise Unanswered(error, held.call) from error
         finally:
@@ -119,11 +121,11 @@ class HeldCall:
         return call
 
 
-async def _streamed(engine: MockEngine, asked: Ask, ask: Ask, held: HeldCall, waits: Waits) -> Spoken:
+async def _streamed(engine: MockEngine, request: Request, ask: Ask, held: HeldCall, waits: Waits) -> Spoken:
     """Hear the whole stream; the first pause is before its beginning, the others are between its pieces."""
     hearing, delay = ChoiceBuilder(), 0.0
     try:
-        async for event in engine.astream(asked.request):
+        async for event in engine.astream(request):
             pause = waits.take()
             if event.type == "start":
                 delay, pause = pause, 0.0

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dspex_testkit.calls import LMCall, LocalCounters, Usage
 from dspex_testkit.mock_lm.clock import Clock
 from dspex_testkit.simulator.buckets import RateLimits
-from dspex_testkit.simulator.exchange import Answered, Ask, Spoken
 from dspex_testkit.simulator.http_faults import HTTPFault, HTTPFaultSchedule
+from dspex_testkit.simulator.prompts import Asked
+from dspex_testkit.wires.exchange import Answered, Spoken
 
 if TYPE_CHECKING:
     from dspex_testkit.cassettes import CassetteReport
@@ -23,7 +24,7 @@ class Answers(Protocol):
         """What answers, in a word."""
         ...
 
-    async def answer(self, ask: Ask, provider: str) -> Spoken:
+    async def answer(self, asked: Asked, provider: str) -> Spoken:
         """Answer once.
 
         Raises:
@@ -102,7 +103,7 @@ class Namespace:
         self.answers.begin_anew()
         self._begin_anew()
 
-    async def answer(self, ask: Ask, number: int) -> tuple[Answered, list[LMCall]]:
+    async def answer(self, asked: Asked, number: int) -> tuple[Answered, list[LMCall]]:
         """Ask as often as answers are wanted.
 
         Returns:
@@ -111,8 +112,8 @@ class Namespace:
         Raises:
             Unanswered: One of them failed.
         """
-        provider = self.provider or ask.provider
-        spoken = [await self.answers.answer(ask, provider) for _ in range(ask.n)]
+        provider = self.provider or asked.ask.provider
+        spoken = [await self.answers.answer(asked, provider) for _ in range(asked.ask.n)]
         choices = tuple([each.choice for each in spoken])
         delay = sum([each.delay for each in spoken])
         answered = Answered(number, int(time.time()), choices, _total([each.usage for each in spoken]), delay)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, Optional, Union
 
 import dspy
@@ -20,6 +20,7 @@ from pydantic.errors import PydanticUserError
 from dspex_testkit.dspy_internals.call_stack import Capture
 from dspex_testkit.mock_lm.direct import next_tool
 from dspex_testkit.simulator.shaped import shaped
+from dspex_testkit.wires.exchange import Ask
 
 _INPUTS = "Your input fields are:\n"
 _OUTPUTS = "Your output fields are:\n"
@@ -45,6 +46,18 @@ _SCALARS: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": b
 
 # What a signature written as a string is called; the prompt does not tell, and most are written so.
 _NAME = "StringSignature"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, with what DSPy's adapter knew."""
+
+    ask: Ask
+
+    @cached_property
+    def capture(self) -> Capture | None:
+        """The call that wrote the prompt, where an adapter did."""
+        return read_prompt(self.ask.request)
 
 
 @dataclass(frozen=True, slots=True)

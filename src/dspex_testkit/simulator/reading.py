@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from dspex_testkit.limits import json_kind
 from dspex_testkit.protocol import codec
-from dspex_testkit.simulator.exchange import Ask
-from dspex_testkit.simulator.failures import Refused, refuse
-from dspex_testkit.simulator.wires import Route
+from dspex_testkit.simulator.prompts import Asked
+from dspex_testkit.simulator.routes import Route
+from dspex_testkit.wires.failures import Refused, refuse
 
 _logger = logging.getLogger("dspex_testkit.simulator")
 
@@ -23,7 +23,7 @@ class Read:
     """A body, understood."""
 
     body: Mapping[str, Any]
-    ask: Ask | None = None
+    asked: Asked | None = None
     """None for embeddings, and for what cannot be understood."""
     refusal: Refused | None = None
 
@@ -47,7 +47,7 @@ class Reading:
         if route.embeddings is not None:
             return Read(body)
         try:
-            read = Read(body, route.wire.read(body, route.path))
+            read = Read(body, Asked(route.wire.read(body, route.path)))
         except Refused as refusal:
             return Read(body, refusal=refusal)
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -23,9 +23,11 @@ from dspex_testkit.engines.prompts import prompt_for
 from dspex_testkit.engines.responses import inputs_of, outputs_of, signature_of, usage_of, with_data_as_text
 from dspex_testkit.errors import CassetteFormatError, UsageError
 from dspex_testkit.simulator.choices import ChoiceBuilder, choice_of_response
-from dspex_testkit.simulator.exchange import Ask, Spoken, Unanswered
-from dspex_testkit.simulator.failures import Refused, failure_of
+from dspex_testkit.simulator.failures import failure_of
+from dspex_testkit.simulator.prompts import Asked
 from dspex_testkit.simulator.sent_form import PARAMS, SentRules
+from dspex_testkit.wires.exchange import Ask, Spoken, Unanswered
+from dspex_testkit.wires.failures import Refused
 
 
 class RecordedAnswers:
@@ -67,25 +69,25 @@ class RecordedAnswers:
         """What was played and missed so far."""
         return self._cassette.report()
 
-    async def answer(self, ask: Ask, provider: str) -> Spoken:
+    async def answer(self, asked: Asked, provider: str) -> Spoken:
         """Play one recording.
 
         Raises:
             Unanswered: There is none, or the provider had failed.
         """
-        call, cassette = self._call(ask, provider), self._cassette
-        asked = request_to_dict(replace(ask.request, model=f"{provider}/{ask.model}"))
-        found = cassette.play(asked)
+        call, cassette = self._call(asked, provider), self._cassette
+        request = request_to_dict(replace(asked.ask.request, model=f"{provider}/{asked.ask.model}"))
+        found = cassette.play(request)
         if found is None:
             # In a thread: looking for what is nearest takes a second in a large cassette, and others are served.
-            missed = await asyncio.to_thread(cassette.miss, asked)
+            missed = await asyncio.to_thread(cassette.miss, request)
             raise Unanswered(missed, replace(call, error=missed.message))
         call = replace(call, rule=f"cassette:{cassette.name}", cost=found.cost, time=time.time())
         try:
             with readable(self.path):
                 if found.response is None:
-                    return self._unanswered(found, ask, call)
-                return _spoken(found, ask, call, realtime=self._options.realtime)
+                    return self._unanswered(found, asked.ask, call)
+                return _spoken(found, asked, call, realtime=self._options.realtime)
         except CassetteFormatError as unread:
             raise Unanswered(unread, replace(call, error=unread.message)) from unread
 
@@ -107,8 +109,8 @@ class RecordedAnswers:
         choice = _heard(found.chunks, realtime=self._options.realtime).broken()
         return Spoken(choice, Usage(), replace(call, completion=choice.text))
 
-    def _call(self, ask: Ask, provider: str) -> LMCall:
-        capture = ask.capture
+    def _call(self, asked: Asked, provider: str) -> LMCall:
+        ask, capture = asked.ask, asked.capture
         return LMCall(
             provider=provider,
             model=ask.model,
@@ -141,16 +143,16 @@ def _refusal(failed: LM15Error) -> LM15Error | Refused:
     return failed if isinstance(failed, TransportError) else Refused(replace(failure_of(failed), status=failed.status))
 
 
-def _spoken(found: Interaction, ask: Ask, call: LMCall, *, realtime: bool) -> Spoken:
+def _spoken(found: Interaction, asked: Asked, call: LMCall, *, realtime: bool) -> Spoken:
     response = with_data_as_text(response_from_dict(found.response or {}))
     choice = choice_of_response(response)
-    if ask.stream and found.chunks is not None:
+    if asked.ask.stream and found.chunks is not None:
         choice = _heard(found.chunks, realtime=realtime).whole(response)
     # In one way of counting, whichever the provider's is.
     usage = usage_of(call.provider, call.model, response)
     told = replace(
         call,
-        outputs=outputs_of(ask.capture, response),
+        outputs=outputs_of(asked.capture, response),
         completion=choice.text,
         parts=tuple(part.type for part in response.message.parts),
         finish_reason=choice.finish,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from dspex_testkit.cassettes.matching import MatchRules
-from dspex_testkit.simulator.media import media_mark, without_marks
+from dspex_testkit.wires.media import media_mark, without_marks
 
 PARAMS: Final = ("temperature",)
 """The parameters that count unless others are named: what every client passes on as it was given."""

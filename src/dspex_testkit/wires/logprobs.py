@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
-from dspex_testkit.simulator.exchange import Choice, Piece, Token, pieces
+from dspex_testkit.wires.exchange import Choice, Piece, Token, pieces
 
 
 def tokens(said: Choice | Piece | str, top: int) -> Iterator[Token]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dspex_testkit.simulator.conversation import Conversation, config_of, function_tool, object_of, objects
-from dspex_testkit.simulator.exchange import Answered, Ask, Pause
-from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import JSON_LINES, Wire, json_line
-from dspex_testkit.simulator.wires.cohere import FINISH, MESSAGES, cohere_error, usage
+from dspex_testkit.wires.base import JSON_LINES, Wire, json_line
+from dspex_testkit.wires.cohere import FINISH, MESSAGES, cohere_error, usage
+from dspex_testkit.wires.conversation import Conversation, config_of, function_tool, object_of, objects
+from dspex_testkit.wires.exchange import Answered, Ask, Pause
+from dspex_testkit.wires.failures import Failure, refuse
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from dspex_testkit.protocol import codec
-from dspex_testkit.simulator.exchange import Answered, Ask, Pause
-from dspex_testkit.simulator.failures import MESSAGES, STATUSES, Failure
+from dspex_testkit.wires.exchange import Answered, Ask, Pause
+from dspex_testkit.wires.failures import MESSAGES, STATUSES, Failure
 
 EVENT_STREAM = "text/event-stream"
 JSON_LINES = "application/x-ndjson"

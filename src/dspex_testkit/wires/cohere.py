@@ -5,12 +5,12 @@ from typing import Any
 
 from dspy.lm15 import Reasoning
 
-from dspex_testkit.simulator.conversation import choice_of, config_of, model_of, object_of, schema_format
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
-from dspex_testkit.simulator.failures import Failure
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse, sse_events
-from dspex_testkit.simulator.wires.chat_form import read_functions, read_messages
-from dspex_testkit.simulator.wires.logprobs import tokens
+from dspex_testkit.wires.base import Wire, json_text, sse, sse_events
+from dspex_testkit.wires.chat_messages import read_functions, read_messages
+from dspex_testkit.wires.conversation import choice_of, config_of, model_of, object_of, schema_format
+from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
+from dspex_testkit.wires.failures import Failure
+from dspex_testkit.wires.logprobs import tokens
 
 MESSAGES = {
     "context_length": "too many tokens: the number of tokens in the prompt cannot exceed 128000 - received 200000.",

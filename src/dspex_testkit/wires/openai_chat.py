@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dspex_testkit.simulator.conversation import (
+from dspex_testkit.wires.base import Wire, json_text, sse
+from dspex_testkit.wires.chat_messages import read_functions, read_messages
+from dspex_testkit.wires.conversation import (
     choice_of,
     config_of,
     how_many,
@@ -13,12 +15,10 @@ from dspex_testkit.simulator.conversation import (
     schema_format,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, pieces
-from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse
-from dspex_testkit.simulator.wires.chat_form import read_functions, read_messages
-from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
-from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
+from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, pieces
+from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.logprobs import openai_logprob, tokens
+from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
 _FINISH = {"tool_call": "tool_calls", "error": "stop"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dspex_testkit.simulator.exchange import Pause, Piece
+from dspex_testkit.wires.exchange import Pause, Piece
 
 Event = dict[str, Any] | Pause
 Word = tuple[Piece, list[Any]]

@@ -20,8 +20,8 @@ from dspy.lm15 import (
 )
 
 from dspex_testkit.limits import TOP_LOGPROBS, brief, is_number, json_kind
-from dspex_testkit.simulator.failures import refuse
-from dspex_testkit.simulator.media import media_mark
+from dspex_testkit.wires.failures import refuse
+from dspex_testkit.wires.media import media_mark
 
 _TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
 _EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})

@@ -6,9 +6,9 @@ from typing import Any
 from dspy.lm15 import FunctionTool
 
 from dspex_testkit.limits import brief
-from dspex_testkit.simulator.conversation import Conversation, function_tool, object_of, objects, text_of, tool_call
-from dspex_testkit.simulator.failures import refuse
-from dspex_testkit.simulator.media import media_mark
+from dspex_testkit.wires.conversation import Conversation, function_tool, object_of, objects, text_of, tool_call
+from dspex_testkit.wires.failures import refuse
+from dspex_testkit.wires.media import media_mark
 
 
 def read_messages(body: Mapping[str, Any]) -> Conversation:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-from dspex_testkit.simulator.conversation import Conversation, config_of, how_many, model_of, object_of, whole_number
-from dspex_testkit.simulator.exchange import Answered, Ask, Pause, in_words
-from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import Wire, sse
-from dspex_testkit.simulator.wires.logprobs import tokens
-from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
+from dspex_testkit.wires.base import Wire, sse
+from dspex_testkit.wires.conversation import Conversation, config_of, how_many, model_of, object_of, whole_number
+from dspex_testkit.wires.exchange import Answered, Ask, Pause, in_words
+from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.logprobs import tokens
+from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
 
 class OpenAIText(Wire):

@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any
 
 from dspex_testkit.limits import brief
-from dspex_testkit.simulator.conversation import (
+from dspex_testkit.wires.base import Wire, json_text, sse
+from dspex_testkit.wires.conversation import (
     Conversation,
     choice_of,
     config_of,
@@ -20,12 +21,11 @@ from dspex_testkit.simulator.conversation import (
     text_of,
     tool_call,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, in_words
-from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse
-from dspex_testkit.simulator.wires.logprobs import openai_logprob, tokens
-from dspex_testkit.simulator.wires.openai_errors import MESSAGES, STATUSES, openai_error
-from dspex_testkit.simulator.wires.response_events import Word, item_events
+from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
+from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.logprobs import openai_logprob, tokens
+from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
+from dspex_testkit.wires.response_events import Word, item_events
 
 _LOGPROBS = "message.output_text.logprobs"
 

@@ -8,7 +8,8 @@ from typing import Any
 from dspy.lm15 import Reasoning
 
 from dspex_testkit.limits import brief
-from dspex_testkit.simulator.conversation import (
+from dspex_testkit.wires.base import Wire, json_text, sse_events
+from dspex_testkit.wires.conversation import (
     Conversation,
     choice_of,
     config_of,
@@ -21,9 +22,8 @@ from dspex_testkit.simulator.conversation import (
     tool_call,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, in_words
-from dspex_testkit.simulator.failures import Failure, refuse
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse_events
+from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
+from dspex_testkit.wires.failures import Failure, refuse
 
 _STOP_REASONS = {
     "stop": "end_turn",

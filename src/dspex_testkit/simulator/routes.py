@@ -1,7 +1,7 @@
-"""The formats of the providers: a body in, neutral words out, and back. No I/O here.
+"""Which URL belongs to which provider's format.
 
-`find_route` knows which URL belongs to which format. Only the end of a path counts, so any base in front of it works:
-clients of compatible servers come with `/v1`, `/openai/v1`, `/api/v1` or nothing.
+Only the end of a path counts, so any base in front of it works: clients of compatible servers come with `/v1`,
+`/openai/v1`, `/api/v1` or nothing.
 """
 
 import re
@@ -9,22 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from dspex_testkit.simulator.wires.anthropic import Anthropic
-from dspex_testkit.simulator.wires.base import Wire
-from dspex_testkit.simulator.wires.cohere import CohereChat
-from dspex_testkit.simulator.wires.cohere_v1 import CohereChatV1
-from dspex_testkit.simulator.wires.embeddings import (
+from dspex_testkit.simulator.embeddings import (
     EmbeddingWire,
     cohere_embeddings,
     gemini_embeddings,
     ollama_embeddings,
     openai_embeddings,
 )
-from dspex_testkit.simulator.wires.gemini import Gemini
-from dspex_testkit.simulator.wires.ollama import OllamaChat, OllamaGenerate
-from dspex_testkit.simulator.wires.openai_chat import OpenAIChat
-from dspex_testkit.simulator.wires.openai_responses import OpenAIResponses
-from dspex_testkit.simulator.wires.openai_text import OpenAIText
+from dspex_testkit.wires.anthropic import Anthropic
+from dspex_testkit.wires.base import Wire
+from dspex_testkit.wires.cohere import CohereChat
+from dspex_testkit.wires.cohere_v1 import CohereChatV1
+from dspex_testkit.wires.gemini import Gemini
+from dspex_testkit.wires.ollama import OllamaChat, OllamaGenerate
+from dspex_testkit.wires.openai_chat import OpenAIChat
+from dspex_testkit.wires.openai_responses import OpenAIResponses
+from dspex_testkit.wires.openai_text import OpenAIText
 
 __all__ = ["Route", "Wire", "find_route"]
 

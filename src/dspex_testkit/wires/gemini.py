@@ -8,7 +8,8 @@ from typing import Any
 
 from dspy.lm15 import Reasoning
 
-from dspex_testkit.simulator.conversation import (
+from dspex_testkit.wires.base import Wire, json_text, sse
+from dspex_testkit.wires.conversation import (
     Conversation,
     choice_of,
     config_of,
@@ -20,11 +21,10 @@ from dspex_testkit.simulator.conversation import (
     tool_call,
     whole_number,
 )
-from dspex_testkit.simulator.exchange import Answered, Ask, Choice, Pause, Piece, in_words
-from dspex_testkit.simulator.failures import Failure
-from dspex_testkit.simulator.media import media_mark
-from dspex_testkit.simulator.wires.base import Wire, json_text, sse
-from dspex_testkit.simulator.wires.logprobs import tokens
+from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
+from dspex_testkit.wires.failures import Failure
+from dspex_testkit.wires.logprobs import tokens
+from dspex_testkit.wires.media import media_mark
 
 _UNDERSCORE = re.compile(r"(?<=\w)_(\w)")
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_call": "STOP", "content_filter": "SAFETY", "error": "OTHER"}

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from dspex_testkit.simulator.failures import Failure
+from dspex_testkit.wires.failures import Failure
 
 STATUSES: Final = {"billing": 429}
 MESSAGES: Final = {

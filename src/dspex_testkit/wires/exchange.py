@@ -3,14 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from dspy.lm15 import Request
 
 from dspex_testkit.calls import LMCall, Usage
-from dspex_testkit.dspy_internals.call_stack import Capture
-from dspex_testkit.simulator.prompts import read_prompt
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 
@@ -30,11 +27,6 @@ class Ask:
     """Alternatives per token; None where no logprobs are asked for."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What only this wire needs to know when it answers."""
-
-    @cached_property
-    def capture(self) -> Capture | None:
-        """What DSPy's adapter knew, where one wrote the prompt."""
-        return read_prompt(self.request)
 
 
 @dataclass(frozen=True, slots=True)
