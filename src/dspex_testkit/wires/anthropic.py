@@ -5,26 +5,20 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from dspy.lm15 import Reasoning
-
 from dspex_testkit.limits import brief
+from dspex_testkit.wires import chat_form
 from dspex_testkit.wires.base import Wire, json_text, sse_events
-from dspex_testkit.wires.conversation import (
-    Conversation,
-    choice_of,
-    config_of,
-    function_tool,
-    model_of,
-    object_of,
-    objects,
-    schema_format,
-    text_of,
-    tool_call,
-    whole_number,
-)
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat, Residue, Thinking
+from dspex_testkit.wires.conversation import model_of, object_of, objects, whole_number
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.wires.failures import Failure, refuse
 
+_PASSED_ON = ("temperature", "top_p", "top_k")
+_UNDERSTOOD = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "stop_sequences", "max_tokens", "thinking", "stream"}
+    | {"metadata", "service_tier", "output_config", "output_format", "cache_control"}
+)
 _STOP_REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -62,28 +56,10 @@ class Anthropic(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = Conversation()
-        conversation.system(text_of(body.get("system"), "system"))
-        for index, message in enumerate(objects(body, "messages", required=True)):
-            _read_message(message, conversation, f"messages[{index}]")
         if body.get("max_tokens") is None:
             raise refuse("invalid_request", "max_tokens: Field required")
-        tools = tuple(
-            function_tool(tool.get("name"), tool.get("description"), tool.get("input_schema"))
-            for tool in objects(body, "tools")
-            if tool.get("type") in (None, "custom")
-        )
-        config = config_of(
-            max_tokens=whole_number(body, "max_tokens", 1, most=10**7),
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            top_k=body.get("top_k"),
-            stop=body.get("stop_sequences"),
-            response_format=_output_format(body),
-            tool_choice=_tool_choice(body.get("tool_choice")),
-            reasoning=_thinking(body),
-        )
-        request = conversation.request(model, tools, config, wanted="messages")
+        whole_number(body, "max_tokens", 1, most=10**7)
+        request = request_of(read_anthropic(body), model, wanted="messages")
         return Ask(provider=self.provider, model=model, request=request, stream=body.get("stream") is True)
 
     def write(self, ask: Ask, answered: Answered) -> dict[str, Any]:
@@ -112,42 +88,97 @@ class Anthropic(Wire):
         return {f"anthropic-ratelimit-{'-'.join(reversed(name.split('-')))}": value for name, value in limits.items()}
 
 
-def _read_message(message: Mapping[str, Any], conversation: Conversation, where: str) -> None:
-    role, content = message.get("role"), message.get("content")
-    blocks = content if isinstance(content, list) else []
-    rest = [block for block in blocks if block.get("type") not in ("tool_use", "tool_result", "thinking")]
-    text = text_of(rest if blocks else content, f"{where}.content")
+def read_anthropic(body: Mapping[str, Any]) -> Chat:
+    """What a body says.
+
+    Raises:
+        Refused: It cannot be understood.
+    """
+    residue = Residue()
+    residue.unknown(body, {*_PASSED_ON, *_UNDERSTOOD}, "body")
+    given = objects(body, "messages", required=True)
+    messages = [message for i, turn in enumerate(given) for message in _messages(turn, f"messages[{i}]", residue)]
+    system = chat_form.blocks_of(body.get("system") or None, "system", residue, _block)
+    if system:
+        messages.insert(0, {"role": "system", "content": chat_form.content(system)})
+    choice, output = object_of(body, "tool_choice"), object_of(body, "output_config")
+    schema = object_of(output, "format") or object_of(body, "output_format")
+    parameters = {
+        "max_tokens": body.get("max_tokens"),
+        "stop": body.get("stop_sequences"),
+        "tools": list(_tools(body, residue)),
+        "tool_choice": chat_form.chosen(choice.get("name")) if choice.get("type") == "tool" else _choice(choice),
+        "parallel_tool_calls": False if choice.get("disable_parallel_tool_use") else None,
+        "response_format": chat_form.schema_format(schema.get("schema")) if schema else None,
+        "reasoning_effort": output.get("effort"),
+        **{name: body[name] for name in _PASSED_ON if name in body},
+    }
+    thinking = _thinking(object_of(body, "thinking"), residue)
+    return Chat({"messages": messages, **chat_form.without_nothing(parameters)}, residue, thinking)
+
+
+def _messages(turn: Mapping[str, Any], place: str, residue: Residue) -> Iterator[dict[str, Any]]:
+    """A turn as messages: results of tools travel among what the user says, and are messages of their own here."""
+    said, calls, thoughts, results = [], [], [], []
+    for index, block in enumerate(chat_form.blocks(turn.get("content"), f"{place}.content")):
+        where, kind = f"{place}.content[{index}]", block.get("type")
+        if kind == "tool_result":
+            residue.unknown(block, ("type", "tool_use_id", "content", "cache_control"), where)
+            returned = chat_form.blocks_of(block.get("content"), f"{where}.content", residue, _block)
+            results.append(chat_form.result(residue.wanted(block, "tool_use_id", where, "call"), returned))
+        elif kind == "tool_use":
+            call_id = residue.wanted(block, "id", where, f"call_{block.get('name')}")
+            calls.append(chat_form.call(call_id, block.get("name"), block.get("input")))
+        elif kind == "thinking":
+            thoughts.append(residue.wanted(block, "thinking", where, ""))
+        else:
+            said.append(_block(block, where, residue))
+    yield from results
+    role = turn.get("role")
     if role == "assistant":
-        uses = [block for block in blocks if block.get("type") == "tool_use"]
-        conversation.assistant(text, [tool_call(use.get("id"), use.get("name"), use.get("input")) for use in uses])
-    elif role == "user":
-        results = [block for block in blocks if block.get("type") == "tool_result"]
-        for result in results:
-            conversation.tool_result(str(result.get("tool_use_id") or "call"), text_of(result.get("content"), where))
-        if text or not results:
-            conversation.user(text)
-    elif role == "system":
-        conversation.system(text)
-    else:
-        raise refuse("invalid_request", f'{where}.role: Input should be "user" or "assistant", not {brief(role)}.')
+        yield chat_form.assistant(said, calls, thoughts)
+    elif role not in ("user", "system"):
+        raise refuse("invalid_request", f'{place}.role: Input should be "user" or "assistant", not {brief(role)}.')
+    elif said or not results:
+        yield {"role": role, "content": chat_form.content(said)}
 
 
-def _tool_choice(given: Any) -> Any:
-    if not isinstance(given, Mapping):
-        return None
-    return choice_of({"any": "required"}.get(given.get("type", ""), str(given.get("type"))), given.get("name"))
+def _block(block: Mapping[str, Any], place: str, residue: Residue) -> dict[str, Any]:
+    kind = block.get("type", "text")
+    if kind == "text":
+        residue.unknown(block, ("type", "text", "cache_control", "citations"), place)
+        return chat_form.text(block.get("text"))
+    source = object_of(block, "source")
+    match kind, source.get("type"):
+        case (("image" | "document"), "base64") if "media_type" in source and "data" in source:
+            return chat_form.media(str(source["media_type"]), str(source["data"]))
+        case "image", "url" if "url" in source:
+            return chat_form.link(str(source["url"]))
+        case "document", "file" if "file_id" in source:
+            return {"type": "file", "file": {"file_id": source["file_id"]}}
+    came = f"{brief(kind)} ({source.get('type') or 'no source'})"
+    residue.leave(place, f"an LM call has no place for a block of type {came}")
+    return dict(block)
 
 
-def _output_format(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    given = object_of(body, "output_config").get("format") or body.get("output_format")
-    return schema_format(given.get("schema")) if isinstance(given, Mapping) else None
+def _tools(body: Mapping[str, Any], residue: Residue) -> Iterator[dict[str, Any]]:
+    for index, tool in enumerate(objects(body, "tools")):
+        if tool.get("type") in (None, "custom"):
+            yield chat_form.tool(tool.get("name"), tool.get("description"), tool.get("input_schema"))
+        else:
+            what = f"a tool of type {brief(tool['type'])} runs at the provider; only functions are asked for"
+            residue.leave(f"tools[{index}]", what)
 
 
-def _thinking(body: Mapping[str, Any]) -> Reasoning | None:
-    thinking = object_of(body, "thinking")
-    if thinking.get("type") in ("enabled", "adaptive"):
-        return Reasoning("medium")
-    return Reasoning("off") if thinking.get("type") == "disabled" else None
+def _choice(given: Mapping[str, Any]) -> str | None:
+    return {"auto": "auto", "any": "required", "none": "none"}.get(str(given.get("type")))
+
+
+def _thinking(given: Mapping[str, Any], residue: Residue) -> Thinking:
+    kind = given.get("type")
+    if kind == "enabled" and "budget_tokens" not in given:
+        residue.leave("thinking.budget_tokens", "it is missing")
+    return Thinking(0 if kind == "disabled" else given.get("budget_tokens"), kind in ("enabled", "adaptive"))
 
 
 def _stop(choice: Choice) -> tuple[str, str | None]:

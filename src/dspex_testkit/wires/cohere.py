@@ -6,7 +6,7 @@ from typing import Any
 from dspy.lm15 import Reasoning
 
 from dspex_testkit.wires.base import Wire, json_text, sse, sse_events
-from dspex_testkit.wires.chat_messages import read_functions, read_messages
+from dspex_testkit.wires.canonical import read_functions, read_messages
 from dspex_testkit.wires.conversation import choice_of, config_of, model_of, object_of, schema_format
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
 from dspex_testkit.wires.failures import Failure

@@ -51,8 +51,9 @@ class Conversation:
         self._messages.append(Message("assistant", tuple(parts)))
 
     def tool_result(self, call_id: str, text: str) -> None:
-        """What a tool returned."""
-        self._messages.append(Message("tool", (ToolResultPart(call_id, (TextPart(text),)),)))
+        """What a tool returned; results that come in a row are one message, as DSPy has them."""
+        before = self._messages.pop().parts if self._messages and self._messages[-1].role == "tool" else ()
+        self._messages.append(Message("tool", (*before, ToolResultPart(call_id, (TextPart(text),)))))
 
     def request(self, model: str, tools: tuple[FunctionTool, ...], config: Config, *, wanted: str) -> Request:
         """The whole request.
@@ -176,12 +177,13 @@ def reasoning_of(effort: Any) -> Reasoning | None:
     )
 
 
-def schema_format(schema: Any, name: Any = None) -> dict[str, Any]:
+def schema_format(schema: Any, name: Any = None, strict: Any = None) -> dict[str, Any]:
     """A response format that is a JSON Schema."""
     if not isinstance(schema, Mapping):
         raise refuse("invalid_request", f"The response schema is an object, not {json_kind(schema)}.")
     named = {"name": name} if isinstance(name, str) and name else {}
-    return {"type": "json_schema", "schema": dict(schema), **named}
+    enforced = {"strict": strict} if isinstance(strict, bool) else {}
+    return {"type": "json_schema", "schema": dict(schema), **named, **enforced}
 
 
 def config_of(**values: Any) -> Config:

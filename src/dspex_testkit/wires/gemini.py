@@ -1,32 +1,43 @@
 """Gemini's generateContent and streamGenerateContent, whichever version stands in the path."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from dspy.lm15 import Reasoning
-
-from dspex_testkit.wires.base import Wire, json_text, sse
-from dspex_testkit.wires.conversation import (
-    Conversation,
-    choice_of,
-    config_of,
-    function_tool,
-    how_many,
-    object_of,
-    objects,
-    schema_format,
-    tool_call,
-    whole_number,
-)
+from dspex_testkit.wires import chat_form
+from dspex_testkit.wires.base import Wire, sse
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat, Residue, Thinking
+from dspex_testkit.wires.conversation import how_many, object_of, objects, whole_number
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.wires.failures import Failure
 from dspex_testkit.wires.logprobs import tokens
-from dspex_testkit.wires.media import media_mark
 
 _UNDERSCORE = re.compile(r"(?<=\w)_(\w)")
+_UNDERSTOOD = frozenset(
+    {"model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings"}
+    | {"labels", "serviceTier", "store"}
+)
+_CONFIG = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "topK": "top_k",
+    "seed": "seed",
+    "maxOutputTokens": "max_tokens",
+    "stopSequences": "stop",
+    "frequencyPenalty": "frequency_penalty",
+    "presencePenalty": "presence_penalty",
+}
+_CONFIG_APART = frozenset(
+    {"candidateCount", "responseMimeType", "responseSchema", "responseJsonSchema", "_responseJsonSchema"}
+    | {"thinkingConfig", "responseLogprobs", "logprobs"}
+)
+_MODES = {"ANY": "required", "NONE": "none", "AUTO": "auto"}
+_WRAPPINGS = frozenset({"result", "content", "output", "error"})
+"""Under which a tool's result stands that is no object itself: as DSPy, litellm and Google's own clients have it."""
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_call": "STOP", "content_filter": "SAFETY", "error": "OTHER"}
 _STATUS_NAMES = {
     "auth": "UNAUTHENTICATED",
@@ -56,30 +67,11 @@ class Gemini(Wire):
 
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
-        body = _camel_keys(body)
-        model = path["model"]
-        conversation = Conversation()
-        system = body.get("systemInstruction")
-        if system:
-            conversation.system(_text(objects(system, "parts")))
-        for content in objects(body, "contents", required=True):
-            _read_content(content, conversation)
-        generation = _camel_keys(object_of(body, "generationConfig"))
-        config = config_of(
-            max_tokens=generation.get("maxOutputTokens"),
-            temperature=generation.get("temperature"),
-            top_p=generation.get("topP"),
-            top_k=generation.get("topK"),
-            seed=generation.get("seed"),
-            stop=generation.get("stopSequences"),
-            response_format=_response_format(generation),
-            tool_choice=_tool_choice(_camel_keys(object_of(body, "toolConfig"))),
-            reasoning=_thinking(_camel_keys(object_of(generation, "thinkingConfig"))),
-        )
+        generation = _camel(object_of(_camel(body), "generationConfig"))
         return Ask(
             provider=self.provider,
-            model=model,
-            request=conversation.request(model, tuple(_tools(body)), config, wanted="contents"),
+            model=path["model"],
+            request=request_of(read_gemini(body), path["model"], wanted="contents"),
             stream=path["action"] == "streamGenerateContent",
             n=whole_number(generation, "candidateCount", 1, most=8),
             top_logprobs=how_many(generation, "logprobs") if generation.get("responseLogprobs") else None,
@@ -113,82 +105,152 @@ class Gemini(Wire):
         return {"error": error}
 
 
-def _camel_keys(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with keys as JSON spells them; protobuf's own spelling is accepted too."""
+def read_gemini(body: Mapping[str, Any]) -> Chat:
+    """What a body says.
+
+    Raises:
+        Refused: It cannot be understood.
+    """
+    residue, body = Residue(), _camel(body)
+    residue.unknown(body, _UNDERSTOOD, "body")
+    config = _camel(object_of(body, "generationConfig"))
+    residue.unknown(config, {*_CONFIG, *_CONFIG_APART}, "generationConfig")
+    turns = _Turns(residue)
+    contents = objects(body, "contents", required=True)
+    messages = [message for i, given in enumerate(contents) for message in turns.messages(given, f"contents[{i}]")]
+    system = objects(object_of(body, "systemInstruction"), "parts")
+    if system:
+        blocks = [_block(_camel(part), f"systemInstruction.parts[{i}]", residue) for i, part in enumerate(system)]
+        messages.insert(0, {"role": "system", "content": chat_form.content(blocks)})
+    thinking = _camel(object_of(config, "thinkingConfig"))
+    level = thinking.get("thinkingLevel")
+    parameters = {
+        "tools": list(_tools(body, residue)),
+        "tool_choice": _tool_choice(_camel(object_of(body, "toolConfig")), residue),
+        "response_format": _response_format(config),
+        "reasoning_effort": str(level).lower() if level else None,
+        **{ours: config[theirs] for theirs, ours in _CONFIG.items() if theirs in config},
+    }
+    if config.get("responseLogprobs"):
+        parameters |= {"logprobs": True, "top_logprobs": config.get("logprobs") or 0}
+    said = Thinking(thinking.get("thinkingBudget"), thinking.get("includeThoughts") is True)
+    return Chat({"messages": messages, **chat_form.without_nothing(parameters)}, residue, said)
+
+
+def _camel(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with keys as JSON spells them; protobuf's own spelling is accepted too."""
     return {_UNDERSCORE.sub(lambda found: found[1].upper(), key): value for key, value in body.items()}
 
 
-def _text(parts: Sequence[Mapping[str, Any]]) -> str:
-    said = [_said(part) for part in parts if not part.get("thought")]
-    return "\n".join(text for text in said if text is not None)
+class _Turns:
+    """Turns as messages, with an id for every call: the provider's own ones, where there are some."""
+
+    def __init__(self, residue: Residue) -> None:
+        self._residue = residue
+        self._open: list[tuple[str, str]] = []
+        """Name and id of calls that have no result yet."""
+        self._count = 0
+
+    def messages(self, given: Mapping[str, Any], place: str) -> Iterator[dict[str, Any]]:
+        """The messages of a turn: results of tools travel among what the user says, and are messages of their own."""
+        said, calls, thoughts, results = [], [], [], []
+        for index, raw in enumerate(objects(given, "parts")):
+            part, where = _camel(raw), f"{place}.parts[{index}]"
+            if "functionCall" in part:
+                calls.append(self._call(object_of(part, "functionCall")))
+            elif "functionResponse" in part:
+                results.append(self._result(_camel(object_of(part, "functionResponse")), where))
+            elif part.get("thought"):
+                thoughts.append(str(part.get("text") or ""))
+            else:
+                said.append(_block(part, where, self._residue))
+        yield from results
+        if given.get("role") == "model":
+            yield chat_form.assistant(said, calls, thoughts)
+        elif said or not results:
+            yield {"role": "user", "content": chat_form.content(said)}
+
+    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        self._count += 1
+        call_id = str(call.get("id") or f"call_{self._count}")
+        self._open.append((str(call.get("name")), call_id))
+        return chat_form.call(call_id, call.get("name"), call.get("args"))
+
+    def _result(self, result: Mapping[str, Any], place: str) -> dict[str, Any]:
+        name = str(result.get("name"))
+        call_id = result.get("id") or next((known for called, known in self._open if called == name), None)
+        if call_id is None:
+            self._residue.leave(place, f"no call of {name!r} comes before its result")
+            call_id = f"call_{name}"
+        self._open = [call for call in self._open if call[1] != call_id]
+        response = object_of(result, "response")
+        if "error" in response:
+            self._residue.leave(place, "an LM call has no place for a tool's failure")
+        parts = [_block(_camel(part), place, self._residue) for part in objects(result, "parts")]
+        return chat_form.result(call_id, [*_returned(response), *parts])
 
 
-def _said(part: Mapping[str, Any]) -> str | None:
-    if "inlineData" in part or "fileData" in part:
-        return media_mark("media", part)
-    return str(part["text"]) if "text" in part else None
-
-
-def _read_content(content: Mapping[str, Any], conversation: Conversation) -> None:
-    parts = [_camel_keys(part) for part in objects(content, "parts")]
-    calls = [part["functionCall"] for part in parts if "functionCall" in part]
-    results = [part["functionResponse"] for part in parts if "functionResponse" in part]
-    text = _text(parts)
-    if content.get("role") == "model":
-        conversation.assistant(text, [tool_call(call.get("id"), call.get("name"), call.get("args")) for call in calls])
-        return
-    for result in results:
-        call_id = str(result.get("id") or f"call_{result.get('name')}")
-        conversation.tool_result(call_id, _returned(result.get("response")))
-    if text or not results:
-        conversation.user(text)
-
-
-def _returned(response: Any) -> str:
+def _returned(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What a tool returned; clients wrap a text in an object with a key of their own."""
-    values = list(response.values()) if isinstance(response, Mapping) else [response]
-    return values[0] if len(values) == 1 and isinstance(values[0], str) else json_text(response)
+    key, value = next(iter(response.items())) if len(response) == 1 else ("", None)
+    if key in _WRAPPINGS and isinstance(value, str):
+        yield chat_form.text(value)
+    elif response:
+        yield chat_form.text(json.dumps(value if key in _WRAPPINGS else response, ensure_ascii=False))
 
 
-def _tools(body: Mapping[str, Any]) -> Iterator[Any]:
-    for tool in objects(body, "tools"):
-        for declared in map(_camel_keys, _camel_keys(tool).get("functionDeclarations") or ()):
-            schema = declared.get("parametersJsonSchema") or _json_schema(declared.get("parameters"))
-            yield function_tool(declared.get("name"), declared.get("description"), schema)
+def _block(part: Mapping[str, Any], place: str, residue: Residue) -> dict[str, Any]:
+    if "text" in part:
+        residue.unknown(part, ("text", "thoughtSignature"), place)
+        return chat_form.text(part["text"])
+    data, file = _camel(object_of(part, "inlineData")), _camel(object_of(part, "fileData"))
+    if "mimeType" in data:
+        return chat_form.media(str(data["mimeType"]), str(data.get("data") or ""))
+    if str(file.get("mimeType")).startswith("image/") and "fileUri" in file:
+        return chat_form.link(str(file["fileUri"]))
+    residue.leave(place, f"an LM call has no place for a part of {', '.join(part)}")
+    return {**part, "type": ", ".join(part)}
+
+
+def _tools(body: Mapping[str, Any], residue: Residue) -> Iterator[dict[str, Any]]:
+    for index, tool in enumerate(map(_camel, objects(body, "tools"))):
+        residue.unknown(tool, ("functionDeclarations",), f"tools[{index}]")
+        for function in map(_camel, objects(tool, "functionDeclarations")):
+            schema = function.get("parametersJsonSchema") or _json_schema(function.get("parameters"))
+            yield chat_form.tool(function.get("name"), function.get("description"), schema)
 
 
 def _json_schema(schema: Any) -> Any:
-    """Gemini's own dialect, whose types are in capitals, as JSON Schema."""
+    """Gemini's own dialect, whose types are in capitals and whose properties are in an order, as JSON Schema."""
     if isinstance(schema, Mapping):
         return {
             key: value.lower() if key == "type" and isinstance(value, str) else _json_schema(value)
             for key, value in schema.items()
+            if key not in ("propertyOrdering", "property_ordering")
         }
     return [_json_schema(item) for item in schema] if isinstance(schema, list) else schema
 
 
-def _response_format(generation: Mapping[str, Any]) -> dict[str, Any] | None:
-    schema = generation.get("responseJsonSchema") or generation.get("_responseJsonSchema")
-    if schema is None:
-        schema = _json_schema(generation.get("responseSchema"))
-    if schema is not None:
-        return schema_format(schema)
-    return {"type": "json_object"} if generation.get("responseMimeType") == "application/json" else None
-
-
-def _tool_choice(config: Mapping[str, Any]) -> Any:
-    calling = _camel_keys(object_of(config, "functionCallingConfig"))
+def _tool_choice(config: Mapping[str, Any], residue: Residue) -> Any:
+    calling = _camel(object_of(config, "functionCallingConfig"))
     if not calling:
         return None
-    allowed = calling.get("allowedFunctionNames") or ()
-    mode = {"ANY": "required", "NONE": "none"}.get(calling.get("mode", ""), "auto")
-    return choice_of(mode, allowed[0] if mode == "required" and allowed else None)
+    mode = _MODES.get(str(calling.get("mode")), "auto")
+    names = calling.get("allowedFunctionNames") or ()
+    if calling.get("mode") == "VALIDATED" and not names:
+        residue.leave("toolConfig.functionCallingConfig.mode", "an LM call cannot ask for calls that are checked")
+    if not names:
+        return mode
+    return chat_form.chosen(names[0]) if mode == "required" and len(names) == 1 else chat_form.allowed(mode, names)
 
 
-def _thinking(thinking: Mapping[str, Any]) -> Reasoning | None:
-    if thinking.get("thinkingBudget") == 0:
-        return Reasoning("off")
-    return Reasoning("medium") if thinking.get("includeThoughts") else None
+def _response_format(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    schema = config.get("responseJsonSchema") or config.get("_responseJsonSchema")
+    if schema is None:
+        schema = _json_schema(config.get("responseSchema"))
+    if schema is not None:
+        return chat_form.schema_format(schema)
+    return {"type": "json_object"} if config.get("responseMimeType") == "application/json" else None
 
 
 def _response(ask: Ask, answered: Answered, candidates: list[dict[str, Any]]) -> dict[str, Any]:

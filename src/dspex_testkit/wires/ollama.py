@@ -7,7 +7,7 @@ from typing import Any
 from dspy.lm15 import Config, Reasoning
 
 from dspex_testkit.wires.base import JSON_LINES, Wire, json_line
-from dspex_testkit.wires.chat_messages import read_functions, read_messages
+from dspex_testkit.wires.canonical import read_functions, read_messages
 from dspex_testkit.wires.conversation import Conversation, config_of, model_of, object_of, schema_format
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause
 from dspex_testkit.wires.failures import Failure, refuse

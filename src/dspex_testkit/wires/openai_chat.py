@@ -4,19 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dspex_testkit.wires.base import Wire, json_text, sse
-from dspex_testkit.wires.chat_messages import read_functions, read_messages
-from dspex_testkit.wires.conversation import (
-    choice_of,
-    config_of,
-    how_many,
-    model_of,
-    object_of,
-    reasoning_of,
-    schema_format,
-    whole_number,
-)
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat
+from dspex_testkit.wires.conversation import how_many, model_of, object_of, whole_number
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, pieces
-from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.failures import Failure
 from dspex_testkit.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
@@ -33,23 +25,10 @@ class OpenAIChat(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = read_messages(body)
-        config = config_of(
-            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            seed=body.get("seed"),
-            frequency_penalty=body.get("frequency_penalty"),
-            presence_penalty=body.get("presence_penalty"),
-            stop=body.get("stop"),
-            response_format=_response_format(body.get("response_format")),
-            tool_choice=_tool_choice(body.get("tool_choice")),
-            reasoning=reasoning_of(body.get("reasoning_effort")),
-        )
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, read_functions(body), config, wanted="messages"),
+            request=request_of(read_openai_chat(body), model, wanted="messages"),
             stream=body.get("stream") is True,
             n=whole_number(body, "n", 1, most=128),
             include_usage=object_of(body, "stream_options").get("include_usage") is True,
@@ -89,23 +68,17 @@ class OpenAIChat(Wire):
         return openai_error(failure, status)
 
 
-def _tool_choice(given: Any) -> Any:
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        return choice_of("required", object_of(given, "function").get("name"))
-    return choice_of(str(given))
+_NOT_ASKED = frozenset(
+    {"model", "stream", "stream_options", "n", "user", "metadata", "safety_identifier", "prompt_cache_key"}
+    | {"service_tier", "store"}
+)
+"""How it is sent, who asks, and how many answers are wanted: nothing that an LM call is told apart by."""
 
 
-def _response_format(given: Any) -> dict[str, Any] | None:
-    if not isinstance(given, Mapping) or given.get("type") in (None, "text"):
-        return None
-    if given.get("type") == "json_object":
-        return {"type": "json_object"}
-    described = given.get("json_schema")
-    if not isinstance(described, Mapping):
-        raise refuse("invalid_request", "response_format.json_schema: an object is wanted.")
-    return schema_format(described.get("schema"), described.get("name"))
+def read_openai_chat(body: Mapping[str, Any]) -> Chat:
+    """What a body says; it is in chat form already, and what has no place there is for whoever acts on it to find."""
+    form = {key: value for key, value in body.items() if key not in _NOT_ASKED and value is not None}
+    return Chat(form)
 
 
 def _head(ask: Ask, answered: Answered, kind: str) -> dict[str, Any]:

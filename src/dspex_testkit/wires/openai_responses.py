@@ -6,27 +6,23 @@ from itertools import count
 from typing import Any
 
 from dspex_testkit.limits import brief
+from dspex_testkit.wires import chat_form
 from dspex_testkit.wires.base import Wire, json_text, sse
-from dspex_testkit.wires.conversation import (
-    Conversation,
-    choice_of,
-    config_of,
-    function_tool,
-    how_many,
-    model_of,
-    object_of,
-    objects,
-    reasoning_of,
-    schema_format,
-    text_of,
-    tool_call,
-)
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat, Residue
+from dspex_testkit.wires.conversation import how_many, model_of, object_of, objects
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.wires.failures import Failure, refuse
 from dspex_testkit.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 from dspex_testkit.wires.response_events import Word, item_events
 
+_PASSED_ON = ("temperature", "top_p", "top_k", "seed", "stop", "verbosity", "parallel_tool_calls")
+_UNDERSTOOD = frozenset(
+    {"model", "input", "instructions", "stream", "store", "user", "metadata", "safety_identifier", "include"}
+    | {"service_tier", "prompt_cache_key", "tools", "tool_choice", "text", "reasoning", "max_output_tokens"}
+    | {"top_logprobs", "truncation", "background"}
+)
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -40,28 +36,11 @@ class OpenAIResponses(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = Conversation()
-        if body.get("instructions"):
-            conversation.system(text_of(body["instructions"], "instructions"))
-        given = body.get("input")
-        if isinstance(given, str):
-            conversation.user(given)
-        else:
-            for index, item in enumerate(objects(body, "input", required=True)):
-                _read_item(item, conversation, f"input[{index}]")
-        config = config_of(
-            max_tokens=body.get("max_output_tokens"),
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            response_format=_text_format(object_of(body, "text").get("format")),
-            tool_choice=_tool_choice(body.get("tool_choice")),
-            reasoning=reasoning_of(object_of(body, "reasoning").get("effort")),
-        )
         wants_logprobs = _LOGPROBS in (body.get("include") or ())
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, _tools(body), config, wanted="input"),
+            request=request_of(read_responses(body), model, wanted="input"),
             stream=body.get("stream") is True,
             top_logprobs=how_many(body, "top_logprobs") if wants_logprobs else None,
             options={"body": body},
@@ -82,43 +61,121 @@ class OpenAIResponses(Wire):
         return openai_error(failure, status)
 
 
-def _read_item(item: Mapping[str, Any], conversation: Conversation, where: str) -> None:
+def read_responses(body: Mapping[str, Any]) -> Chat:
+    """What a body says.
+
+    Raises:
+        Refused: It cannot be understood.
+    """
+    residue = Residue()
+    residue.unknown(body, {*_PASSED_ON, *_UNDERSTOOD}, "body")
+    written = object_of(body, "text")
+    messages = list(_messages(body, residue))
+    parameters = {
+        "max_tokens": body.get("max_output_tokens"),
+        "tools": list(_tools(body, residue)),
+        "tool_choice": _tool_choice(body.get("tool_choice"), residue),
+        "response_format": _text_format(object_of(written, "format")),
+        "verbosity": written.get("verbosity"),
+        "reasoning_effort": object_of(body, "reasoning").get("effort"),
+        **{name: body[name] for name in _PASSED_ON if name in body},
+    }
+    if _LOGPROBS in (body.get("include") or ()):
+        parameters |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
+    return Chat({"messages": messages, **chat_form.without_nothing(parameters)}, residue)
+
+
+def _messages(body: Mapping[str, Any], residue: Residue) -> Iterator[dict[str, Any]]:
+    """Items as messages: what a model said and called in one turn are several items and one message."""
+    if body.get("instructions"):
+        blocks = chat_form.blocks_of(body["instructions"], "instructions", residue, _block)
+        yield {"role": "system", "content": chat_form.content(blocks)}
+    if isinstance(body.get("input"), str):
+        yield {"role": "user", "content": body["input"]}
+        return
+    turn: dict[str, Any] | None = None
+    for index, item in enumerate(objects(body, "input", required=True)):
+        message = _message(item, f"input[{index}]", residue)
+        if message is None:
+            continue
+        if turn is not None and message["role"] == "assistant" and message["content"] is None:
+            turn = {**turn, "tool_calls": [*turn.get("tool_calls", ()), *message["tool_calls"]]}
+            continue
+        if turn is not None:
+            yield turn
+        turn = message if message["role"] == "assistant" else None
+        if turn is None:
+            yield message
+    if turn is not None:
+        yield turn
+
+
+def _message(item: Mapping[str, Any], place: str, residue: Residue) -> dict[str, Any] | None:
     kind = item.get("type", "message")
     if kind == "function_call":
-        conversation.assistant("", [tool_call(item.get("call_id"), item.get("name"), item.get("arguments"))])
-    elif kind == "function_call_output":
-        conversation.tool_result(str(item.get("call_id") or "call"), text_of(item.get("output"), f"{where}.output"))
-    elif kind == "message":
-        role, text = item.get("role"), text_of(item.get("content"), f"{where}.content")
-        if role in ("system", "developer"):
-            conversation.system(text)
-        elif role == "assistant":
-            conversation.assistant(text, [])
-        elif role == "user":
-            conversation.user(text)
-        else:
-            raise refuse("invalid_request", f"{where}.role: user, assistant, system or developer, not {brief(role)}.")
-    elif kind != "reasoning":
-        raise refuse("invalid_request", f"{where}.type: {brief(kind)} is not simulated.")
-
-
-def _tools(body: Mapping[str, Any]) -> tuple[Any, ...]:
-    functions = [tool for tool in objects(body, "tools") if tool.get("type") == "function"]
-    return tuple(function_tool(f.get("name"), f.get("description"), f.get("parameters")) for f in functions)
-
-
-def _tool_choice(given: Any) -> Any:
-    if given is None:
+        call_id = residue.wanted(item, "call_id", place, f"call_{item.get('name')}")
+        return chat_form.assistant([], [chat_form.call(call_id, item.get("name"), item.get("arguments"))])
+    if kind == "function_call_output":
+        returned = chat_form.blocks_of(item.get("output"), f"{place}.output", residue, _block)
+        return chat_form.result(residue.wanted(item, "call_id", place, "call"), returned)
+    if kind == "reasoning":
+        residue.leave(place, "an LM call has no place for an item of type 'reasoning'")
         return None
-    return choice_of("required", given.get("name")) if isinstance(given, Mapping) else choice_of(str(given))
+    if kind != "message":
+        raise refuse("invalid_request", f"{place}: an LM call has no place for an item of type {brief(kind)}.")
+    residue.unknown(item, ("type", "role", "content", "id", "status"), place)
+    blocks, role = chat_form.blocks_of(item.get("content"), f"{place}.content", residue, _block), item.get("role")
+    if role == "assistant":
+        return chat_form.assistant(blocks)
+    if role not in ("user", "system", "developer"):
+        raise refuse("invalid_request", f"{place}.role: user, assistant, system or developer, not {brief(role)}.")
+    return {"role": role, "content": chat_form.content(blocks)}
 
 
-def _text_format(given: Any) -> dict[str, Any] | None:
-    if not isinstance(given, Mapping) or given.get("type") in (None, "text"):
+def _block(block: Mapping[str, Any], place: str, residue: Residue) -> dict[str, Any]:
+    match block.get("type", "text"):
+        case "input_text" | "output_text" | "text":
+            return chat_form.text(block.get("text"))
+        case "refusal":
+            return {"type": "refusal", "refusal": block.get("refusal")}
+        case "input_image" if block.get("image_url"):
+            return chat_form.link(block["image_url"], block.get("detail"))
+        case "input_file" if block.get("file_data"):
+            return {"type": "file", "file": {"file_data": block["file_data"]}}
+        case "input_file" if block.get("file_id"):
+            return {"type": "file", "file": {"file_id": block["file_id"]}}
+        case "input_audio" if block.get("audio"):
+            return {"type": "input_audio", "input_audio": {"data": block["audio"], "format": block.get("format")}}
+    residue.leave(place, f"an LM call has no place for a block of type {brief(block.get('type'))}")
+    return dict(block)
+
+
+def _tools(body: Mapping[str, Any], residue: Residue) -> Iterator[dict[str, Any]]:
+    for index, tool in enumerate(objects(body, "tools")):
+        if tool.get("type") == "function":
+            yield chat_form.tool(tool.get("name"), tool.get("description"), tool.get("parameters"))
+        else:
+            what = f"a tool of type {brief(tool.get('type'))} runs at the provider; only functions are asked for"
+            residue.leave(f"tools[{index}]", what)
+
+
+def _tool_choice(given: Any, residue: Residue) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    if given.get("type") == "function":
+        return chat_form.chosen(given.get("name"))
+    if given.get("type") == "allowed_tools":
+        return chat_form.allowed(given.get("mode"), [tool.get("name") for tool in objects(given, "tools")])
+    residue.leave("tool_choice", f"an LM call cannot choose {brief(given.get('type'))}")
+    return None
+
+
+def _text_format(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    if given.get("type") in (None, "text"):
         return None
     if given.get("type") == "json_object":
         return {"type": "json_object"}
-    return schema_format(given.get("schema"), given.get("name"))
+    return chat_form.schema_format(given.get("schema"), given.get("name"), given.get("strict"))
 
 
 def _status(answered: Answered) -> str:

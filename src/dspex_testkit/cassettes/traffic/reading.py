@@ -18,15 +18,23 @@ from dspy.lm15 import (
 
 from dspex_testkit.cassettes.interaction import Interaction
 from dspex_testkit.cassettes.traffic.answers import AnswerFormat
-from dspex_testkit.cassettes.traffic.anthropic import SCHEMA_TOOL, chat_of_anthropic
-from dspex_testkit.cassettes.traffic.chat_form import with_names
 from dspex_testkit.cassettes.traffic.exchange import Exchange
-from dspex_testkit.cassettes.traffic.gemini import chat_of_gemini
-from dspex_testkit.cassettes.traffic.openai_chat import chat_of_openai
-from dspex_testkit.cassettes.traffic.openai_responses import chat_of_responses
+from dspex_testkit.cassettes.traffic.habits import (
+    SCHEMA_TOOL,
+    as_asked,
+    asked_of_anthropic,
+    asked_of_gemini,
+    asked_of_openai,
+)
 from dspex_testkit.dspy_internals.model_list import cost_of
 from dspex_testkit.dspy_internals.wire import request_to_dict
 from dspex_testkit.errors import CassetteFormatError
+from dspex_testkit.wires.anthropic import read_anthropic
+from dspex_testkit.wires.chat_form import Chat
+from dspex_testkit.wires.failures import Refused
+from dspex_testkit.wires.gemini import read_gemini
+from dspex_testkit.wires.openai_chat import read_openai_chat
+from dspex_testkit.wires.openai_responses import read_responses
 
 _HOSTS = {
     "api.groq.com": "groq",
@@ -49,8 +57,10 @@ class _Wire:
 
     path: re.Pattern[str]
     provider: str
-    chat: Callable[[Mapping[str, Any], str], dict[str, Any]]
-    """The request's body in chat form, under the model's name as DSPy spells it."""
+    read: Callable[[Mapping[str, Any]], Chat]
+    """What a request's body says."""
+    asked: Callable[[Chat, str], dict[str, Any]]
+    """What a client had been asked that said so to this model, in chat form."""
     answers: AnswerFormat
     model_type: str = "chat"
     unfinished: frozenset[str] = frozenset()
@@ -62,19 +72,22 @@ _WIRES = (
         # On Azure the address names the model, and the body need not.
         re.compile(r"/openai/deployments/(?P<model>[^/]+)/chat/completions$"),
         "azure",
-        chat_of_openai,
+        read_openai_chat,
+        asked_of_openai,
         AnswerFormat(client=OpenAIChatLM, choices="choices"),
     ),
     _Wire(
         re.compile(r"/chat/completions$"),
         "openai",
-        chat_of_openai,
+        read_openai_chat,
+        asked_of_openai,
         AnswerFormat(client=OpenAIChatLM, choices="choices"),
     ),
     _Wire(
         re.compile(r"/responses$"),
         "openai",
-        chat_of_responses,
+        read_responses,
+        asked_of_openai,
         AnswerFormat(client=OpenAILM),
         "responses",
         frozenset({"queued", "in_progress", "cancelled", "failed"}),
@@ -82,13 +95,15 @@ _WIRES = (
     _Wire(
         re.compile(r"/messages$"),
         "anthropic",
-        chat_of_anthropic,
+        read_anthropic,
+        asked_of_anthropic,
         AnswerFormat(client=AnthropicLM, schema_tool=SCHEMA_TOOL),
     ),
     _Wire(
         re.compile(r"/models/(?P<model>[^/]+):(?:generateContent|streamGenerateContent)$"),
         "gemini",
-        chat_of_gemini,
+        read_gemini,
+        asked_of_gemini,
         AnswerFormat(client=GeminiLM, choices="candidates", usage="usageMetadata"),
     ),
 )
@@ -118,14 +133,17 @@ def read_exchange(exchange: Exchange) -> Reading:
         _refuse_unfinished(exchange, wire.unfinished)
         name = str(found.groupdict().get("model") or body["model"])
         model = f"{_provider_of(exchange.host, wire)}/{name}"
-        chat = wire.chat(body, model)
-        request = request_from_openai_chat({**chat, "messages": with_names(chat["messages"])})
+        said = wire.read(body)
+        if said.residue:
+            raise CassetteFormatError(said.residue[0])
+        form = as_asked(wire.asked(said, name))
+        request = request_from_openai_chat({**form, "model": model})
         answers = tuple(_interactions(wire, request, exchange, name))
     except KeyError as error:
         raise CassetteFormatError(f"the request lacks {error}") from error
-    except (LM15Error, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LM15Error, Refused, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CassetteFormatError(str(error) or repr(error)) from error
-    params = {key: value for key, value in chat.items() if key not in _NOT_PARAMETERS}
+    params = {key: value for key, value in form.items() if key not in _NOT_PARAMETERS}
     return Reading(answers, model, wire.model_type, params)
 
 
