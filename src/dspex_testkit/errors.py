@@ -201,7 +201,7 @@ class UnknownLMError(LMResolutionError):
 
 
 class LMInUseError(LMResolutionError):
-    """A named LM is to go, but somebody refers to it."""
+    """A named LM cannot be removed while something refers to it."""
 
     code = "lm_in_use"
 
@@ -309,7 +309,7 @@ class CassetteReadOnlyError(CassetteWriteError):
 
 
 class CassetteBusyError(CassetteError):
-    """Somebody else records this cassette."""
+    """Another thread or process is recording this cassette."""
 
     code = "cassette_busy"
 
@@ -432,7 +432,7 @@ class CacheUnavailableError(DSPexTestkitError):
 
 
 class NetworkBlockedError(DSPexTestkitError):
-    """Another machine would have been asked, and nobody had allowed it."""
+    """A connection to another machine was refused, because it was not allowed."""
 
     code = "network_blocked"
 

@@ -100,7 +100,7 @@ _QUERIES: Final = frozenset(map(_plain, _QUERY_FIELDS))
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that nobody is to see, with a name that may be shown."""
+    """A value that must not be shown, and a name to show in its place."""
 
     value: str = field(repr=False)
     name: str = "a key"

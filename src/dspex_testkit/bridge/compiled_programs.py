@@ -12,7 +12,7 @@ from dspex_testkit.bridge.tools import build_tool
 
 
 class CompiledProgram:
-    """A program as this process runs it; the module is built when somebody first asks for it.
+    """A program as this process runs it; its module is built on first use.
 
     Args:
         record: The program, or one that behaves alike.
@@ -28,7 +28,7 @@ class CompiledProgram:
 
     @property
     def module(self) -> Any:
-        """The program's DSPy module. Threads that ask at once may each build one; they are alike."""
+        """The program's DSPy module. Threads that need it at the same time may each build one, which are equal."""
         if self._module is None:
             self._module = _build(self._record, self.signature.dspy_class())
         return self._module

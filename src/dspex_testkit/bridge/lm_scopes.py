@@ -87,7 +87,7 @@ class LMScopes:
 
     @property
     def cassettes(self) -> "Deck":
-        """The recordings, opened when somebody first asks for one."""
+        """The recordings, opened on first use."""
         if self._deck is None:
             self._deck = _open_deck(self._settings, self._store)
         return self._deck

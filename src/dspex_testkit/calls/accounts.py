@@ -39,7 +39,7 @@ class Accounts:
         return self._costs.to_dict(session_id=session_id, program_id=program_id)
 
     def has_budgets(self) -> bool:
-        """Whether anybody has a limit."""
+        """Whether any budget has been set."""
         return bool(self._budgets)
 
     def set_budget(self, holder: Holder, limits: Limits | None) -> dict[str, Any] | None:

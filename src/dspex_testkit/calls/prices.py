@@ -63,7 +63,7 @@ class Rates:
 
 
 def contradiction(usage: Usage) -> str | None:
-    """Why no price can be computed of a call's tokens, although they are told; None where it can."""
+    """Why the reported tokens of a call cannot be priced; None where they can."""
     cached = (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
     if usage.input_tokens is not None and cached > usage.input_tokens:
         return f"{cached} cached tokens are more than the {usage.input_tokens} input tokens that they are part of"

@@ -112,7 +112,7 @@ def unrecorded(live: str, miss: CassetteError) -> Drift:
 
 
 def unanswered(recorded: Interaction | None, live: Interaction) -> str | None:
-    """Why nobody knows what the provider would answer: a key, money or the way to it is missing; None where it did.
+    """Why the provider's answer is unknown (no key, no money, no connection); None where it answered.
 
     A failure that was recorded is the answer that is expected.
     """

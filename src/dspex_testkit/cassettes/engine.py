@@ -128,7 +128,7 @@ class CassetteCall:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask the LM behind the cassette in this block, and keep or write down how it ends early.
+        """Ask the recorded LM in this block; a call that ends early is recorded, or reported as not kept.
 
         Raises:
             BudgetExceededError: The caller may ask no more.

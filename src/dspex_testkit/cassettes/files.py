@@ -75,7 +75,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def refuse_read_only(path: Path) -> None:
-    """Make sure that a recording can be kept, before anybody pays for it.
+    """Check that a recording can be written, before the provider is paid for it.
 
     Raises:
         CassetteReadOnlyError: The file, or the folder where it would lie, may not be written.
@@ -108,7 +108,7 @@ def exists(path: Path) -> bool:
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
-    """Replace a file in one step: whoever reads it, also after a crash, finds the old content or the new.
+    """Replace a file atomically: readers find the old content or the new, also after a crash.
 
     Raises:
         CassetteWriteError: The disk is full or damaged, or the folder may not be written; the old content is there.
@@ -123,7 +123,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> 
 
 
 class RecorderLock:
-    """At most one recorder per cassette, over threads and processes; let go of when the process ends.
+    """A lock that allows one recorder per cassette across threads and processes; released when the process ends.
 
     Raises:
         CassetteBusyError: Another recorder has it.

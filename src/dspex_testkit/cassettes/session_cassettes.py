@@ -149,7 +149,7 @@ class CassetteDeck:
         return cassette.report()
 
     def current(self, session_id: str | None) -> OpenCassette:
-        """The cassette of a session; opened by the session's own name where it was told none.
+        """The cassette of a session, opened under the session's own name where none was chosen.
 
         Raises:
             CassetteError: It cannot be opened.

@@ -42,7 +42,7 @@ class CallWatch(Protocol):
     """One call that is being watched."""
 
     def answered(self, result: Any) -> None:
-        """Hear of the answer: DSPy's result of the call."""
+        """Take DSPy's result of the call."""
         ...
 
 
@@ -50,7 +50,7 @@ class Watcher(Protocol):
     """Hears of each call, and may answer for an LM."""
 
     def stands_aside(self) -> bool:
-        """Whether the calls that are made here and now are somebody else's to watch and to answer."""
+        """Whether calls made in this context are left to another watcher."""
         ...
 
     def engines_for(self, lm: Any) -> tuple[Any, Any] | None:
@@ -126,7 +126,7 @@ def compatibility_engine_for(lm: Any, *, asynchronous: bool) -> CompatibilityEng
 
 @contextmanager
 def watched_execution(watcher: Watcher) -> Iterator[None]:
-    """Let somebody watch, and answer, for the whole process while this is entered.
+    """Have a watcher see, and perhaps answer, every LM call of this process inside the context.
 
     DSPy's own cache is a new one meanwhile, so that no test meets what another one, or a person, has asked before.
     """

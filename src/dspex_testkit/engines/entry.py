@@ -100,7 +100,7 @@ class Entry:
         return self.write(told)
 
     def failed(self, error: BaseException) -> LMCall:
-        """Write down that there is no answer: a failure by its class and message, or that nobody waits any more."""
+        """End the entry without an answer: with the class and message of a failure, or as cancelled."""
         name = type(error).__name__
         text = f"{name}: {error}" if isinstance(error, Exception) else f"abandoned: {name}"
         return self.write({"error": text})

@@ -80,7 +80,7 @@ def _native_values(capture: Capture, response: Response) -> dict[str, Any]:
 
 
 def inputs_of(capture: Capture | None, request: Request | None) -> dict[str, Any]:
-    """What was asked, as the journal keeps it; nothing where nobody can say."""
+    """The inputs of a call, as the journal keeps them; empty where they are unknown."""
     return to_json_mapping(given_inputs(capture, request))
 
 

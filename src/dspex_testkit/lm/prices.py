@@ -45,7 +45,7 @@ class PriceTable:
         return f"{provider}/{model}" in self._own
 
     def rates(self, provider: str, model: str, input_tokens: int = 0) -> Rates | None:
-        """The rates for a call of that many input tokens, or None where nobody lists the model."""
+        """The rates for a call of that many input tokens, or None where the model is in no price list."""
         if (own := self._own.get(f"{provider}/{model}")) is not None:
             return own
         return listed_rates(provider, model, input_tokens)

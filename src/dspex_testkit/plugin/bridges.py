@@ -142,7 +142,7 @@ def reset(client: BridgeClient) -> None:
 
 
 def ask_each(client: BridgeClient, command: str, args: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """What each process behind a client says; those that have ended, or work for somebody else, say nothing."""
+    """The answer of each process behind a client, without those that have ended or are checked out."""
     said = []
     with ExitStack() as leases:
         for one in _free(client, leases):

@@ -149,7 +149,7 @@ def dspy_lm(request: pytest.FixtureRequest, lm_config: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def frozen_lm_clock(request: pytest.FixtureRequest) -> Iterator["VirtualClock"]:
-    """A clock that mocks of this process wait by, DSPy's pauses between retries too: nobody sleeps."""
+    """A virtual clock for mocks in this process and for DSPy's pauses between retries; waiting takes no time."""
     from dspex_testkit.plugin.lms import frozen_clock
 
     case = _case(request)

@@ -58,7 +58,7 @@ class RunHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the journal, and hand the calls to whoever wants them; where it cannot be written, the run fails."""
+        """Write the journal and call the hook for it; a journal that cannot be written fails the run."""
         self._finish()
         if self._complaints:
             session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR

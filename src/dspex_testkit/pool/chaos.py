@@ -79,7 +79,7 @@ def crash(process: BridgeProcess) -> None:
 
 @contextmanager
 def freeze(process: BridgeProcess) -> Iterator[None]:
-    """Stop the process for as long as the block runs: no answer comes, and no request to end is heard.
+    """Suspend the process for the block: it neither answers nor reacts to a request to end.
 
     Behind a launcher a warm host's worker may go on working unseen; what it answers arrives when the block ends.
     """

@@ -72,7 +72,7 @@ class ById:
 
     @property
     def unanswered(self) -> int:
-        """Requests in flight, those that nobody waits for included."""
+        """Requests without an answer, including those whose caller has given up."""
         return len(self._pending) + len(self._given_up)
 
     def add(self, request: Request, *, health: bool = False) -> Pending:
@@ -193,7 +193,7 @@ def correlation(kind: Correlation, owner: str) -> ById:
 
 
 class Connection(BridgeClient):
-    """Asks what stands at the other end of a pipe. A subclass has the pipe, and knows how the process behind it is.
+    """Sends requests and matches answers. A subclass has the pipe and knows the state of the process behind it.
 
     Any thread may ask; how many requests may be in flight is the dialect's to say.
 

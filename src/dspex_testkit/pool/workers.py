@@ -48,7 +48,7 @@ class Worker:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def count(self, *, requests: int = 0, errors: int = 0, failed_health_pings: int = 0) -> None:
-        """Add to what has become of its commands; whoever holds the worker may ask from several threads."""
+        """Add to the worker's counts; its holder may call it from several threads."""
         with self._lock:
             self.requests += requests
             self.errors += errors

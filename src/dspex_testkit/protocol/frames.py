@@ -223,5 +223,5 @@ def frame_header(size: int) -> bytes:
 
 
 def encode_frame(payload: bytes) -> bytes:
-    """Put a payload behind its length."""
+    """A payload as a frame: its length, then its bytes."""
     return frame_header(len(payload)) + payload

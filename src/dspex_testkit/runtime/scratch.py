@@ -17,7 +17,7 @@ _MARK = "-scratch"
 
 
 def make_scratch() -> str:
-    """Make a folder that nobody else can read. `tempfile` would take longer to import than a first ping may."""
+    """Make a folder that only this user can read, without `tempfile`, which is slow to import before a first ping."""
     while True:
         folder = os.path.join(_parent(), f"{_PREFIX}{os.getpid()}-{os.urandom(8).hex()}{_MARK}")
         os.mkdir(folder, 0o700)

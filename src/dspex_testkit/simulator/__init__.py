@@ -7,7 +7,7 @@
     registry, namespace      the targets of a server, and each as the server sees it
     handler, delivery        one HTTP request: understood, answered, sent
     exchange                 what is asked and answered, in words that no provider owns
-    wires/                   the providers' formats
+    routes, embeddings       which URL belongs to which format of `wires`, and those that only texts to embed have
     reading, conversation    from a body to what it asks, and to DSPy's canonical request; `media` marks what is no text
     mocked, recorded         answers from a mock spec, or from a cassette by the request's `sent_form`
     prompts, shaped          the signature behind a prompt, and types for its schemas

@@ -110,7 +110,7 @@ def serve(
 
 
 def environment(root: str) -> dict[str, str]:
-    """What a child needs so that every client it has asks the simulator, and nobody else."""
+    """Environment variables with which every client in a child process asks the simulator only."""
     return {
         **dict.fromkeys(_V1, f"{root}/v1"),
         **dict.fromkeys(_ROOT, root),

@@ -56,7 +56,7 @@ class NotingClock:
         return self._clock.now() + (0.0 if waits is None else waits.total)
 
     def sleep(self, seconds: float) -> None:
-        """Note the wait; where nobody notes, wait."""
+        """Note the wait instead of waiting; outside of a noting context, wait."""
         waits = _waits.get()
         if waits is None:
             self._clock.sleep(seconds)
@@ -64,7 +64,7 @@ class NotingClock:
             waits.add(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Note the wait; where nobody notes, wait without holding up the event loop."""
+        """The same without holding up the event loop."""
         waits = _waits.get()
         if waits is None:
             await self._clock.asleep(seconds)

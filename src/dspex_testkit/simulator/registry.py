@@ -205,7 +205,7 @@ def read_faults(faults: Iterable[Any] | str | Mapping[str, Any]) -> list[HTTPFau
 
 
 def read_sent_spec(given: Mapping[str, Any]) -> MockSpec:
-    """A mock spec that came over HTTP: nobody names code there to be imported, and its patterns are bounded.
+    """A mock spec that came over HTTP, which may name no code to import, and whose patterns are bounded.
 
     Raises:
         InvalidMockSpecError: It cannot be used.

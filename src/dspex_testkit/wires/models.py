@@ -65,7 +65,7 @@ def gemini_model(name: str) -> dict[str, Any]:
 
 
 def asking_provider(headers: Mapping[str, str], path: str) -> str:
-    """Whose client asks, where the URL alone does not tell."""
+    """The provider whose client is asking, where the URL alone does not tell."""
     if "anthropic-version" in headers:
         return "anthropic"
     if "x-goog-api-key" in headers or "/v1beta/" in path:

@@ -52,7 +52,7 @@ def cleanup(bridge: BridgeState, args: Args) -> dict[str, Any]:
 
 
 def reset_state(bridge: BridgeState, args: Args) -> dict[str, Any]:
-    """Forget everything that clients left behind: programs, LM scopes, sessions, calls, counts.
+    """Reset the bridge's state: programs, LM scopes, sessions, calls and counts.
 
     With a named session, only what belongs to it.
     """
@@ -88,7 +88,7 @@ def crash_worker(bridge: BridgeState, args: Args) -> dict[str, Any]:
 
 
 def memory_usage() -> dict[str, float]:
-    """Resident memory of this process in MB, now and at its peak; what the platform does not tell is left out."""
+    """Resident memory of this process in MB, now and at its peak, as far as the platform reports it."""
     import resource
 
     usage: dict[str, float] = {}

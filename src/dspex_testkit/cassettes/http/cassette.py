@@ -84,7 +84,7 @@ class HTTPCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
 
     @property
     def unanswered(self) -> int:
-        """How many requests got no whole answer, which nobody has asked for."""
+        """How many requests have got no complete answer."""
         return len(self._asked)
 
     @property

@@ -38,7 +38,7 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be asked again, and what that will cost."""
+    """The recorded calls that will be asked again, and what that will cost."""
 
     files: tuple[Path, ...]
     calls: tuple[PlannedCall, ...]
@@ -66,7 +66,7 @@ class Plan:
 def plan_verification(
     paths: Iterable[Path], *, model: str | None = None, sample: int | None = None, budget: Decimal | None = None
 ) -> Plan:
-    """Choose what is to be asked again; asks nobody.
+    """Choose the recorded calls to ask again, without asking yet.
 
     HTTP traffic is read as the LM calls that it is: what was sent is known, with which key and where is not.
 

@@ -45,7 +45,7 @@ def check_name(name: str) -> str:
 
 
 def unknown_name(name: str, known: Collection[str]) -> UnknownLMError:
-    """The error for a name that nobody defined."""
+    """The error for a name under which no LM is defined."""
     defined = ", ".join(sorted(known)) or "none"
     return UnknownLMError(
         f"No LM is defined under the name {name!r}{nearest_hint(name, known)}; defined are: {defined}",

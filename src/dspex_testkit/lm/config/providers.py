@@ -86,7 +86,7 @@ _OPENAI_REASONING = re.compile(
 
 
 def find_provider(name: str) -> Provider | None:
-    """The provider of this name or alias, in any case; None where nobody has it."""
+    """The provider of this name or alias, in upper or lower case; None where there is none."""
     return _BY_SPELLING.get(name.strip().lower())
 
 

@@ -11,7 +11,7 @@ _GENERATION, _EPOCH = range(_CELLS)
 
 
 class Board:
-    """Written by the host alone, read by everybody; made before the first fork."""
+    """Shared memory that only the host writes and all workers read; made before the first fork."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)

@@ -180,7 +180,7 @@ class RemoteStore(RemoteObject):
         return self._call(StateStore.assignments)
 
     def has_budgets(self) -> bool:
-        """Whether anybody has a limit."""
+        """Whether any budget has been set."""
         return self._call(StateStore.has_budgets)
 
     def session_data(self, session_id: str) -> dict[str, Any]:
