@@ -6,13 +6,13 @@
     target                   what a client needs to reach one simulated model
     registry, namespace      the targets of a server, and each as the server sees it
     handler, delivery        one HTTP request: understood, answered, sent
-    exchange                 what is asked and answered, in words that no provider owns
-    routes, embeddings       which URL belongs to which format of `wires`, and those that only texts to embed have
-    reading, conversation    from a body to what it asks, and to DSPy's canonical request; `media` marks what is no text
+    routes                   which path belongs to which format of `wires`; `embeddings` are served beside them
+    reading                  from a body to what it asks
     mocked, recorded         answers from a mock spec, or from a cassette by the request's `sent_form`
     prompts, shaped          the signature behind a prompt, and types for its schemas
     choices, noted_time      what an engine said, and how long it would have waited
-    failures, http_faults    refusals of a provider, faults of connection and server; `buckets` are rate limits
+    failures, http_faults    what a provider says where an engine fails, faults of connection and server; `buckets` are
+                             rate limits
 """
 
 from importlib import import_module
