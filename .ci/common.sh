@@ -1,10 +1,10 @@
 # What both circles of CI share; sourced by .ci/run and .ci/nightly, from the top of the checkout.
 export CI=true
 # Where a person may skip what the machine lacks, CI installs it; elsewhere than on Debian it has to be there.
-install_packages() {
+install_packages() { # install_packages [FURTHER PACKAGE …]
   command -v dpkg-query >/dev/null || return 0
   local missing=() package as_root=()
-  for package in make elixir erlang-jiffy chromium chromium-driver libfaketime python3-venv; do
+  for package in make elixir erlang-jiffy chromium chromium-driver libfaketime python3-venv "$@"; do
     dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
   done
   ((${#missing[@]})) || return 0

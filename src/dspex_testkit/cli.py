@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from dspex_testkit import __version__
-from dspex_testkit.errors import DSPexTestkitError
+from dspex_testkit.errors import DSPexTestkitError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,6 +118,17 @@ def _parser() -> argparse.ArgumentParser:
         help="what goes wrong, for example rate_limit:calls=1+3,retry_after=2; may be repeated",
     )
     command.add_argument("--journal", type=Path, metavar="FILE", help="write the LM calls there as JSON lines")
+    command.add_argument(
+        "--record-mode",
+        choices=("none", "once", "new_episodes", "all", "rewrite"),
+        default="none",
+        help="what to do with --cassette: replay it (default), or record what real LMs say",
+    )
+    command.add_argument("--local-lm", type=Path, metavar="PATH.gguf", help="weights that answer for every provider")
+    command.add_argument("--alias", metavar="NAME", help="the model's name; default: that of the file")
+    command.add_argument(
+        "--upstream", action="append", default=[], metavar="PROVIDER=URL", help="where a provider is; may be repeated"
+    )
     command.add_argument("command", nargs="*", metavar="-- COMMAND", help="run with every provider's base redirected")
     command.set_defaults(run=_serve)
 
@@ -223,16 +235,41 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from dspex_testkit.simulator.command import serve
+    mode, cassette = options.record_mode, options.cassette
+    if mode != "none" and cassette is None:
+        raise UsageError(f"--record-mode {mode} records into --cassette FILE; give that too")
+    # Where everything is replayed nobody is asked.
+    replays = cassette is not None and (mode == "none" or (mode == "once" and cassette.exists()))
+    if replays or (mode == "none" and options.local_lm is None):
+        if not replays and (options.upstream or options.alias):
+            raise UsageError("--upstream needs --record-mode, and --alias --local-lm; without those nobody is asked")
+        from dspex_testkit.simulator.command import serve
 
-    return serve(
+        return serve(
+            options.command,
+            port=options.port,
+            rules=options.rules,
+            cassette=cassette,
+            realtime=options.realtime,
+            cassettes=options.cassettes,
+            faults=options.fault,
+            journal=options.journal,
+        )
+    simulated = {"--rules": options.rules, "--realtime": options.realtime, "--cassettes": options.cassettes}
+    for name, given in {**simulated, "--fault": options.fault}.items():
+        if given:
+            raise UsageError(f"{name} is for simulated providers, and a real LM is asked; leave it out")
+    from dspex_testkit.simulator.recording import serve_live
+
+    return serve_live(
         options.command,
         port=options.port,
-        rules=options.rules,
-        cassette=options.cassette,
-        realtime=options.realtime,
-        cassettes=options.cassettes,
-        faults=options.fault,
+        cassette=cassette,
+        record_mode=mode,
+        local_lm=options.local_lm,
+        alias=options.alias,
+        upstreams=options.upstream,
+        policy=os.environ.get("DSPEX_TESTKIT_OFFLINE_POLICY"),
         journal=options.journal,
     )
 

@@ -65,8 +65,9 @@ def convert(path: Path, redactor: Redactor | None = None) -> Conversion:
         )
     clean = redactor or Redactor()
     found = [(position, each) for position, reading in readings.items() for each in reading.interactions]
+    lms = recorded_lms(list(readings.values()))
     return Conversion(
-        Document(tuple(without_secrets(each, clean) for _, each in found), tuple(_lms(list(readings.values())))),
+        Document(tuple(without_secrets(each, clean) for _, each in found), tuple(lms)),
         tuple(skipped),
         tuple(position for position, _ in found),
     )
@@ -164,7 +165,7 @@ def _converted(source: Path, target: Path, redactor: Redactor, *, in_place: bool
     return Converted(source, target, len(conversion.document.interactions), conversion.skipped)
 
 
-def _lms(readings: Sequence[Reading]) -> Iterable[RecordedLM]:
+def recorded_lms(readings: Sequence[Reading]) -> Iterable[RecordedLM]:
     """The LMs as DSPy would believe them to be, with the parameters that all their calls share."""
     by_model: dict[str, list[Reading]] = {}
     for reading in readings:

@@ -45,8 +45,7 @@ def _params(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.endpoint_slots = params.endpoint_props = params.ui = False
     params.n_gpu_layers = 0
     params.verbosity = 0
-    if settings["threads"] is not None:
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     return params
 
 

@@ -28,7 +28,7 @@ class LocalLM(Managed[None]):
         context: How many tokens the question and its answer may have together.
         slots: How many answers it gives at once, and the most that a request may want (`n`).
         seed: Of its choices, where a request names none.
-        threads: How many it computes with; by default as many as the machine has cores.
+        threads: How many it computes with; by default all cores but one, which is for whoever asks.
         port: 0 for any free one.
 
     Raises:
@@ -57,7 +57,7 @@ class LocalLM(Managed[None]):
             "context": context,
             "slots": slots,
             "seed": seed,
-            "threads": threads,
+            "threads": threads or max(1, (os.cpu_count() or 2) - 1),
         }
         self._child: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None

@@ -3,6 +3,7 @@
 `ProviderSimulator` is the server; whatever speaks HTTP can be its client. Needs the extra `simulator`.
 
     server, command          the server, in a thread or for a command; `admin` is its API for other processes
+    proxy, recording         what stands before a real LM and keeps what it says, and the command that does so
     target                   what a client needs to reach one simulated model
     registry, namespace      the targets of a server, and each as the server sees it
     handler, delivery        one HTTP request: understood, answered, sent

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,25 +18,26 @@ from dspex_testkit.simulator.http_faults import parse_fault_option
 from dspex_testkit.simulator.server import HOST, ProviderSimulator
 
 _KEY = "sk-simulated"
-_V1 = (
-    "OPENAI_API_BASE",
-    "OPENAI_BASE_URL",
-    "GROQ_API_BASE",
-    "DEEPSEEK_API_BASE",
-    "OPENROUTER_API_BASE",
-    "MISTRAL_API_BASE",
-    "XAI_API_BASE",
-    "TOGETHERAI_API_BASE",
-    "HOSTED_VLLM_API_BASE",
-)
-_ROOT = (
-    "ANTHROPIC_API_BASE",
-    "ANTHROPIC_BASE_URL",
-    "GOOGLE_GEMINI_BASE_URL",
-    "CO_API_URL",
-    "OLLAMA_API_BASE",
-    "OLLAMA_HOST",
-)
+_V1 = {
+    "OPENAI_API_BASE": "openai",
+    "OPENAI_BASE_URL": "openai",
+    "GROQ_API_BASE": "groq",
+    "DEEPSEEK_API_BASE": "deepseek",
+    "OPENROUTER_API_BASE": "openrouter",
+    "MISTRAL_API_BASE": "mistral",
+    "XAI_API_BASE": "xai",
+    "TOGETHERAI_API_BASE": "together",
+    "HOSTED_VLLM_API_BASE": "openai",
+}
+"""Variables that name a base with OpenAI's version in it, and the provider that is asked there."""
+_ROOT = {
+    "ANTHROPIC_API_BASE": "anthropic",
+    "ANTHROPIC_BASE_URL": "anthropic",
+    "GOOGLE_GEMINI_BASE_URL": "google",
+    "CO_API_URL": "cohere",
+    "OLLAMA_API_BASE": "openai",
+    "OLLAMA_HOST": "openai",
+}
 _KEYS = (
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
@@ -94,29 +95,47 @@ def serve(
         port=port,
     )
     with simulator:
-        if command:
-            with scratch() as cache:
-                status = _run(command, {**environment(simulator.url), "DSPY_CACHEDIR": cache})
-        else:
-            status = _serve(simulator)
+        status = run_or_serve(simulator, command, environment(simulator.url))
         calls = simulator.calls
+    write_calls(calls, journal)
+    return status
+
+
+def run_or_serve(simulator: ProviderSimulator, command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a command in an environment that leads to this server, or serve until interrupted; the exit status."""
+    if not command:
+        return _serve(simulator, env)
+    with scratch() as cache:
+        return _run(command, {**env, "DSPY_CACHEDIR": cache})
+
+
+def write_calls(calls: Sequence[LMCall], journal: Path | None) -> None:
+    """LM calls as JSON lines in a file; without one, told on standard error."""
     if journal is not None:
         lines = (json.dumps(call.to_dict(), ensure_ascii=False, default=str) + "\n" for call in calls)
         journal.write_text("".join(lines), encoding="utf-8")
     else:
         for line in told(calls):
             print(line, file=sys.stderr)
-    return status
 
 
-def environment(root: str) -> dict[str, str]:
-    """Environment variables with which every client in a child process asks the simulator only."""
+def environment(
+    root: str, base: Callable[[str], str] | None = None, keys: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Environment variables with which every client in a child process asks this server only.
+
+    Args:
+        root: The server's URL.
+        base: Where on it a provider is; by default all are at its root.
+        keys: Variables of keys; by default all, with a key that no provider takes.
+    """
+    at = base or (lambda provider: root)
     return {
-        **dict.fromkeys(_V1, f"{root}/v1"),
-        **dict.fromkeys(_ROOT, root),
-        "GEMINI_API_BASE": f"{root}/v1beta",
-        "COHERE_API_BASE": f"{root}/v2/chat",
-        **dict.fromkeys(_KEYS, _KEY),
+        **{name: f"{at(provider)}/v1" for name, provider in _V1.items()},
+        **{name: at(provider) for name, provider in _ROOT.items()},
+        "GEMINI_API_BASE": f"{at('google')}/v1beta",
+        "COHERE_API_BASE": f"{at('cohere')}/v2/chat",
+        **(dict.fromkeys(_KEYS, _KEY) if keys is None else keys),
         # litellm and DSPy would fetch price lists, litellm tokenizers too.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "HF_HUB_OFFLINE": "1",
@@ -124,6 +143,11 @@ def environment(root: str) -> dict[str, str]:
         "NO_PROXY": f"{HOST},localhost",
         "no_proxy": f"{HOST},localhost",
     }
+
+
+def missing_keys() -> dict[str, str]:
+    """A key that no provider takes, for each that the environment has not: clients refuse to ask without one."""
+    return {name: _KEY for name in _KEYS if not os.environ.get(name)}
 
 
 def told(calls: Sequence[LMCall]) -> Iterator[str]:
@@ -152,11 +176,11 @@ def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _serve(simulator: ProviderSimulator) -> int:
+def _serve(simulator: ProviderSimulator, env: Mapping[str, str]) -> int:
     ended = threading.Event()
     with _handling(signal.SIGINT, lambda *_: ended.set()), _handling(signal.SIGTERM, lambda *_: ended.set()):
         print(f"Serving providers on {simulator.url}; interrupt to end.")
-        for name, value in environment(simulator.url).items():
+        for name, value in env.items():
             print(f"export {name}={value}")
         shown = f"Authorization: Bearer {simulator.token}"
         print(f"\nAdmin API: {simulator.url}/_admin/ with the header '{shown}'", flush=True)

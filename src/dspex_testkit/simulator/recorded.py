@@ -52,7 +52,7 @@ class RecordedAnswers:
         self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, lm_id: str, journal: Journal
     ) -> None:
         self.path = Path(path).resolve()
-        self._options = _read_options(options or {})
+        self._options = read_options(options or {})
         self._lm_id = lm_id
         self._journal = journal
         self.begin_anew()
@@ -77,7 +77,7 @@ class RecordedAnswers:
         """
         call, cassette = self._call(asked, provider), self._cassette
         request = request_to_dict(replace(asked.ask.request, model=f"{provider}/{asked.ask.model}"))
-        found = cassette.play(request)
+        found = self._find(request)
         if found is None:
             # In a thread: looking for what is nearest takes a second in a large cassette, and others are served.
             missed = await asyncio.to_thread(cassette.miss, request)
@@ -90,6 +90,10 @@ class RecordedAnswers:
                 return _spoken(found, asked, call, realtime=self._options.realtime)
         except CassetteFormatError as unread:
             raise Unanswered(unread, replace(call, error=unread.message)) from unread
+
+    def _find(self, asked: dict[str, Any]) -> Interaction | None:
+        """The recording that answers."""
+        return self._cassette.play(asked)
 
     def _unanswered(self, found: Interaction, ask: Ask, call: LMCall) -> Spoken:
         """What came before the recorded call failed, or before nobody waited any more; then the connection breaks.
@@ -123,7 +127,12 @@ class RecordedAnswers:
         )
 
 
-def _read_options(given: Mapping[str, Any]) -> CassetteOptions:
+def read_options(given: Mapping[str, Any]) -> CassetteOptions:
+    """How a cassette is played over HTTP.
+
+    Raises:
+        UsageError: An option cannot be used.
+    """
     unknown = sorted(given.keys() - REPLAY_OPTIONS)
     if unknown:
         raise UsageError(f"Unknown cassette option {unknown[0]!r}; known are {', '.join(sorted(REPLAY_OPTIONS))}.")

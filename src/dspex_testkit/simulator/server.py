@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Self, Unpack
@@ -176,10 +176,14 @@ class ProviderSimulator(Managed[None]):
                 raise
             ready.set_exception(error)
 
+    def _handler(self, stopping: asyncio.Event) -> Callable[[web.BaseRequest], Awaitable[Any]]:
+        """What answers requests that are not for the admin API."""
+        return Handler(self._registry, self.url, stopping)
+
     async def _serve(self, listener: socket.socket, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        provider, admin = Handler(self._registry, self.url, self._stopping), self._admin
+        provider, admin = self._handler(self._stopping), self._admin
         assert admin is not None
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:

@@ -7,6 +7,6 @@ holds nothing but the recording. This package asks nobody and writes nothing.
 
 from dspex_testkit.cassettes.traffic.background import answered_later
 from dspex_testkit.cassettes.traffic.exchange import Exchange
-from dspex_testkit.cassettes.traffic.reading import Reading, read_exchange
+from dspex_testkit.cassettes.traffic.reading import Reading, is_lm_call, read_exchange
 
-__all__ = ["Exchange", "Reading", "answered_later", "read_exchange"]
+__all__ = ["Exchange", "Reading", "answered_later", "is_lm_call", "read_exchange"]

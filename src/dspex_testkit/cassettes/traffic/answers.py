@@ -9,8 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dspy.lm15 import LM15Error, Message, Request, Response, TextPart, ToolCallPart, materialize_response
+from dspy.lm15 import (
+    LM15Error,
+    Message,
+    Request,
+    Response,
+    TextPart,
+    ToolCallPart,
+    TransportError,
+    materialize_response,
+)
 
+from dspex_testkit.cassettes.playing import UNFINISHED
 from dspex_testkit.cassettes.traffic.exchange import Exchange
 from dspex_testkit.dspy_internals.native_transport import TransportRequest, TransportResponse, parse_sse
 from dspex_testkit.dspy_internals.wire import error_to_dict, event_record, response_record
@@ -24,13 +34,15 @@ class Answer:
     error: dict[str, Any] | None = None
     """The canonical error as JSON."""
     events: tuple[Any, ...] | None = None
-    """The canonical events of a stream; when they came is not recorded."""
+    """The canonical events of a stream, as far as they came; when they came is not recorded."""
+    ended: str | None = None
+    """Where there is neither: how the client gave it up."""
 
     def record(self) -> dict[str, Any]:
         """The fields of an `Interaction`."""
         chunks = None if self.events is None else tuple({"at_ms": 0.0, "event": event_record(e)} for e in self.events)
         response = None if self.response is None else response_record(self.response)
-        return {"response": response, "error": self.error, "chunks": chunks}
+        return {"response": response, "error": self.error, "chunks": chunks, "ended": self.ended}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +69,21 @@ class AnswerFormat:
     def _read(self, exchange: Exchange, model: str, body: bytes, *, streamed: bool) -> Answer:
         client = self.client(api_key="reading-only", transport=_Recorded(exchange, body))
         request = Request(model, (Message.user("-"),))
+        events: list[Any] = []
         try:
             if not streamed:
                 return Answer(client.complete(request))
-            events = tuple(client.stream(request))
-            return Answer(materialize_response(iter(events), request), events=events)
+            for event in client.stream(request):
+                events.append(event)
+            return Answer(materialize_response(iter(events), request), events=tuple(events))
         except LM15Error as error:
-            return Answer(error=error_to_dict(error))
+            came = tuple(events) or None
+            if came is not None and came[-1].type == "end":
+                # Only the connection had not ended yet.
+                return Answer(materialize_response(iter(came), request), events=came)
+            if exchange.cut in UNFINISHED:
+                return Answer(events=came, ended=exchange.cut)
+            return Answer(error=error_to_dict(error), events=came)
 
     def _as_text(self, answer: Answer) -> Answer:
         """The answer, with the arguments of the schema's tool as its text."""
@@ -90,9 +110,14 @@ class _Recorded:
             reason=self._exchange.reason,
             headers=list(self._exchange.headers),
             http_version="HTTP/1.1",
-            chunks=iter([self._body]),
+            chunks=self._chunks(),
             release=lambda consumed: None,
         )
+
+    def _chunks(self) -> Iterator[bytes]:
+        yield self._body
+        if self._exchange.cut is not None:
+            raise TransportError(self._exchange.cut)
 
 
 Event = tuple[str | None, bytes]

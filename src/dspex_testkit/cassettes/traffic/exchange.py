@@ -29,6 +29,8 @@ class Exchange:
     """Of the response, without its compression."""
     answered: bytes
     """The response's body, decompressed."""
+    cut: str | None = None
+    """Where the body is not whole, why: `closed` or `cancelled` by the client, else how the connection broke off."""
     place: str = field(default="", compare=False)
     """Where it stands in its file, for messages."""
 

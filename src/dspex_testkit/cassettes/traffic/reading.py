@@ -147,6 +147,11 @@ def read_exchange(exchange: Exchange) -> Reading:
     return Reading(answers, model, wire.model_type, params)
 
 
+def is_lm_call(path: str) -> bool:
+    """Whether what is asked at this path can be read as a call of an LM."""
+    return any(wire.path.search(path) for wire in _WIRES)
+
+
 def _wire_of(path: str) -> tuple[_Wire, re.Match[str]]:
     for wire in _WIRES:
         if found := wire.path.search(path):
