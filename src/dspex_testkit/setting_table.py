@@ -265,6 +265,12 @@ SETTINGS = (
     Setting("cache_size", SIZE, 64 * 1024 * 1024, "Bytes of remembered answers, in memory and on disk each."),
     Setting("seed", INTEGER, 0, "Seed of mocks that name none."),
     Setting(
+        "derived",
+        choice("allow", "fail"),
+        "allow",
+        "Whether mocks may make up what nobody gave an answer for, where their config does not say.",
+    ),
+    Setting(
         "allow_local_interpreter",
         BOOLEAN,
         False,

@@ -74,3 +74,15 @@ def test_the_order_of_members_does_not_matter_without_a_tie(values: list[str], s
     if not tally.tied:
         shuffled = random.Random(seed).sample(values, len(values))
         assert vote([{"x": value} for value in shuffled], [1.0] * len(values))["x"].value == tally.value
+
+
+def test_texts_are_compared_in_one_unicode_form() -> None:
+    """Composed and decomposed, full and half width, are one vote."""
+    tally = vote([{"a": "caf\u00e9"}, {"a": "CAFE\u0301."}, {"a": "tea"}], [1, 1, 1])["a"]
+    assert (tally.votes, tally.value) == (2, "caf\u00e9")
+
+
+@pytest.mark.parametrize(("one", "other"), [("?", ""), ("!", "?"), (".", "")])
+def test_a_text_of_punctuation_is_no_empty_one(one: str, other: str) -> None:
+    """Only what closes a text that says something is left out."""
+    assert vote([{"a": one}, {"a": other}], [1, 1])["a"].votes == 1

@@ -22,6 +22,7 @@ for _name in (
     "policy",
     "reporting",
     "timeline",
+    "unused",
     "watched",
 ):
     import_module(f"dspex_testkit.plugin.{_name}")

@@ -228,3 +228,42 @@ def test_a_budget_counts_over_all_processes(pytester: pytest.Pytester) -> None:
     run = pytester.runpytest_subprocess("-n2", "--lm-live", "--lm-budget=0.000001", "-k", "bridge")
 
     run.stdout.fnmatch_lines(["*--lm-budget: 0.0* of 0.000001 US dollars are spent*"])
+
+
+INNOCENT = """
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def shared():
+        yield
+
+    @pytest.mark.lm_seeds(5)
+    {mark}
+    def test_repeated(lm_seed, shared):
+        {body}
+
+    class TestOther:
+        def test_innocent(self):
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "body", "outcomes"),
+    [
+        ("@pytest.mark.skip", "pass", {"skipped": 1}),
+        ("", "pytest.skip('not today')", {"skipped": 1}),
+        ("@pytest.mark.xfail", "assert False", {"xfailed": 1}),
+        ("@pytest.mark.xfail(strict=True)", "assert False", {"xfailed": 1}),
+        ("@pytest.mark.xfail", "pass", {"xpassed": 1}),
+        ("@pytest.mark.xfail(strict=True)", "pass", {"failed": 1}),
+        ("@pytest.mark.xfail", "assert lm_seed", {"xfailed": 1}),
+        ("@pytest.mark.xfail(raises=KeyError)", "assert False", {"failed": 1}),
+    ],
+)
+def test_skips_and_expected_failures_are_told_once_and_hurt_nobody(
+    pytester: pytest.Pytester, mark: str, body: str, outcomes: dict[str, int]
+) -> None:
+    """The next test, in another class or module, finds what it needs; a test passes only if enough of its seeds do."""
+    pytester.makepyfile(test_a=INNOCENT.format(mark=mark, body=body), test_b="def test_innocent(): pass")
+    pytester.runpytest_inprocess("-q").assert_outcomes(**{"passed": 2, **outcomes})

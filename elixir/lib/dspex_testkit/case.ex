@@ -65,6 +65,7 @@ defmodule DSPexTestkit.Case do
           session_id: String.t()
         }
   def begin_session(context, send \\ nil) do
+    refuse_mistyped(context)
     session = Session.new(session_id(context), send || default_sender())
     on_exit({__MODULE__, session.id}, fn -> clean_up(session) end)
     configure(session, context[:lm])
@@ -72,6 +73,25 @@ defmodule DSPexTestkit.Case do
     Session.put_current(session)
     %{session: session, session_id: session.id}
   end
+
+  # ExUnit takes any tag; one that is nearly ours, with a value of ours, would do nothing. `lm` is too short to tell.
+  defp refuse_mistyped(context) do
+    for {tag, value} <- context, mistyped?(tag), value_of_cassette?(value) do
+      flunk("@tag #{tag}: #{inspect(value)} does nothing; did you mean @tag cassette: ?")
+    end
+  end
+
+  defp mistyped?(tag) do
+    tag != :cassette and String.length(to_string(tag)) >= 5 and
+      String.jaro_distance(to_string(tag), "cassette") > 0.9
+  end
+
+  defp value_of_cassette?(value) when is_binary(value) or value == true, do: true
+
+  defp value_of_cassette?({name, opts}) when (is_binary(name) or name == true) and is_list(opts),
+    do: Keyword.keyword?(opts)
+
+  defp value_of_cassette?(_value), do: false
 
   defp session_id(%{module: module} = context) do
     Session.unique("#{inspect(module)}:#{context[:line]}")

@@ -3,9 +3,13 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from dspy.lm15 import Request
+
 from dspex_testkit.bridge.state.store import StateStore
-from dspex_testkit.calls import Caller, LMCall
+from dspex_testkit.calls import Caller, Estimate, LMCall
+from dspex_testkit.calls.prices import Rates
 from dspex_testkit.lm.prices import PriceTable
+from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Redactors, Secrets, error_redactor, redactors_of
 
 
@@ -27,14 +31,37 @@ class Accounting:
         self._answered: frozenset[str] = frozenset()
         self.keeps_prompts = keeps_prompts
 
-    def admit(self, caller: Caller) -> None:
-        """Let one call through, before anything is sent.
+    def admit(
+        self, caller: Caller, request: Request | None, identity: LMCall | None, rates: Rates | None
+    ) -> int | None:
+        """Let one call through, before anything is sent, and reserve what it may come to.
 
         Raises:
             BudgetExceededError: A budget that it falls under is used up.
         """
-        if self._store.has_budgets():
-            self._store.accounts.admit(session_id=caller.session_id, program_id=caller.program_id)
+        if not self._store.has_budgets():
+            return None
+        return self._store.accounts.admit(
+            session_id=caller.session_id,
+            program_id=caller.program_id,
+            estimate=self._estimate(request, identity, rates),
+        )
+
+    def _estimate(self, request: Request | None, identity: LMCall | None, rates: Rates | None) -> Estimate | None:
+        if request is None or identity is None:
+            return None
+        tokens = estimate_usage(request, output_chars=0, reasoning_chars=None).input_tokens or 0
+        provider, model = identity.provider, identity.model
+        if rates is None or self._prices.overrides(provider, model):
+            rates = self._prices.rates(provider, model, tokens)
+        return Estimate(
+            identity.provider_model,
+            input_tokens=tokens,
+            max_tokens=request.config.max_tokens,
+            input_price=None if rates is None else rates.input,
+            output_price=None if rates is None else rates.output,
+            is_free=identity.mocked and provider == "mock",
+        )
 
     def learn(self, secrets: Collection[str]) -> None:
         """Show these values in no call from here on; they stay what they are in the program's outputs."""

@@ -73,6 +73,7 @@ class LMScopes:
         self.factory = LMFactory(
             self._policy,
             seed=settings.seed,
+            derived=settings.derived,
             allow_import=settings.allow_import,
             most_stuck=settings.concurrency,
             cache=CacheSettings(settings.response_cache, settings.cache_ttl, settings.cache_size, settings.cache_dir),

@@ -20,6 +20,7 @@ class BridgeSettings:
     strict: bool = DEFAULTS["strict"]
     dynamic_signatures: bool = DEFAULTS["dynamic_signatures"]
     seed: int = DEFAULTS["seed"]
+    derived: Literal["allow", "fail"] = DEFAULTS["derived"]
     concurrency: int = DEFAULTS["concurrency"]
     max_waiting: int = DEFAULTS["max_waiting"]
     journal_size: int = DEFAULTS["journal_size"]

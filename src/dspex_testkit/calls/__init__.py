@@ -4,7 +4,7 @@ This room knows no engine and no bridge. Engines write `LMCall` values into a `J
 """
 
 from dspex_testkit.calls.accounts import Accounts
-from dspex_testkit.calls.budgets import BRIDGE, Holder, Limits
+from dspex_testkit.calls.budgets import BRIDGE, Estimate, Holder, Limits
 from dspex_testkit.calls.call import LMCall, Scope, Usage
 from dspex_testkit.calls.caller import CALLER_SETTING, Caller, CallSink
 from dspex_testkit.calls.change import LMChange
@@ -21,6 +21,7 @@ __all__ = [
     "Caller",
     "Counters",
     "CountersByLM",
+    "Estimate",
     "Holder",
     "Journal",
     "LMCall",

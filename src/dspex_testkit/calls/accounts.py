@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dspex_testkit.calls.budgets import Budgets, Holder, Limits
+from dspex_testkit.calls.budgets import Budgets, Estimate, Holder, Limits
 from dspex_testkit.calls.call import LMCall
 from dspex_testkit.calls.costs import Costs
 from dspex_testkit.calls.journal import Journal
@@ -20,13 +20,21 @@ class Accounts:
         self._costs = Costs()
         self._budgets = Budgets()
 
-    def admit(self, *, session_id: str | None, program_id: str | None) -> None:
-        """Let one call through, before anything is sent.
+    def admit(self, *, session_id: str | None, program_id: str | None, estimate: Estimate | None = None) -> int | None:
+        """Let one call through, before anything is sent; returns what its `LMCall` carries as `reservation`.
 
         Raises:
             BudgetExceededError: A budget that it falls under is used up.
         """
-        self._budgets.admit(session_id=session_id, program_id=program_id)
+        return self._budgets.admit(session_id=session_id, program_id=program_id, estimate=estimate)
+
+    def act_for(self, owner: object) -> None:
+        """Reserve for this worker from here on."""
+        self._budgets.owner = owner
+
+    def release_all_of(self, owner: object) -> None:
+        """Let go of what is reserved for calls of a worker that has ended."""
+        self._budgets.release_all_of(owner)
 
     def record(self, call: LMCall) -> LMCall:
         """Count a finished call and write it down."""

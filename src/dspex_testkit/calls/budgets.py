@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count
 from typing import Any, Literal
 
 from dspex_testkit.calls.call import LMCall
@@ -28,6 +29,32 @@ class Limits:
         return {"usd": None if self.usd is None else str(self.usd), "tokens": self.tokens, "calls": self.calls}
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call may come to, before it is made."""
+
+    model: str
+    """``provider/model``."""
+    input_tokens: int = 0
+    max_tokens: int | None = None
+    """None where nothing bounds the answer; it is then taken to be as large as the largest so far."""
+    input_price: Decimal | None = None
+    """US dollars per token; None where nobody knows."""
+    output_price: Decimal | None = None
+    is_free: bool = False
+    """Whether it stands for no model that has a price."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    """What is kept free for a call that is under way."""
+
+    budgets: "tuple[Budget, ...]"
+    tokens: int
+    usd: Decimal
+    owner: object
+
+
 @dataclass(slots=True)
 class Budget:
     """Limits, and what has been spent against them."""
@@ -37,6 +64,12 @@ class Budget:
     spent: Sum = field(default_factory=Sum)
     begun: int = 0
     """Calls that were let through, finished or not."""
+    largest: int = 0
+    """Tokens of the largest answer so far."""
+    under_way: int = 0
+    """Calls for which something is reserved."""
+    reserved_tokens: int = 0
+    reserved_usd: Decimal = Decimal(0)
 
     def over(self) -> str | None:
         """Which limit is reached, for a person; None while there is something left."""
@@ -48,6 +81,26 @@ class Budget:
             return f"{tokens} of {limits.tokens} tokens are used"
         if limits.usd is not None and spent.cost >= limits.usd:
             return f"{spent.cost} of {limits.usd} US dollars are spent"
+        return None
+
+    def needs(self, estimate: Estimate) -> tuple[int, Decimal]:
+        """The tokens and US dollars that a call may come to."""
+        output = self.largest if estimate.max_tokens is None else estimate.max_tokens
+        usd = estimate.input_tokens * (estimate.input_price or 0) + output * (estimate.output_price or 0)
+        return estimate.input_tokens + output, Decimal(usd)
+
+    def too_little(self, estimate: Estimate) -> str | None:
+        """Why a call cannot be let in beside those that are under way; None where it can."""
+        if not self.under_way:
+            return None  # alone it may use what is left, whatever it is estimated at
+        tokens, usd = self.needs(estimate)
+        limits, spent = self.limits, self.spent
+        used = spent.input_tokens + spent.output_tokens
+        if limits.tokens is not None and used + self.reserved_tokens + tokens > limits.tokens:
+            return f"{used} of {limits.tokens} tokens are used, and {self.reserved_tokens} reserved by calls under way"
+        if limits.usd is not None and spent.cost + self.reserved_usd + usd > limits.usd:
+            spoken = f"{spent.cost} of {limits.usd} US dollars are spent"
+            return f"{spoken}, and {self.reserved_usd} reserved by calls under way"
         return None
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,11 +124,16 @@ class Budget:
 class Budgets:
     """The budgets of a bridge, by holder; thread-safe.
 
-    A call is let through while every budget that it falls under has something left, so calls that are under way at
-    the same moment may together go over a limit of tokens or money; never over one of calls.
+    A call is let through while every budget that it falls under has something left, beside what is reserved for calls
+    that are under way: their input by estimate, and their `max_tokens`, or else the largest answer so far. When a call
+    ends, what it came to takes the place of what was reserved. A call that is alone may use all that is left.
     """
 
     def __init__(self) -> None:
+        self.owner: object = None
+        """For whom calls are let in now: the worker that asks, where several share the budgets."""
+        self._reservations: dict[int, _Reservation] = {}
+        self._numbers = count(1)
         self._budgets: dict[Holder, Budget] = {}
         self._lock = threading.Lock()
 
@@ -91,34 +149,84 @@ class Budgets:
     def __bool__(self) -> bool:
         return bool(self._budgets)
 
-    def admit(self, *, session_id: str | None, program_id: str | None) -> None:
-        """Let one call through and count it.
+    def admit(self, *, session_id: str | None, program_id: str | None, estimate: Estimate | None = None) -> int | None:
+        """Let one call through, count it, and reserve what it may come to.
+
+        Returns:
+            What `charge` and `release` know the reservation by; None where there is none.
 
         Raises:
-            BudgetExceededError: A budget is used up. Nothing is counted then.
+            BudgetExceededError: A budget is used up, or cannot be held because nobody knows the model's price. Nothing
+                is counted then.
         """
         if not self._budgets:
-            return
+            return None
         with self._lock:
             concerned = list(self._concerned(session_id, program_id))
             for budget in concerned:
-                if (reason := budget.over()) is not None:
-                    kind, key = budget.holder
-                    whose = "the bridge" if key is None else f"{kind} {key!r}"
-                    raise BudgetExceededError(
-                        f"The budget of {whose} is used up: {reason}. Nothing was sent; raise it with set_budget",
-                        details=budget.to_dict(),
-                    )
+                self._check(budget, estimate)
             for budget in concerned:
                 budget.begun += 1
+            if not concerned or estimate is None:
+                return None
+            needs = [budget.needs(estimate) for budget in concerned]
+            tokens, usd = max(needs)[0], max(need[1] for need in needs)
+            for budget in concerned:
+                budget.under_way += 1
+                budget.reserved_tokens += tokens
+                budget.reserved_usd += usd
+            number = next(self._numbers)
+            self._reservations[number] = _Reservation(tuple(concerned), tokens, usd, self.owner)
+            return number
+
+    def release(self, number: int | None) -> None:
+        """Let a reservation go."""
+        with self._lock:
+            self._release(number)
+
+    def release_all_of(self, owner: object) -> None:
+        """Let go of what was reserved for a worker that has ended."""
+        with self._lock:
+            for number in [n for n, reservation in self._reservations.items() if reservation.owner == owner]:
+                self._release(number)
+
+    def _release(self, number: int | None) -> None:
+        reservation = None if number is None else self._reservations.pop(number, None)
+        if reservation is None:
+            return
+        for budget in reservation.budgets:
+            budget.under_way -= 1
+            budget.reserved_tokens -= reservation.tokens
+            budget.reserved_usd -= reservation.usd
+
+    def _check(self, budget: Budget, estimate: Estimate | None) -> None:
+        kind, key = budget.holder
+        whose = "the bridge" if key is None else f"{kind} {key!r}"
+        reason = budget.over()
+        if reason is None and estimate is not None:
+            if budget.limits.usd is not None and estimate.input_price is None and not estimate.is_free:
+                raise BudgetExceededError(
+                    f"The budget of {whose} is in US dollars, and nobody knows the price of {estimate.model}. Nothing "
+                    "was sent; name its price in a price table (the setting price_table), or set a budget of tokens or "
+                    "calls",
+                    details={**budget.to_dict(), "model": estimate.model},
+                )
+            reason = budget.too_little(estimate)
+        if reason is not None:
+            raise BudgetExceededError(
+                f"The budget of {whose} is used up: {reason}. Nothing was sent; raise it with set_budget",
+                details=budget.to_dict(),
+            )
 
     def charge(self, call: LMCall) -> None:
         """Note what a call came to."""
         if not self._budgets or call.engine == "ensemble":
             return
         with self._lock:
+            self._release(call.reservation)
             for budget in self._concerned(call.session_id, call.program_id):
                 budget.spent.add(call)
+                budget.largest = max(budget.largest, call.usage.output_tokens or 0)
 
     def listed(self) -> list[dict[str, Any]]:
         """All budgets as JSON values."""

@@ -97,6 +97,8 @@ class LMCall:
     """The `call_id` of the ensemble's call that this one is part of."""
     details: Mapping[str, Any] | None = None
     """What an ensemble made of its members' answers; and as `unpriced` why there can be no price."""
+    reservation: int | None = field(default=None, repr=False, compare=False)
+    """What is kept free for it in budgets until it has ended."""
     time: float = 0.0
     """Seconds since the epoch when the call ended."""
     seq: int = 0
@@ -132,6 +134,7 @@ class LMCall:
         """
         record = {f.name: getattr(self, f.name) for f in fields(self)}
         record.pop("prompt")
+        record.pop("reservation")
         if prompt:
             record["prompt"] = None if self.prompt is None else self.prompt.to_dict()
         record["scope"] = str(self.scope) if self.scope is not None else None

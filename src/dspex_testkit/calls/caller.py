@@ -32,6 +32,9 @@ class CallSink(Protocol):
         ...
 
 
+Gate = Callable[["Caller", Any, "LMCall | None", Any], "int | None"]
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """On whose behalf an LM answers, where its counters live, and where the call is to be written."""
@@ -44,19 +47,26 @@ class Caller:
     session_id: str | None = None
     worker_id: str | None = None
     lm_id: str | None = None
-    gate: "Callable[[Caller], None] | None" = None
+    gate: "Gate | None" = None
     """Refuses a call that is not to be made, by raising; None lets all through."""
     reports: list[dict[str, Any]] | None = None
     """Takes what an ensemble made of its members' answers."""
 
-    def admit(self) -> None:
+    def admit(self, request: Any = None, identity: LMCall | None = None, rates: Any = None) -> int | None:
         """Let one call through; asked before anything is sent.
+
+        Args:
+            request: What is to be asked.
+            identity: Who is to be asked.
+            rates: Its prices, where they are not those that are listed.
+
+        Returns:
+            What the finished call carries as its `reservation`.
 
         Raises:
             BudgetExceededError: A budget that the caller falls under is used up.
         """
-        if self.gate is not None:
-            self.gate(self)
+        return None if self.gate is None else self.gate(self, request, identity, rates)
 
     def sign(self, call: LMCall) -> LMCall:
         """The call with this caller's name on it."""

@@ -54,6 +54,8 @@ class Journal:
         self._max_chars = max_chars
         self._numbers = count(1)
         self._lock = threading.Lock()
+        self.has_ended = False
+        """Whether what the calls belong to is over."""
         self._secrets: frozenset[str] = frozenset()
         self._hidden: Redactors | None = None
 
@@ -87,6 +89,12 @@ class Journal:
             self._hidden = redactors_of(self._secrets)
         for follower in self._followers:
             follower.learn(secrets)
+
+    def end(self) -> None:
+        """Be followed by nobody from here on: what is still written belongs to what has ended."""
+        with self._lock:
+            self._followers = ()
+        self.has_ended = True
 
     def is_followed_by(self, follower: "Journal") -> bool:
         """Whether every call is written into that one too."""

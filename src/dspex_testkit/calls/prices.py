@@ -64,6 +64,8 @@ class Rates:
 
 def contradiction(usage: Usage) -> str | None:
     """Why the reported tokens of a call cannot be priced; None where they can."""
+    if usage.cached_tokens is usage.cache_write_tokens is usage.reasoning_tokens is None:
+        return None
     cached = (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
     if usage.input_tokens is not None and cached > usage.input_tokens:
         return f"{cached} cached tokens are more than the {usage.input_tokens} input tokens that they are part of"

@@ -134,7 +134,7 @@ class CassetteCall:
             BudgetExceededError: The caller may ask no more.
         """
         try:
-            self._entry.caller.admit()
+            self._entry.reservation = self._entry.caller.admit(self._entry.request, self._entry.identity)
             yield
         except LM15Error as error:
             self._failed(error)

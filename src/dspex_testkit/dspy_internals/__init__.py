@@ -15,5 +15,6 @@ that no other room reaches into DSPy.
     adapter_text      how adapters write a value, and read it back
     price_list        the prices of models that DSPy ships, read without importing dspy
     model_list        what DSPy says of a model: its capabilities, the cost of an answer
+    global_settings   what `dspy.configure` has set, as a value that can be put back
     interpreter       where DSPy's local interpreter starts its process
 """

@@ -52,9 +52,10 @@ class Entry:
         own_journal: Where the call goes that nobody asked for who has a journal.
         inputs: The inputs as JSON values, where the caller of this has them already.
         clock: Gives seconds; by it the latency is measured.
+        reservation: What budgets keep free for the call.
     """
 
-    __slots__ = ("_clock", "_identity", "_inputs", "_started", "caller", "capture", "journal", "request")
+    __slots__ = ("_clock", "_inputs", "_started", "caller", "capture", "identity", "journal", "request", "reservation")
 
     def __init__(
         self,
@@ -66,12 +67,14 @@ class Entry:
         *,
         inputs: Callable[[], Mapping[str, Any]] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        reservation: int | None = None,
     ) -> None:
+        self.reservation = reservation
         self.request = request
         self.capture = capture
         self.caller = caller
         self.journal = caller.journal if caller.journal is not None else own_journal
-        self._identity = identity
+        self.identity = identity
         self._inputs = inputs
         self._clock = clock
         self._started = clock()
@@ -93,7 +96,7 @@ class Entry:
             "completion": text_of(response),
             "parts": tuple([part.type for part in response.message.parts]),
             "finish_reason": str(response.finish_reason),
-            "usage": usage_of(self._identity.provider, self._identity.model, response),
+            "usage": usage_of(self.identity.provider, self.identity.model, response),
         }
         if outcome is not None:
             told.update(outcome)
@@ -110,7 +113,7 @@ class Entry:
         if (error := outcome.get("error")) is not None:
             # Providers quote keys. Whoever knows which keys there are cuts those out of the rest, too.
             outcome = {**outcome, "error": redact_error(error)}
-        identity, caller, capture = self._identity, self.caller, self.capture
+        identity, caller, capture = self.identity, self.caller, self.capture
         keeps_prompts = self.journal.keeps_prompts
         usage = outcome.get("usage")
         if usage is not None and (reason := contradiction(usage)) is not None:
@@ -134,6 +137,7 @@ class Entry:
                 inputs=self._given(),
                 prompt=prompt_of(identity.provider_model, self.request, capture) if keeps_prompts else None,
                 time=time.time(),
+                reservation=self.reservation,
                 **fields,
             )
         )

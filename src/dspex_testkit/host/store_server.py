@@ -15,6 +15,7 @@ import time
 from dspex_testkit.bridge.state.in_process import InProcessStore
 from dspex_testkit.bridge.state.remote.board import Board
 from dspex_testkit.bridge.state.remote.service import StoreService
+from dspex_testkit.calls import Accounts
 from dspex_testkit.protocol import NEED_DATA, Frame, FrameDecoder, codec, encode_frame
 from dspex_testkit.protocol.frames import LARGEST_SIZE
 
@@ -110,7 +111,11 @@ class StoreServer:
         while self._unserved:
             self.serve([])
         self._poll.unregister(connection)
-        service = self._lines.pop(connection.fileno()).service
+        line = self._lines.pop(connection.fileno())
+        service = line.service
+        if service is not None:
+            # Calls that it had begun will not end any more.
+            _accounts_of(service).release_all_of(line)
         if orderly and service is not None and not self._is_served(service):
             service.store.close()
 
@@ -149,8 +154,10 @@ class StoreServer:
         line = self._lines[fd]
         if line.service is None:
             line.service = self._join(*call)
-        elif (answer := line.service.answer(call)) is not None:
-            self._send(fd, encode_frame(answer))
+        else:
+            _accounts_of(line.service).act_for(line)
+            if (answer := line.service.answer(call)) is not None:
+                self._send(fd, encode_frame(answer))
 
     def _join(self, pool: str, kept: "dict[str, Any]") -> StoreService:
         """The store of a pool; its first worker says how long sessions live and how much the journal keeps."""
@@ -164,3 +171,9 @@ class StoreServer:
 
     def _is_served(self, service: StoreService) -> bool:
         return any(line.service is service for line in self._lines.values())
+
+
+def _accounts_of(service: StoreService) -> Accounts:
+    accounts = service.store.accounts
+    assert isinstance(accounts, Accounts), "here the store is no remote one"
+    return accounts

@@ -26,6 +26,7 @@ class LMFactory:
     Args:
         policy: What answers for a config of a real provider.
         seed: The seed of random mocks that name none.
+        derived: Whether mocks may make up what nobody gave an answer for, where they do not say.
         allow_import: Module prefixes from which functions may be imported.
         most_stuck: Executions that may go on past their deadline because they cannot be stopped.
         cache: Whether and where answers are remembered.
@@ -40,6 +41,7 @@ class LMFactory:
         policy: OfflinePolicy,
         *,
         seed: int = 0,
+        derived: str = "allow",
         allow_import: Sequence[str] = (),
         max_lms: int = 64,
         most_stuck: int = 64,
@@ -50,6 +52,7 @@ class LMFactory:
     ) -> None:
         self._policy = policy
         self._seed = seed
+        self._derived = derived
         self._allow_import = tuple(allow_import)
         self.kept = KeptLMs(self._build, most=max_lms)
         self._cassettes = cassettes
@@ -182,7 +185,7 @@ class LMFactory:
         from dspex_testkit.lm.members import AskedLM, BridgedMockLM, CallersCounters
         from dspex_testkit.mock_lm.spec import parse_mock_spec
 
-        spec = parse_mock_spec(config.mock or {}, sent=True)
+        spec = parse_mock_spec({"derived": self._derived, **(config.mock or {})}, sent=True)
         if spec.mode == "random" and spec.seed is None:
             spec = spec.model_copy(update={"seed": self._seed})
         lm = BridgedMockLM(

@@ -69,5 +69,6 @@ class LiveMember:
 
     def _begin(self, request: Request) -> Entry:
         caller = caller_now()
-        caller.admit()
-        return Entry(self.identity, request, current_call().capture, caller, self.journal)
+        reservation = caller.admit(request, self.identity)
+        capture = current_call().capture
+        return Entry(self.identity, request, capture, caller, self.journal, reservation=reservation)

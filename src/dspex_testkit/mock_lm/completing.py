@@ -10,7 +10,7 @@ from typing import Any
 from dspex_testkit.dspy_internals.adapter_text import get_annotation_name
 from dspex_testkit.dspy_internals.call_stack import asked_by_dspy
 from dspex_testkit.engines.signature_shape import REASONING_NAMES
-from dspex_testkit.engines.values import to_json
+from dspex_testkit.engines.values import PLAIN, to_json
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm.agents import agent_step, check_tools, chosen_tools
 from dspex_testkit.mock_lm.answers import NOTHING, Answer
@@ -18,6 +18,8 @@ from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import fit
 from dspex_testkit.nearest import nearest_hint
+
+_PLAIN = frozenset(PLAIN)
 
 MakerFor = Callable[[MockCall], ValueMaker]
 """Who makes up what answers leave open, for one call."""
@@ -34,6 +36,11 @@ class Completed:
     """The fields that the answer gives; the others were made up."""
     written: Mapping[str, Any] = field(default_factory=dict)
     """What the author wrote for them, before it was typed."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every value is JSON as it is."""
+        return all(type(value) in _PLAIN for value in self.values.values())
 
     def only(self, names: Collection[str]) -> "Completed":
         """The same with these fields alone."""
@@ -64,18 +71,17 @@ def complete(answer: Answer, call: MockCall, get_maker: GetMaker) -> Completed:
     if answer.reasoning is not None and call.shape.reasoning is not None:
         values = {call.shape.reasoning: _reasoning(answer.reasoning, call), **values}
     given = tuple(values)
-    check_tools(values, call, rule=answer.rule)
+    if call.is_agent_step:
+        check_tools(values, call, rule=answer.rule)
     if call.step_fields - values.keys():
         # An agent's step is made as a whole, so that a tool gets its own arguments.
         values = {**agent_step(call, get_maker(), _finals(answer, call, get_maker)), **values}
-    return Completed(
-        {
+    if len(values) < len(outputs) or len(outputs) > 1:
+        values = {
             name: values[name] if name in values else _made_up(get_maker(), name, info, call)
             for name, info in outputs.items()
-        },
-        given,
-        written,
-    )
+        }
+    return Completed(values, given, written)
 
 
 def fit_field(value: Any, name: str, annotation: Any, *, rule: str, call: MockCall) -> Any:

@@ -15,7 +15,7 @@ import dspy
 from dspy.lm15 import Request, Response
 
 from dspex_testkit.calls import Caller, Counters, Journal, LMCall, LocalCounters, Usage
-from dspex_testkit.calls.prices import Rates, listed_rates, per_million
+from dspex_testkit.calls.prices import listed_rates, per_million
 from dspex_testkit.dspy_internals.call_stack import current_call
 from dspex_testkit.engines.caller import caller_now
 from dspex_testkit.engines.engine_lm import SharedEngine
@@ -29,7 +29,7 @@ from dspex_testkit.mock_lm.clock import Clock, RealClock
 from dspex_testkit.mock_lm.completing import MakerFor
 from dspex_testkit.mock_lm.fault_spec import FaultSpec
 from dspex_testkit.mock_lm.faults import FaultSchedule, error_of, spoil
-from dspex_testkit.mock_lm.made_up import RandomValues, derived_values
+from dspex_testkit.mock_lm.made_up import RandomValues, derived_values, refused_values
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.rendering import extract_fields
 from dspex_testkit.mock_lm.reply import Reply, reply_to
@@ -89,7 +89,9 @@ class MockEngine(SharedEngine):
         self.source = Source(spec, self.state, allow_import=allow_import)
         self.faults = FaultSchedule(spec.faults, self.state) if spec.faults else None
         self.timing = Timing(spec)
-        self.maker_for: MakerFor = RandomValues(spec, self.state) if spec.mode == "random" else derived_values
+        prices = spec.prices
+        self._own_rates = None if prices is None else per_million(prices.model_dump(exclude_none=True))
+        self.maker_for: MakerFor = _maker_of(spec, self.state)
 
     @property
     def supports_function_calling(self) -> bool:
@@ -113,9 +115,8 @@ class MockEngine(SharedEngine):
 
     def price(self, usage: Usage) -> Decimal | None:
         """What a call costs, at prices given or listed for the model that is impersonated; None where nobody knows."""
-        if self.spec.prices is not None:
-            rates: Rates | None = per_million(self.spec.prices.model_dump(exclude_none=True))
-        else:
+        rates = self._own_rates
+        if rates is None:
             rates = listed_rates(self.provider, self.model, usage.input_tokens or 0)
         return None if rates is None else rates.cost(usage)
 
@@ -189,7 +190,7 @@ class MockEngine(SharedEngine):
     def _begin(self, request: Request) -> "_Answering":
         context = current_call()
         caller = caller_now()
-        caller.admit()
+        reservation = caller.admit(request, self.identity, self._own_rates)
         number = self.state.next_index("calls") + 1 if self.source.rules.counts_calls else None
         call = MockCall(
             provider=self.provider,
@@ -201,7 +202,7 @@ class MockEngine(SharedEngine):
             number=number,
             params=context.params,
         )
-        return _Answering(self, call, caller)
+        return _Answering(self, call, caller, reservation)
 
     def _decide(self, answering: "_Answering") -> None:
         answering.meet_fault()
@@ -216,6 +217,12 @@ class MockEngine(SharedEngine):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def _maker_of(spec: MockSpec, counters: Counters) -> MakerFor:
+    if spec.mode == "random":
+        return RandomValues(spec, counters)
+    return refused_values if spec.derived == "fail" else derived_values
 
 
 class _Answering:
@@ -233,7 +240,7 @@ class _Answering:
         "call",
     )
 
-    def __init__(self, engine: MockEngine, call: MockCall, caller: Caller) -> None:
+    def __init__(self, engine: MockEngine, call: MockCall, caller: Caller, reservation: int | None) -> None:
         self.call = call
         self._engine = engine
         self._entry = Entry(
@@ -244,6 +251,7 @@ class _Answering:
             engine.journal,
             inputs=lambda: to_json_mapping(call.inputs),
             clock=engine.clock.now,
+            reservation=reservation,
         )
         self._reply: Reply | None = None
         self._rule: str | None = None

@@ -4,6 +4,7 @@ import re
 
 from dspex_testkit.calls import Counters
 from dspex_testkit.engines.values import canonical_json
+from dspex_testkit.errors import NoMatchingRuleError
 from dspex_testkit.mock_lm.bounds import Bounds
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.spec import MockSpec
@@ -13,6 +14,20 @@ from dspex_testkit.mock_lm.typed_values import MakeText, ValueMaker, fit_length,
 def derived_values(call: MockCall) -> ValueMaker:
     """Values that follow from model, signature and inputs, and carry their field's name."""
     return _derived(_identity(call), 0)
+
+
+def refused_values(call: MockCall) -> ValueMaker:
+    """No values: what nobody gave an answer for is an error.
+
+    Raises:
+        NoMatchingRuleError: Always.
+    """
+    outputs = "" if call.capture is None else f" with the outputs {', '.join(map(repr, call.shape.outputs))}"
+    raise NoMatchingRuleError(
+        f"Nobody gave an answer, or not all of one, for {call.describe()}{outputs}, and derived='fail' forbids to make "
+        "it up. Answer it in a table, rule or script, with a value for each output.",
+        details={"signature": call.signature_name, "derived": "fail"},
+    )
 
 
 def _derived(identity: tuple[str, ...], attempt: int) -> ValueMaker:

@@ -18,7 +18,7 @@ from dspy.lm15 import Message, TextPart
 
 from dspex_testkit.dspy_internals.adapter_text import format_field_value, get_annotation_name
 from dspex_testkit.dspy_internals.call_stack import Capture
-from dspex_testkit.engines.values import PLAIN, to_json
+from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
 from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm.completing import Completed
@@ -28,7 +28,6 @@ from dspex_testkit.mock_lm.values import fit, same_value, to_input
 # mock's work, and tests ask the same things again and again.
 _remembered: WeakKeyDictionary[Any, dict[Any, Message]] = WeakKeyDictionary()
 _MAX_PER_SIGNATURE = 256
-_PLAIN = frozenset(PLAIN)
 _UNREADABLE = (dspy.AdapterParseError, ValueError, TypeError)
 """What adapters raise for a text that they cannot read, and for a type that they have no schema for."""
 
@@ -52,7 +51,7 @@ def render(capture: Capture, completed: Completed) -> tuple[Message, Mapping[str
         AnswerError: The adapter's format cannot carry a value that was given.
     """
     adapter, values = type(capture.adapter), completed.values
-    if not adapter.__module__.startswith("dspy.") or not all(type(value) in _PLAIN for value in values.values()):
+    if not adapter.__module__.startswith("dspy.") or not completed.is_plain:
         text, read = _render(capture, completed)
         return _message(text), read
     # True, 1 and 1.0 are equal, so their types belong to the key.

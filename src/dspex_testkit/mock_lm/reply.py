@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import dspy
 from dspy.lm15 import FunctionTool, Message, Request, Response, TextPart, ThinkingPart, ToolCallPart
@@ -23,6 +23,8 @@ from dspex_testkit.mock_lm.rendering import UnreadableError, render
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.usage import CHARS_PER_TOKEN, count_tokens, estimate_usage
 from dspex_testkit.mock_lm.values import secrets_within, to_input
+
+_NO_SECRETS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def reply_to(call: MockCall, answer: Answer, maker_for: MakerFor, price: Callabl
 def heed_limits(reply: Reply, request: Request) -> Reply:
     """The reply with `stop` and `max_tokens` obeyed, as a provider obeys them in what it writes."""
     config, text, finish = request.config, reply.text, reply.finish_reason
+    if config.max_tokens is None and not config.stop:
+        return reply
     places = [place for stop in config.stop or () if (place := text.find(stop)) >= 0]
     if places:
         text = text[: min(places)]
@@ -138,7 +142,7 @@ def _compose(call: MockCall, answer: Answer, maker_for: MakerFor) -> Reply:
 def _through_adapter(call: MockCall, answer: Answer, get_maker: _MakerOfCall, capture: Capture) -> Reply:
     completed = complete(answer, call, get_maker)
     asked = shape_of(call.signature).outputs
-    secrets = frozenset(secrets_within(completed.values)) if completed.given else frozenset()
+    secrets = _NO_SECRETS if completed.is_plain else frozenset(secrets_within(completed.values))
     if len(asked) == len(completed.values) and answer.reasoning is None:
         message, values = render(capture, completed)
         return _reply(call, message, values, message.parts[0].text, secrets)
@@ -158,7 +162,7 @@ def _of_parts(call: MockCall, parts: list[Any], outputs: Mapping[str, Any], text
 
 
 def _reply(
-    call: MockCall, message: Message, outputs: Mapping[str, Any], text: str, secrets: frozenset[str] = frozenset()
+    call: MockCall, message: Message, outputs: Mapping[str, Any], text: str, secrets: frozenset[str] = _NO_SECRETS
 ) -> Reply:
     finish, output_chars, reasoning_chars = "stop", len(text), None
     for part in message.parts:

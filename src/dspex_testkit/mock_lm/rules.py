@@ -23,28 +23,41 @@ _Keys = tuple[Key, ...]
 _Values = tuple[str, ...]
 
 
-class RuleBook:
-    """Rules by specificity.
+class RuleIndex:
+    """Rules, read and ready to be looked up; it does not change, so a spec reads its rules once.
 
     Args:
         specs: The rules as written.
-        counters: Count the uses of rules with `times`.
         sent: A client wrote them, so that their patterns are bounded.
 
     Raises:
         InvalidMockSpecError: Two rules contradict each other: both apply to the same calls, neither is more specific.
     """
 
-    def __init__(self, specs: Sequence[RuleSpec], counters: Counters, *, sent: bool = False) -> None:
-        self._rules = [Rule(spec, index, sent=sent) for index, spec in enumerate(specs)]
+    def __init__(self, specs: Sequence[RuleSpec], *, sent: bool = False) -> None:
+        self.rules = [Rule(spec, index, sent=sent) for index, spec in enumerate(specs)]
+        self.by_values: dict[_Keys, dict[_Values, list[Rule]]] = {}
+        for rule in self.rules:
+            keys = tuple(sorted(rule.exact))
+            self.by_values.setdefault(keys, {}).setdefault(_values(rule, keys), []).append(rule)
+        self.counts_calls = any(("call",) in rule.exact or ("call",) in rule.conditions for rule in self.rules)
+        _refuse_contradictions(self.rules)
+
+
+class RuleBook:
+    """Rules by specificity.
+
+    Args:
+        index: The rules.
+        counters: Count the uses of rules with `times`.
+    """
+
+    def __init__(self, index: RuleIndex, counters: Counters) -> None:
+        self._rules = index.rules
         self._counters = counters
         self._used: set[str] = set()
-        self._index: dict[_Keys, dict[_Values, list[Rule]]] = defaultdict(lambda: defaultdict(list))
-        for rule in self._rules:
-            keys = tuple(sorted(rule.exact))
-            self._index[keys][_values(rule, keys)].append(rule)
-        self.counts_calls = any(("call",) in {*rule.exact, *rule.conditions} for rule in self._rules)
-        _refuse_contradictions(self._rules)
+        self._index = index.by_values
+        self.counts_calls = index.counts_calls
 
     def find(self, call: "MockCall") -> Rule | None:
         """The rule that answers a call, if one does.

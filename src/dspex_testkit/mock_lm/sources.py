@@ -29,7 +29,7 @@ class Source:
         self._counters = counters
         self._follow_demos = spec.follow_demos
         self._on_exhausted = spec.on_exhausted
-        self.rules = RuleBook(spec.rules, counters, sent=spec.sent)
+        self.rules = RuleBook(spec.rule_index, counters)
         self._table = None if spec.responses is None else Table(spec.responses)
         self._script = tuple(read_form(value, f"script[{i}]") for i, value in enumerate(spec.script or ()))
         self._function = None if spec.function is None else load_function(spec.function, allow_import)

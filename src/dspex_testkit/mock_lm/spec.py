@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from dspex_testkit.calls import LocalCounters
 from dspex_testkit.errors import InvalidMockSpecError
 from dspex_testkit.limits import LARGEST_BUDGET_USD, json_kind
 from dspex_testkit.mock_lm.durations import read_duration
 from dspex_testkit.mock_lm.fault_spec import FaultSpec, read_fault
 from dspex_testkit.mock_lm.reading_forms import read_form
 from dspex_testkit.mock_lm.rule import RuleSpec, When
-from dspex_testkit.mock_lm.rules import RuleBook
+from dspex_testkit.mock_lm.rules import RuleIndex
 from dspex_testkit.nearest import nearest_hint
 
 Mode = Literal["deterministic", "scripted", "random", "function", "derived"]
@@ -75,8 +74,23 @@ class MockSpec(BaseModel):
     latency_ms: Any = Field(default=None, description="How long an answer takes; a number or a distribution.")
     stream: StreamSpec | None = Field(default=None, description="How long the tokens of a stream take.")
     prices: Prices | None = Field(default=None, description="Prices in US dollars, instead of the model's listed ones.")
+    derived: Literal["allow", "fail"] = Field(
+        default="allow", description="Whether it may make up what nobody gave an answer for; `fail`: an error."
+    )
     null_rate: float = Field(default=0.0, ge=0, le=1, description="The share of nulls where null is allowed.")
     _sent: bool = PrivateAttr(default=False)
+    _index: RuleIndex | None = PrivateAttr(default=None)
+
+    @property
+    def rule_index(self) -> RuleIndex:
+        """The rules, read.
+
+        Raises:
+            InvalidMockSpecError: They contradict each other.
+        """
+        if self._index is None:
+            self._index = RuleIndex(self.rules, sent=self._sent)
+        return self._index
 
     @property
     def sent(self) -> bool:
@@ -183,7 +197,7 @@ def _read_answers(spec: MockSpec) -> None:
         read_form(value, f"responses[{key!r}]")
     for index, value in enumerate(spec.script or ()):
         read_form(value, f"script[{index}]")
-    RuleBook(spec.rules, LocalCounters(), sent=spec.sent)
+    _ = spec.rule_index
     if spec.latency_ms is not None:
         read_duration(spec.latency_ms, "latency_ms")
     for key in StreamSpec.model_fields:

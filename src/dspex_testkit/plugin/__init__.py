@@ -20,6 +20,8 @@ of it.
     journal_files  calls as JSON
     report_option  calls as a page
     repeats        one test with many seeds
+    isolation      DSPy's settings, put back after each test
+    unused         what markers say and nobody asks for
     cassettes      a test's recordings, with `bridge_cassettes` for those of bridges; `cassette_settings` and
                    `cassette_plans` say which, and what for, `cassette_run` what became of all of them, and
                    `cassette_orphans` which belong to no test
@@ -99,8 +101,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options and join the run."""
     from dspex_testkit.plugin.cases import CaseHooks
     from dspex_testkit.plugin.cassette_run import CassetteRunHooks
+    from dspex_testkit.plugin.isolation import IsolationHooks
     from dspex_testkit.plugin.repeats import RepeatHooks
     from dspex_testkit.plugin.run import RunHooks
+    from dspex_testkit.plugin.unused import UnusedHooks
 
     markers.declare(config)
     # In front, so that whatever a suite says of these warnings comes after it and counts.
@@ -118,6 +122,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MAKE_CASE] = cases.make_case
     manager.register(cases, "dspex-testkit-cases")
     manager.register(RepeatHooks(options), "dspex-testkit-repeats")
+    manager.register(IsolationHooks(options), "dspex-testkit-isolation")
+    manager.register(UnusedHooks(options), "dspex-testkit-unused")
     manager.register(RunHooks(config, options), "dspex-testkit-run")
     manager.register(CassetteRunHooks(recordings, config), "dspex-testkit-cassettes")
     report_option.configure(config)

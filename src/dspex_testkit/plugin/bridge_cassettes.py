@@ -29,7 +29,11 @@ class Recordable(Protocol):
     """A bridge as far as its recordings go: where it runs, and how it is reached."""
 
     mode: "Mode"
-    client: "BridgeClient"
+
+    @property
+    def client(self) -> "BridgeClient":
+        """How it is reached."""
+        ...
 
 
 class BridgeCassettes:

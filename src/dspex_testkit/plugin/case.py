@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dspex_testkit.errors import UsageError
+from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case_calls import CaseCalls
 from dspex_testkit.plugin.cassette_settings import CASSETTE_SETTINGS
 from dspex_testkit.plugin.items import cell_of, is_live, uses_bridge
-from dspex_testkit.plugin.options import Mode, Options, Policy
+from dspex_testkit.plugin.options import MODES, Mode, Options, Policy
 from dspex_testkit.runtime.network import Guard, put_guard
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Case:
         self.secrets = Secrets(secrets_of_environment())
         """What nothing that is shown of the test may hold."""
         self.secrets.learn([[mark.args, mark.kwargs] for mark in item.iter_markers("lm")])
+        self.config_was_replaced = False
+        """Whether a hook has put another LM in the place of the marker's."""
         self.clock: Any = None
         """The frozen clock, where the test has one."""
         self.calls = CaseCalls(self.bridges, with_prompts=options.artifacts is not None)
@@ -104,6 +107,7 @@ class Case:
             configs=markers.lm_marks(self.item),
             faults=markers.fault_marks(self.item),
             seed=self.seed,
+            derived=self.options.derived,
             journal=self.calls.journal,
             secrets=self.secrets,
             cassette=None if self.cassettes is None else self.cassettes.opened,
@@ -128,6 +132,7 @@ class Case:
         configs = markers.lm_marks(self.item)
         config = cell.lm if cell is not None else configs[0] if configs else None
         changed = self.item.ihook.pytest_dspex_lm_config(item=self.item, config=config)
+        self.config_was_replaced = self.config_was_replaced or changed is not None
         config = config if changed is None else changed
         faults = markers.fault_marks(self.item)
         if config is None or not faults or self.live:
@@ -160,12 +165,17 @@ class Case:
         from dspex_testkit.plugin.facade import BridgeFixture
         from dspex_testkit.plugin.lm_configs import config_of
 
+        if mode not in MODES:
+            raise UsageError(f"mode is one of {', '.join(MODES)}, got {mode!r}{nearest_hint(str(mode), MODES)}")
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+            raise UsageError(f"workers is a number of at least 1, got {workers!r}")
         if self.clock is not None and mode != "inproc":
             raise UsageError(f"frozen_lm_clock stops the clock of this process, but the bridge runs {mode}")
         mark = markers.bridge_mark(self.item)
         told: dict[str, Any] = {
             "offline_policy": self.policy or "mock",
             "seed": self.seed,
+            "derived": self.options.derived,
             "default_lm": None if default_lm is None else config_of(default_lm),
             "journal_prompts": True,
         }
@@ -201,6 +211,9 @@ class Case:
             if self.cassettes is not None:
                 clean_up.callback(self.cassettes.finish, passed=passed)
             self.calls.keep()
+            self.calls.end()
+            for bridge in self.bridges:
+                bridge.end(f"test {self.item.nodeid}")
 
 
 def may_have_cassette(item: pytest.Item, options: Options) -> bool:

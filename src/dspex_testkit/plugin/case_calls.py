@@ -41,6 +41,11 @@ class CaseCalls:
                 known.add(key)
                 self._kept.append(entry)
 
+    def end(self) -> None:
+        """Have calls that come too late written into no other test's journal."""
+        if self._journal is not None:
+            self._journal.end()
+
     def entries(self, *, all: bool = False) -> "tuple[list[LMCall], list[LMChange]]":
         """Calls and changes so far, in one sequence of numbers.
 

@@ -1,5 +1,6 @@
 """The hooks around each test: its case is made, guarded, reported and given back."""
 
+import json
 from collections.abc import Generator
 from typing import Any
 
@@ -8,7 +9,16 @@ import pytest
 from dspex_testkit.errors import CassetteError, MissingExtraError, UsageError
 from dspex_testkit.plugin import markers
 from dspex_testkit.plugin.case import CASE, FIRST_FIXTURE, Case, may_have_cassette
-from dspex_testkit.plugin.items import ARTIFACTS_ATTRIBUTE, CALLS_ATTRIBUTE, PASSED, Cell, cell_of, is_live, process_of
+from dspex_testkit.plugin.items import (
+    ARTIFACTS_ATTRIBUTE,
+    CALLS_ATTRIBUTE,
+    PASSED,
+    UNUSED_ATTRIBUTE,
+    Cell,
+    cell_of,
+    is_live,
+    process_of,
+)
 from dspex_testkit.plugin.options import Mode, Options
 
 SEED = pytest.StashKey[int]()
@@ -49,6 +59,10 @@ class CaseHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Make the test's case before its first fixture, where more than a fixture wants it."""
+        try:
+            markers.check_names(item)
+        except UsageError as error:
+            raise pytest.fail.Exception(error.message, pytrace=False) from None
         if is_live(item) and not self._options.live:
             return  # it is about to be skipped
         if markers.concerns_lms(item) or self._options.policy is not None or self._options.block_network:
@@ -78,6 +92,7 @@ class CaseHooks:
         case = item.stash.get(CASE, None)
         if case is None:
             return report
+        self._judge(item, case, report)
         item.stash[PASSED] = report.when == "call" and report.passed
         item.stash[_FAILED] = report.failed or (report.when != "setup" and item.stash.get(_FAILED, False))
         # The last word on the calls is had before the test's fixtures, and with them its bridges, are gone.
@@ -95,6 +110,21 @@ class CaseHooks:
                 if self._options.artifacts is not None:
                     setattr(report, ARTIFACTS_ATTRIBUTE, reporting.artifacts_of(case, test))
         return report
+
+    def _judge(self, item: pytest.Item, case: Case, report: pytest.TestReport) -> None:
+        """Fail a test that has passed although what it says of its LMs was not used."""
+        if report.when == "teardown" or (report.when == "setup" and report.passed):
+            return
+        from dspex_testkit.plugin import unused
+
+        if not report.passed:
+            told = unused.incomplete(item)
+        else:
+            problems, told = unused.judge(case)
+            if problems:
+                report.outcome, report.longrepr = "failed", unused.explain(problems)
+        if told:
+            setattr(report, UNUSED_ATTRIBUTE, json.dumps(told))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(

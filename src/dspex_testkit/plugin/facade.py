@@ -173,7 +173,7 @@ class BridgeFixture(Session):
     """What the fixture `bridge` gives.
 
     Args:
-        client: Reaches the bridge.
+        client: Reaches the bridge, as long as its test runs.
         mode: Where it runs.
         keep_calls: Has the calls that the bridge is about to forget written down.
         cassettes: The test's recordings.
@@ -189,7 +189,8 @@ class BridgeFixture(Session):
         cassettes: "CaseCassettes | None" = None,
         secrets: Secrets | None = None,
     ) -> None:
-        self.client = client
+        self._client_now: BridgeClient | None = client
+        self._ended_with = ""
         self.mode: Mode = mode
         self._keep = keep_calls
         self._cassettes = cassettes
@@ -197,6 +198,24 @@ class BridgeFixture(Session):
         self._numbers = count(1)
         self._warned: set[str] = set()
         super().__init__(self, None)
+
+    @property
+    def client(self) -> BridgeClient:
+        """Reaches the bridge.
+
+        Raises:
+            UsageError: Its test has ended, and the bridge may be another's.
+        """
+        if self._client_now is None:
+            raise UsageError(
+                f"this bridge belonged to {self._ended_with}, which has ended; what goes on after a test (a thread, a "
+                "task, an object that is kept) has to be ended within it, or to have a bridge of its own"
+            )
+        return self._client_now
+
+    def end(self, test: str) -> None:
+        """Answer nobody any more: the test that had the bridge has ended."""
+        self._client_now, self._ended_with = None, test
 
     def session(self, session_id: str) -> Session:
         """The bridge as a session sees it."""

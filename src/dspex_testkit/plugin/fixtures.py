@@ -105,7 +105,9 @@ def bridge_factory(request: pytest.FixtureRequest, lm_config: Any, _dspex_bridge
         mode: Mode | None = None, *, workers: int | None = None, lm: Any = None, **settings: Any
     ) -> "BridgeFixture":
         default_lm = lm_config if lm is None else lm
-        return case.open_bridge(mode or _dspex_bridge_mode, workers=workers, default_lm=default_lm, settings=settings)
+        return case.open_bridge(
+            _dspex_bridge_mode if mode is None else mode, workers=workers, default_lm=default_lm, settings=settings
+        )
 
     return make
 
@@ -127,7 +129,13 @@ def mock_lm(request: pytest.FixtureRequest, lm_config: Any) -> "MockLM":
 
     case = _case(request)
     case.use_dspy()
-    return mock_of(lm_config, markers.fault_marks(request.node), journal=case.calls.journal, seed=case.seed)
+    return mock_of(
+        lm_config,
+        markers.fault_marks(request.node),
+        journal=case.calls.journal,
+        seed=case.seed,
+        derived=case.options.derived,
+    )
 
 
 @pytest.fixture
@@ -142,7 +150,13 @@ def dspy_lm(request: pytest.FixtureRequest, lm_config: Any) -> Iterator[Any]:
     elif case.cassettes is not None and recorded_of(lm_config) is not None:
         lm = recorded_of(lm_config)
     else:
-        lm = mock_of(lm_config, markers.fault_marks(request.node), journal=case.calls.journal, seed=case.seed)
+        lm = mock_of(
+            lm_config,
+            markers.fault_marks(request.node),
+            journal=case.calls.journal,
+            seed=case.seed,
+            derived=case.options.derived,
+        )
     with in_context(lm, case.calls.journal):
         yield lm
 

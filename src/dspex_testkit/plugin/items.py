@@ -10,6 +10,8 @@ CALLS_ATTRIBUTE = "dspex_testkit_calls"
 """Where a report carries its test and its LM calls; pytest-xdist sends it along with the rest."""
 ARTIFACTS_ATTRIBUTE = "dspex_testkit_artifacts"
 """Where the report of a failed test carries what it leaves behind, by file name."""
+UNUSED_ATTRIBUTE = "dspex_testkit_unused"
+"""Where a report carries what of its markers was used."""
 
 CALLS, COST, SEED_USED = "lm_calls", "lm_cost_usd", "lm_seed"
 """JUnit's names for what a test asked."""

@@ -19,7 +19,7 @@ from dspex_testkit.plugin.lm_configs import check_keys
 __tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
 
-def mock_of(config: Any, faults: Sequence[Mapping[str, Any]], *, journal: Journal, seed: int) -> MockLM:
+def mock_of(config: Any, faults: Sequence[Mapping[str, Any]], *, journal: Journal, seed: int, derived: str) -> MockLM:
     """The mock that a config names, or that stands in for the real LM it names.
 
     Raises:
@@ -30,7 +30,7 @@ def mock_of(config: Any, faults: Sequence[Mapping[str, Any]], *, journal: Journa
     spec = dict(read.mock or {})
     if faults and not spec.get("faults"):
         spec["faults"] = list(faults)
-    parsed = parse_mock_spec(spec)
+    parsed = parse_mock_spec({"derived": derived, **spec})
     if parsed.seed is None:
         parsed = parsed.model_copy(update={"seed": seed})
     return MockLM.from_spec(

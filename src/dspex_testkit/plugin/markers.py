@@ -9,13 +9,13 @@ import pytest
 from dspex_testkit.errors import UsageError
 from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.plugin.lm_configs import check_keys
-from dspex_testkit.plugin.options import MODES, POLICIES, Mode, Policy
+from dspex_testkit.plugin.options import MODES, POLICIES, UNUSED, Mode, Policy
 
 __tracebackhide__ = True  # pytest shows what is wrong, not how it was found
 
 MARKERS = {
     "bridge": "bridge(mode=None, workers=None, **settings): where this test's bridge runs, and what it is told.",
-    "lm": "lm(model=None, /, **config): an LM config; the nearest is the default, all serve --lm-policy=mock.",
+    "lm": "lm(model=None, /, unused=…, **config): an LM config; the nearest is the default, all serve the policy mock.",
     "lm_faults": "lm_faults(kind, /, **schedule): what goes wrong with the LMs that the fixtures give.",
     "lm_policy": "lm_policy(policy): who answers for each dspy.LM in this test: mock, replay, record or live.",
     "lm_cassette": "lm_cassette(path=None, record_mode=None, level='lm', **options): this test's recording.",
@@ -89,27 +89,90 @@ def bridge_mark(node: pytest.Item | pytest.Collector | Any) -> BridgeMark:
     return BridgeMark(mode, workers, settings)
 
 
+@dataclass(frozen=True, slots=True)
+class LMMark:
+    """One marker `lm`: its config, where it stands, and what becomes of the test where nobody asks for it."""
+
+    config: Any
+    own: bool
+    """Whether it stands at the test itself, not at its class or module."""
+    place: str
+    """The node at which it stands, without parameters."""
+    unused: str | None = None
+
+
 def lm_marks(node: Any) -> list[Any]:
     """The LM configs of a test, the nearest first.
 
     Raises:
         UsageError: A marker is written wrongly.
     """
-    configs: list[Any] = []
-    for mark in node.iter_markers("lm"):
-        if len(mark.args) > 1 or not (mark.args or mark.kwargs):
+    return [mark.config for mark in lm_markers(node)]
+
+
+def lm_markers(node: Any, *, checked: bool = True) -> list[LMMark]:
+    """The markers `lm` of a test, the nearest first.
+
+    Args:
+        node: The test.
+        checked: Whether one that is written wrongly is an error; otherwise it is left out.
+
+    Raises:
+        UsageError: A marker is written wrongly.
+    """
+    found = []
+    for owner, mark in node.iter_markers_with_node("lm"):
+        try:
+            config, unused = _lm_config(mark)
+        except UsageError:
+            if checked:
+                raise
+            continue
+        own = owner is node
+        found.append(LMMark(config, own, owner.nodeid.split("[", 1)[0] if own else owner.nodeid, unused))
+    return found
+
+
+def _lm_config(mark: pytest.Mark) -> tuple[Any, str | None]:
+    given = dict(mark.kwargs)
+    unused = given.pop("unused", None)
+    if unused not in (None, *UNUSED):
+        hint = nearest_hint(str(unused), UNUSED)
+        raise UsageError(f"the marker lm: unused is one of {', '.join(UNUSED)}, got {unused!r}{hint}")
+    if len(mark.args) > 1 or not (mark.args or given):
+        raise UsageError(
+            "the marker lm takes a model or a config, and keys of a config by name: "
+            "lm('openai/gpt-4o-mini', responses={…})"
+        )
+    first = mark.args[0] if mark.args else {}
+    if isinstance(first, str):
+        first = {"model": first} if given else first
+    config = {**first, **given} if isinstance(first, Mapping) else first
+    if isinstance(config, Mapping):
+        check_keys(config, "the marker lm: ")
+    return config, unused
+
+
+def check_names(item: pytest.Item) -> None:
+    """Refuse a marker that nobody has registered and that is nearly one of ours: it would do nothing, in silence.
+
+    Raises:
+        UsageError: There is one.
+    """
+    registered = {line.split(":", 1)[0].split("(", 1)[0].strip() for line in item.config.getini("markers")}
+    ours = [name for name in MARKERS if len(name) >= _SHORTEST_NAME]
+    for mark in item.iter_markers():
+        if mark.name in registered or len(mark.name) < _SHORTEST_NAME:
+            continue
+        if hint := nearest_hint(mark.name, ours, alike=0.85):
             raise UsageError(
-                "the marker lm takes a model or a config, and keys of a config by name: "
-                "lm('openai/gpt-4o-mini', responses={…})"
+                f"the marker {mark.name!r} is not registered, and does nothing{hint}; "
+                "if it is yours, register it under markers in pytest's settings"
             )
-        first = mark.args[0] if mark.args else {}
-        if isinstance(first, str):
-            first = {"model": first} if mark.kwargs else first
-        config = {**first, **mark.kwargs} if isinstance(first, Mapping) else first
-        if isinstance(config, Mapping):
-            check_keys(config, "the marker lm: ")
-        configs.append(config)
-    return configs
+
+
+_SHORTEST_NAME = 5
+"""Letters of a name that may be taken for one that was mistyped."""
 
 
 def fault_marks(node: Any) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ Policy = Literal["mock", "replay", "record", "live"]
 MODES: tuple[Mode, ...] = ("inproc", "standalone", "pool")
 REUSES: tuple[Reuse, ...] = ("session", "module", "function")
 POLICIES: tuple[Policy, ...] = ("mock", "replay", "record", "live")
+UNUSED = ("allow", "report", "fail")
+DERIVED = ("allow", "fail")
 DEFAULT_WORKERS = 2
 
 
@@ -38,6 +40,10 @@ class Options:
     """Who answers for LMs that tests build themselves; None leaves them alone."""
     seed: int | None = None
     """The seed of everything random; None is 0, and lets `lm_seeds` choose its own."""
+    unused: str | None = None
+    """What becomes of markers that no call reached: None fails a test by its own, and reports the others."""
+    derived: str = "allow"
+    """Whether mocks may answer what nobody gave an answer for."""
     live: bool = False
     """Whether tests may ask real providers."""
     budget: Decimal | None = None
@@ -48,6 +54,8 @@ class Options:
     """A folder for what failed tests leave behind."""
     block_network: bool = False
     """Whether every test is kept from the network, not only those that use the kit."""
+    isolate: bool = False
+    """Whether what `dspy.configure` sets in any test is put back, not only in those that use the kit."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that may be reached all the same."""
 
@@ -72,6 +80,13 @@ def add_options(parser: pytest.Parser) -> None:
     option("--bridge-reuse", "How long processes are kept for the next tests (default: session).", choices=REUSES)
     option("--lm-policy", "Who answers for every dspy.LM that tests build or hold (default: itself).", choices=POLICIES)
     option("--lm-seed", "Seed of mocks that name none (default: 0).", metavar="N")
+    option(
+        "--lm-unused",
+        "What happens where nobody asks for the answers of a marker lm (default: a test fails by its own; those of "
+        "classes and modules, tables and rules are reported).",
+        choices=("report", "fail"),
+    )
+    option("--lm-derived", "Whether mocks make up what nobody gave an answer for (default: allow).", choices=DERIVED)
     option("--lm-budget", "End the run when real calls have cost this many US dollars.", metavar="USD")
     option("--lm-journal", "Write the LM calls of all tests to this file, a JSON object per line.", metavar="FILE")
     option("--lm-artifacts", "Keep calls, prompts and bridge logs of failed tests in this folder.", metavar="DIR")
@@ -79,6 +94,12 @@ def add_options(parser: pytest.Parser) -> None:
         "--lm-live", action="store_true", dest="lm_live", default=False, help="Let tests for real providers run."
     )
     parser.addini("lm_block_network", "Keep every test from the network.", type="bool", default=False)
+    parser.addini(
+        "lm_isolate_settings",
+        "Put back what dspy.configure has set in any test, not only in those that use the kit.",
+        type="bool",
+        default=False,
+    )
     parser.addini("lm_allow_hosts", "Hosts that tests may reach all the same.", type="linelist", default=[])
 
 
@@ -117,7 +138,10 @@ def read_options(config: pytest.Config) -> Options:
     mode = choice("bridge_mode", (*MODES, "all"))
     reuse = choice("bridge_reuse", REUSES)
     policy = choice("lm_policy", POLICIES)
+    derived = choice("lm_derived", DERIVED)
     return Options(
+        unused=choice("lm_unused", ("report", "fail")),
+        derived=derived or "allow",
         modes=MODES if mode == "all" else (MODES[MODES.index(mode)],) if mode in MODES else ("inproc",),
         workers=number("bridge_workers", _at_least_one, "a number of at least 1") or DEFAULT_WORKERS,
         reuse=REUSES[REUSES.index(reuse)] if reuse in REUSES else "session",
@@ -128,6 +152,7 @@ def read_options(config: pytest.Config) -> Options:
         journal=path("lm_journal"),
         artifacts=path("lm_artifacts"),
         block_network=bool(config.getini("lm_block_network")),
+        isolate=bool(config.getini("lm_isolate_settings")),
         allow_hosts=tuple(config.getini("lm_allow_hosts")),
     )
 

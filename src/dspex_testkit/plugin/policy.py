@@ -33,6 +33,7 @@ class PolicyWatcher:
         configs: LM configs whose mock's keys say how LMs of the same model answer; the nearest first.
         faults: What goes wrong with mocks.
         seed: The seed of mocks that name none.
+        derived: Whether they may make up what nobody gave an answer for, where they do not say.
         journal: Where calls are written.
         secrets: Learns the keys of the LMs that are asked.
         cassette: Gives the test's recording; needed by `replay` and `record`.
@@ -45,6 +46,7 @@ class PolicyWatcher:
         configs: Sequence[Any],
         faults: Sequence[Mapping[str, Any]],
         seed: int,
+        derived: str,
         journal: Journal,
         secrets: Secrets,
         cassette: "Callable[[], OpenCassette] | None" = None,
@@ -53,6 +55,7 @@ class PolicyWatcher:
         self._configs = [config for config in (_read(raw) for raw in configs) if config is not None]
         self._faults = list(faults)
         self._seed = seed
+        self._derived = derived
         self._journal = journal
         self._secrets = secrets
         self._cassette = cassette
@@ -101,7 +104,7 @@ class PolicyWatcher:
     def _follow(self, journal: Journal) -> None:
         """Take over what an LM of the kit writes into a journal of its own."""
         with self._lock:
-            if journal is self._journal or journal.is_followed_by(self._journal):
+            if journal is self._journal or journal.has_ended or journal.is_followed_by(self._journal):
                 return
             self._followed.enter_context(journal.followed_by(self._journal))
 
@@ -114,7 +117,7 @@ class PolicyWatcher:
         if self._faults:
             given = spec.get("faults", [])
             spec["faults"] = [*(given if isinstance(given, list | tuple) else [given]), *self._faults]
-        parsed = parse_mock_spec(spec)
+        parsed = parse_mock_spec({"derived": self._derived, **spec})
         if parsed.seed is None:
             parsed = parsed.model_copy(update={"seed": self._seed})
         engine = MockEngine(

@@ -46,15 +46,17 @@ class RepeatHooks:
 
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         runs: list[tuple[int, list[pytest.TestReport]]] = []
-        for seed in range(mark.count):
+        seeds = list(range(mark.count))
+        for seed in seeds:
             item.stash[SEED] = seed
             item.user_properties.clear()
             last = seed == mark.count - 1
             # With itself for a successor the test would keep its fixtures; its parent keeps what is shared.
             reports = runtestprotocol(item, log=False, nextitem=nextitem if last else item.parent)  # type: ignore[arg-type]
             runs.append((seed, reports))
-            if seed == 0 and any(report.skipped for report in reports):
-                break
+            if seed == 0 and any(map(_was_skipped, reports)):
+                # Others would be skipped too; one more, after which pytest lets go of what the next test does not need.
+                del seeds[1:-1]
         for report in _verdict(item, runs, mark):
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -65,11 +67,13 @@ def _verdict(
     item: pytest.Item, runs: Sequence[tuple[int, list[pytest.TestReport]]], mark: markers.SeedsMark
 ) -> list[pytest.TestReport]:
     """One test's reports out of those of all its runs."""
-    if any(r.skipped for r in runs[0][1]):
+    if any(map(_was_skipped, runs[0][1])):
         return runs[0][1]
     call = next((r for _, reports in runs for r in reports if r.when == "call"), None)
     if call is None:
         return runs[0][1]
+    if any(map(_was_expected, _calls_of(runs))) and not any(map(_has_failed, _reports_of(runs))):
+        return _expected_verdict(runs, mark)
     failing = [(seed, next(r for r in reports if r.failed)) for seed, reports in runs if any(r.failed for r in reports)]
     passed = len(runs) - len(failing)
     setup, teardown = runs[0][1][0], runs[-1][1][-1]
@@ -87,6 +91,46 @@ def _verdict(
     # The calls of every run belong to the test; those of the verdict's own run stay on its report.
     others = [_carrier(r) for _, reports in runs for r in reports if r is not call and hasattr(r, CALLS_ATTRIBUTE)]
     return [setup, call, *others, teardown]
+
+
+def _expected_verdict(
+    runs: Sequence[tuple[int, list[pytest.TestReport]]], mark: markers.SeedsMark
+) -> list[pytest.TestReport]:
+    """The reports of a test that is expected to fail: it does where too few of its runs pass, and is told once."""
+    calls = _calls_of(runs)
+    failed = [report for report in calls if report.skipped]
+    passed = [report for report in calls if not report.skipped]
+    call = passed[0] if len(passed) >= mark.min_pass * len(runs) else failed[0]
+    call.duration = sum(report.duration for report in calls)
+    others = [_carrier(report) for report in calls if report is not call and hasattr(report, CALLS_ATTRIBUTE)]
+    teardown = runs[-1][1][-1]
+    teardown.user_properties = _properties(runs, [])
+    return [runs[0][1][0], call, *others, teardown]
+
+
+def _reports_of(runs: Sequence[tuple[int, list[pytest.TestReport]]]) -> list[pytest.TestReport]:
+    return [report for _, reports in runs for report in reports]
+
+
+def _calls_of(runs: Sequence[tuple[int, list[pytest.TestReport]]]) -> list[pytest.TestReport]:
+    return [report for report in _reports_of(runs) if report.when == "call"]
+
+
+def _was_skipped(report: pytest.TestReport) -> bool:
+    return report.skipped and not hasattr(report, "wasxfail")
+
+
+def _was_expected(report: pytest.TestReport) -> bool:
+    """Whether a test was expected to fail, and did or did not."""
+    return hasattr(report, "wasxfail") or str(report.longrepr).startswith(_STRICT)
+
+
+def _has_failed(report: pytest.TestReport) -> bool:
+    return report.failed and not str(report.longrepr).startswith(_STRICT)
+
+
+_STRICT = "[XPASS(strict)]"
+"""How pytest begins to say that a test passed which was to fail."""
 
 
 def _properties(
@@ -128,5 +172,6 @@ def _carrier(report: pytest.TestReport) -> pytest.TestReport:
     report.outcome = "passed"
     report.longrepr = None
     report.when = "setup"
+    vars(report).pop("wasxfail", None)
     report.sections = []
     return report

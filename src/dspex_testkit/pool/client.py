@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any, Protocol
 
-from dspex_testkit.errors import RemoteCommandError
+from dspex_testkit.errors import RemoteCommandError, WorkerTimeoutError
 from dspex_testkit.protocol import Request, Response
 
 __tracebackhide__ = True  # a test whose command fails shows its own lines
 
 Args = Mapping[str, Any]
+EXECUTIONS = frozenset({"execute_program", "execute_gemini_program"})
+"""Commands that a bridge itself can end when their time is up."""
 
 
 class BridgeClient(ABC):
@@ -74,7 +76,7 @@ class InProcessBridge(BridgeClient):
     """A bridge object in this process.
 
     A command runs in the thread that asks, so that breakpoints, coverage and `dspy.context` reach it; a time limit
-    has no effect on it. In an event loop it runs in a thread of its own.
+    is one for executions. In an event loop it runs in a thread of its own.
 
     Args:
         bridge: Answers.
@@ -85,9 +87,21 @@ class InProcessBridge(BridgeClient):
         self._ids = count(1)
 
     def ask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
-        """The answer to one command."""
-        return self.bridge.handle(Request(next(self._ids), command, dict(args or {})))
+        """The answer to one command.
+
+        Raises:
+            WorkerTimeoutError: An execution did not end in time, and was cancelled.
+        """
+        given = dict(args or {})
+        if limited := timeout is not None and command in EXECUTIONS and "timeout_ms" not in given:
+            given["timeout_ms"] = max(1, round((timeout or 0) * 1000))
+        response = self.bridge.handle(Request(next(self._ids), command, given))
+        if limited and response.code == "execution_timeout":
+            raise WorkerTimeoutError(
+                f"{command} did not end within {timeout:g} s, in this process", details={"timeout": timeout}
+            )
+        return response
 
     async def aask(self, command: str, args: Args | None = None, *, timeout: float | None = None) -> Response:
         """`ask` for an event loop."""
-        return await asyncio.to_thread(self.ask, command, args)
+        return await asyncio.to_thread(self.ask, command, args, timeout=timeout)

@@ -7,7 +7,7 @@ is here; so a store that lives in another process needs to carry only these valu
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dspex_testkit.bridge.state.records import ProgramRecord
-from dspex_testkit.calls import ANY_SESSION, Counters, Holder, Limits, LMCall, LMChange
+from dspex_testkit.calls import ANY_SESSION, Counters, Estimate, Holder, Limits, LMCall, LMChange
 from dspex_testkit.calls.journal import _AnySession
 from dspex_testkit.lm.config.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
@@ -58,8 +58,8 @@ class CallJournal(Protocol):
 class CallAccounts(Protocol):
     """What calls cost, and what they may; see `calls.Accounts`."""
 
-    def admit(self, *, session_id: str | None, program_id: str | None) -> None:
-        """Let one call through, before anything is sent.
+    def admit(self, *, session_id: str | None, program_id: str | None, estimate: Estimate | None = None) -> int | None:
+        """Let one call through, before anything is sent; returns its reservation.
 
         Raises:
             BudgetExceededError: A budget that it falls under is used up.

@@ -1,13 +1,14 @@
 """A majority per output field.
 
-Two values are one vote if they are equal once normalised: texts without regard to case, repeated blanks and closing
-punctuation; numbers by their value; everything else by its JSON. The value that stands is the one that its first
-supporter wrote. Where values tie, the one stands whose supporters agree with most of the fields that were decided
-without a tie, then the one of the earlier member; so a free text such as `reasoning`, in which no two members agree,
-comes from a member that voted with the majority.
+Two values are one vote if they are equal once normalised: texts in one Unicode form, without regard to case, repeated
+blanks and closing punctuation; numbers by their value; everything else by its JSON. The value that stands is the one
+that its first supporter wrote. Where values tie, the one stands whose supporters agree with most of the fields that
+were decided without a tie, then the one of the earlier member; so a free text such as `reasoning`, in which no two
+members agree, comes from a member that voted with the majority.
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,11 +73,17 @@ def _count(name: str, ballots: Sequence[Mapping[str, Any]], weights: Sequence[fl
     ]
 
 
+def _plain(text: str) -> str:
+    """A text in one Unicode form, without what does not make it another answer; one of punctuation alone stays."""
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return unicodedata.normalize("NFC", folded.rstrip(_CLOSING) or folded)
+
+
 def _normal(value: Any, normalize: bool) -> str:
     if isinstance(value, bool) or value is None:
         return repr(value)
     if isinstance(value, int | float):
         return f"number {float(value)!r}" if abs(value) < 2**53 else f"number {value!r}"
     if isinstance(value, str):
-        return f"text {' '.join(value.split()).casefold().rstrip(_CLOSING) if normalize else value}"
+        return f"text {_plain(value) if normalize else value}"
     return json.dumps(to_json(value), sort_keys=True, default=str)

@@ -8,7 +8,7 @@ from dspex_testkit.bridge.state.remote.link import Link
 from dspex_testkit.bridge.state.remote.memory import Memory
 from dspex_testkit.bridge.state.remote.remote_object import RemoteObject
 from dspex_testkit.bridge.state.store import CallAccounts, CallJournal, DataOperation, SessionFilter, StateStore
-from dspex_testkit.calls import ANY_SESSION, Counters, Holder, Limits, LMCall, LMChange
+from dspex_testkit.calls import ANY_SESSION, Counters, Estimate, Holder, Limits, LMCall, LMChange
 from dspex_testkit.lm.config.naming import Definition
 from dspex_testkit.lm.resolution import Assignment
 
@@ -56,9 +56,9 @@ class RemoteJournal(RemoteObject):
 class RemoteAccounts(RemoteObject):
     """The pool's costs and budgets."""
 
-    def admit(self, *, session_id: str | None, program_id: str | None) -> None:
+    def admit(self, *, session_id: str | None, program_id: str | None, estimate: Estimate | None = None) -> int | None:
         """Let one call through, before anything is sent."""
-        self._call(CallAccounts.admit, session_id=session_id, program_id=program_id)
+        return self._call(CallAccounts.admit, session_id=session_id, program_id=program_id, estimate=estimate)
 
     def record(self, call: LMCall) -> LMCall:
         """Count a finished call and write it down. What comes back has no sequence number."""
