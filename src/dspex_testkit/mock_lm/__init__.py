@@ -1,6 +1,22 @@
 """LMs that answer without a provider: deterministic, scripted, random, by a function.
 
 `MockLM` is a `dspy.LM`. Reading a spec needs no dspy: this package loads each name on first use.
+
+    lm, engine                 the `dspy.LM`, and the engine behind it: a request in, a response out
+    dummy, embedder            in the place of DSPy's `DummyLM`; vectors without a provider
+    spec, files                what was written, as JSON, TOML or YAML
+    rule, rules, conditions    which rule answers, and when one applies
+    sources, table, functions  where an answer comes from where no rule applies
+    forms, reading_forms       what an answer can be, as it was written
+    mock_call, turns           what is asked, and how far an agent or conversation has got
+    answers, completing        what was decided, and one typed value per field of it
+    values, typed_values       values of any type in their `bounds`; `made_up` and `realistic` for what is left open
+    reply, rendering           the parts of a response, in the text of the adapter in use; `usage` counts its tokens
+    agents, direct             what a mock says of its own accord as an agent, or to a call without an adapter
+    fault_spec, faults         what goes wrong, and how
+    clock, durations, timing   how long a mock takes
+    recordings                 the doors to recordings, which register here
+    offline                    keeps DSPy from asking the network
 """
 
 from importlib import import_module
