@@ -5,6 +5,7 @@ import re
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("collected")
 
 HEAD = """
         import asyncio

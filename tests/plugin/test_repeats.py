@@ -7,6 +7,7 @@ import pytest
 from _pytest import runner
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("collected")
 
 
 @pytest.fixture(autouse=True)
