@@ -203,6 +203,20 @@ def test_gemini_streams_as_one_json_array_too(tmp_path: Path) -> None:
     assert len(conversion.document.interactions[0].chunks or ()) > 2
 
 
+def test_what_geminis_tools_returned_is_what_they_said(tmp_path: Path) -> None:
+    """Text within a wrapping of the client's is the text, and an object of several fields is its JSON."""
+    returned = [{"result": "7"}, {"people": 8, "of": "them"}]
+    contents: list[dict[str, Any]] = [
+        {"role": "user", "parts": [{"text": "hi"}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "count", "args": {}}} for _ in returned]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "count", "response": each}} for each in returned]},
+    ]
+    item = interaction(f"{GEMINI}:generateContent", {"contents": contents}, {}, 500)
+    request = converted(tmp_path / "raw.yaml", item).document.interactions[0].request
+    results = [part["content"][0]["text"] for part in request["messages"][-1]["parts"]]
+    assert results == ["7", '{"people": 8, "of": "them"}']
+
+
 def test_several_answers_in_one_stream_are_told_apart(tmp_path: Path) -> None:
     """Their pieces come mixed; what they cost is counted once."""
     events: list[dict[str, Any]] = []

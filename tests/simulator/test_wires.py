@@ -132,6 +132,23 @@ def test_a_tool_is_called_once_and_its_result_answered(sim: ProviderSimulator) -
     assert second["message"]["content"]
 
 
+def test_a_tool_is_called_that_may_be_called(sim: ProviderSimulator) -> None:
+    """Of those that are offered, one that is among those that are allowed, in each format that can say so."""
+    names = ["first", "second", "third"]
+    functions = [{"name": name, "parameters": {"type": "object"}} for name in names]
+    wrapped = [{"type": "function", "function": {"name": name}} for name in names[1:]]
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": wrapped}}
+    calling = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": names[1:]}}
+
+    openai = chat(
+        sim.target(OPENAI), tools=[{"type": "function", "function": f} for f in functions], tool_choice=allowed
+    )
+    gemini = generate(sim.target(GEMINI), tools=[{"functionDeclarations": functions}], toolConfig=calling)
+
+    assert openai.json["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "second"
+    assert gemini.json["candidates"][0]["content"]["parts"][0]["functionCall"]["name"] == "second"
+
+
 def test_tools_are_called_as_scripted(sim: ProviderSimulator) -> None:
     """A script that names a call gives it in every format."""
     spec = {"script": [{"$tool_calls": [{"name": "count", "args": {"city": "Oslo"}}]}]}

@@ -8,8 +8,8 @@ from typing import Any
 
 from dspex_testkit.mock_lm.embedder import MockEmbedder
 from dspex_testkit.mock_lm.usage import count_tokens
-from dspex_testkit.wires.conversation import object_of, objects
 from dspex_testkit.wires.failures import refuse
+from dspex_testkit.wires.fields import object_of, objects
 
 Vector = list[float]
 EmbeddingWire = Callable[[Mapping[str, Any], Mapping[str, str]], tuple[str, list[str], dict[str, Any]]]

@@ -10,9 +10,9 @@ from dspex_testkit.wires import chat_form
 from dspex_testkit.wires.base import Wire, json_text, sse_events
 from dspex_testkit.wires.canonical import request_of
 from dspex_testkit.wires.chat_form import Chat, Residue, Thinking
-from dspex_testkit.wires.conversation import model_of, object_of, objects, whole_number
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.fields import model_of, object_of, objects, whole_number
 
 _PASSED_ON = ("temperature", "top_p", "top_k")
 _UNDERSTOOD = frozenset(

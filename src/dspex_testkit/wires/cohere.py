@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dspy.lm15 import Reasoning
-
 from dspex_testkit.wires.base import Wire, json_text, sse, sse_events
-from dspex_testkit.wires.canonical import read_functions, read_messages
-from dspex_testkit.wires.conversation import choice_of, config_of, model_of, object_of, schema_format
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat, Thinking, schema_format
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, in_words, pieces
 from dspex_testkit.wires.failures import Failure
+from dspex_testkit.wires.fields import model_of, object_of
 from dspex_testkit.wires.logprobs import tokens
 
 MESSAGES = {
@@ -34,23 +33,10 @@ class CohereChat(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = read_messages(body)
-        choice = body.get("tool_choice")
-        config = config_of(
-            max_tokens=body.get("max_tokens"),
-            temperature=body.get("temperature"),
-            top_p=body.get("p"),
-            top_k=body.get("k") or None,
-            seed=body.get("seed"),
-            stop=body.get("stop_sequences"),
-            response_format=_response_format(body.get("response_format")),
-            tool_choice=None if choice is None else choice_of(str(choice).lower()),
-            reasoning=_thinking(object_of(body, "thinking")),
-        )
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, read_functions(body), config, wanted="messages"),
+            request=request_of(read_cohere(body), model, wanted="messages"),
             stream=body.get("stream") is True,
             top_logprobs=0 if body.get("logprobs") else None,
         )
@@ -82,6 +68,24 @@ class CohereChat(Wire):
         return cohere_error(failure)
 
 
+def read_cohere(body: Mapping[str, Any]) -> Chat:
+    """What a body says: messages and tools as OpenAI has them, parameters under other names."""
+    choice, kind = body.get("tool_choice"), object_of(body, "thinking").get("type")
+    form = {
+        "messages": body.get("messages"),
+        "tools": body.get("tools"),
+        "max_tokens": body.get("max_tokens"),
+        "temperature": body.get("temperature"),
+        "top_p": body.get("p"),
+        "top_k": body.get("k") or None,
+        "seed": body.get("seed"),
+        "stop": body.get("stop_sequences"),
+        "response_format": _response_format(body.get("response_format")),
+        "tool_choice": None if choice is None else str(choice).lower(),
+    }
+    return Chat(form, thinking=Thinking(0 if kind == "disabled" else None, kind == "enabled"))
+
+
 def cohere_error(failure: Failure) -> dict[str, Any]:
     """The body of a refusal, in either version."""
     message = failure.message if failure.code is None else f"{failure.message} [{failure.code}]"
@@ -99,10 +103,6 @@ def _response_format(given: Any) -> dict[str, Any] | None:
         return None
     schema = given.get("json_schema") or given.get("schema")
     return {"type": "json_object"} if schema is None else schema_format(schema)
-
-
-def _thinking(thinking: Mapping[str, Any]) -> Reasoning | None:
-    return {"enabled": Reasoning("medium"), "disabled": Reasoning("off")}.get(thinking.get("type", ""))
 
 
 def _finish(choice: Choice) -> str:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dspex_testkit.wires.base import JSON_LINES, Wire, json_line
+from dspex_testkit.wires import chat_form
+from dspex_testkit.wires.base import JSON_LINES, Wire, json_line, json_text
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat
 from dspex_testkit.wires.cohere import FINISH, MESSAGES, cohere_error, usage
-from dspex_testkit.wires.conversation import Conversation, config_of, function_tool, object_of, objects
 from dspex_testkit.wires.exchange import Answered, Ask, Pause
 from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.fields import object_of, objects
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 
@@ -22,32 +25,10 @@ class CohereChatV1(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = str(body.get("model") or "command")
-        conversation = Conversation()
-        if body.get("preamble"):
-            conversation.system(str(body["preamble"]))
-        for entry in objects(body, "chat_history"):
-            _read_entry(entry, conversation)
-        for result in objects(body, "tool_results"):
-            conversation.tool_result(f"call_{(result.get('call') or {}).get('name')}", str(result.get("outputs")))
-        message = body.get("message")
-        if not isinstance(message, str):
-            raise refuse("invalid_request", "message: a text is wanted.")
-        if message:
-            conversation.user(message)
-        tools = tuple(
-            function_tool(tool.get("name"), tool.get("description"), _parameters(tool))
-            for tool in objects(body, "tools")
-        )
-        config = config_of(
-            max_tokens=body.get("max_tokens"),
-            temperature=body.get("temperature"),
-            seed=body.get("seed"),
-            stop=body.get("stop_sequences"),
-        )
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, tools, config, wanted="message"),
+            request=request_of(read_cohere_v1(body), model, wanted="message"),
             stream=body.get("stream") is True,
         )
 
@@ -85,14 +66,40 @@ class CohereChatV1(Wire):
         return cohere_error(failure)
 
 
-def _read_entry(entry: Mapping[str, Any], conversation: Conversation) -> None:
-    role, text = str(entry.get("role")).upper(), str(entry.get("message") or "")
-    if role == "SYSTEM":
-        conversation.system(text)
-    elif role == "CHATBOT":
-        conversation.assistant(text, [])
-    else:
-        conversation.user(text)
+def read_cohere_v1(body: Mapping[str, Any]) -> Chat:
+    """What a body says.
+
+    Raises:
+        Refused: It cannot be understood.
+    """
+    form = {
+        "messages": list(_messages(body)),
+        "tools": [
+            chat_form.tool(tool.get("name"), tool.get("description"), _parameters(tool))
+            for tool in objects(body, "tools")
+        ],
+        "max_tokens": body.get("max_tokens"),
+        "temperature": body.get("temperature"),
+        "seed": body.get("seed"),
+        "stop": body.get("stop_sequences"),
+    }
+    return Chat(form)
+
+
+def _messages(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if body.get("preamble"):
+        yield {"role": "system", "content": str(body["preamble"])}
+    for entry in objects(body, "chat_history"):
+        role = {"SYSTEM": "system", "CHATBOT": "assistant"}.get(str(entry.get("role")).upper(), "user")
+        yield {"role": role, "content": str(entry.get("message") or "")}
+    for result in objects(body, "tool_results"):
+        name, returned = object_of(result, "call").get("name"), json_text(result.get("outputs"))
+        yield chat_form.result(f"call_{name}", [chat_form.text(returned)])
+    message = body.get("message")
+    if not isinstance(message, str):
+        raise refuse("invalid_request", "message: a text is wanted.")
+    if message:
+        yield {"role": "user", "content": message}
 
 
 def _parameters(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from dspex_testkit.wires import chat_form
 from dspex_testkit.wires.base import Wire, sse
 from dspex_testkit.wires.canonical import request_of
 from dspex_testkit.wires.chat_form import Chat, Residue, Thinking
-from dspex_testkit.wires.conversation import how_many, object_of, objects, whole_number
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.wires.failures import Failure
+from dspex_testkit.wires.fields import how_many, object_of, objects, whole_number
 from dspex_testkit.wires.logprobs import tokens
 
 _UNDERSCORE = re.compile(r"(?<=\w)_(\w)")

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from dspy.lm15 import Config, Reasoning
-
+from dspex_testkit.wires import chat_form
 from dspex_testkit.wires.base import JSON_LINES, Wire, json_line
-from dspex_testkit.wires.canonical import read_functions, read_messages
-from dspex_testkit.wires.conversation import Conversation, config_of, model_of, object_of, schema_format
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat, Thinking, schema_format
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause
 from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.fields import model_of, object_of, objects
 
 _NANOSECONDS = 1_000_000
 
@@ -24,11 +24,12 @@ class OllamaChat(Wire):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = read_messages(body)
+        messages = [_read_message(each) for each in objects(body, "messages", required=True)]
+        chat = Chat({"messages": messages, **_parameters(body)}, thinking=_thinking(body))
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, read_functions(body), _config(body), wanted="messages"),
+            request=request_of(chat, model, wanted="messages"),
             stream=body.get("stream", True) is True,
         )
 
@@ -67,15 +68,15 @@ class OllamaGenerate(OllamaChat):
     def read(self, body: Mapping[str, Any], path: Mapping[str, str]) -> Ask:
         """The request in neutral words."""
         model = model_of(body)
-        conversation = Conversation()
-        conversation.system(str(body.get("system") or ""))
+        system = [{"role": "system", "content": str(body["system"])}] if body.get("system") else []
         if not isinstance(body.get("prompt"), str):
             raise refuse("invalid_request", "prompt: a text is wanted.")
-        conversation.user(body["prompt"])
+        messages = [*system, {"role": "user", "content": body["prompt"]}]
+        chat = Chat({**_parameters(body), "messages": messages, "tools": None}, thinking=_thinking(body))
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, (), _config(body), wanted="prompt"),
+            request=request_of(chat, model, wanted="prompt"),
             stream=body.get("stream", True) is True,
         )
 
@@ -97,21 +98,35 @@ class OllamaGenerate(OllamaChat):
         yield json_line({**head, "response": "", **_tail(answered), "context": []})
 
 
-def _config(body: Mapping[str, Any]) -> Config:
-    options = object_of(body, "options")
-    wanted = body.get("format")
+def _read_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message in chat form: pictures stand beside the text here, and calls have no ids but their tools' names."""
+    if message.get("role") == "tool":
+        return {**message, "tool_call_id": f"call_{message.get('tool_name') or message.get('name')}"}
+    images = message.get("images")
+    if message.get("role") != "user" or not isinstance(images, list):
+        return dict(message)
+    said = chat_form.blocks(message.get("content") or None, "content")
+    return {**message, "content": [*said, *(chat_form.link(str(image)) for image in images)]}
+
+
+def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
+    options, wanted = object_of(body, "options"), body.get("format")
     limit = options.get("num_predict")
-    return config_of(
+    return {
+        "tools": body.get("tools"),
         # -1 and -2 mean "without limit" here.
-        max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
-        temperature=options.get("temperature"),
-        top_p=options.get("top_p"),
-        top_k=options.get("top_k"),
-        seed=options.get("seed"),
-        stop=options.get("stop"),
-        response_format={"type": "json_object"} if wanted == "json" else schema_format(wanted) if wanted else None,
-        reasoning=Reasoning("medium") if body.get("think") else None,
-    )
+        "max_tokens": limit if isinstance(limit, int) and limit > 0 else None,
+        "temperature": options.get("temperature"),
+        "top_p": options.get("top_p"),
+        "top_k": options.get("top_k"),
+        "seed": options.get("seed"),
+        "stop": options.get("stop"),
+        "response_format": {"type": "json_object"} if wanted == "json" else schema_format(wanted) if wanted else None,
+    }
+
+
+def _thinking(body: Mapping[str, Any]) -> Thinking:
+    return Thinking(shown=bool(body.get("think")))
 
 
 def _tool_calls(choice: Choice) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ from typing import Any
 from dspex_testkit.wires.base import Wire, json_text, sse
 from dspex_testkit.wires.canonical import request_of
 from dspex_testkit.wires.chat_form import Chat
-from dspex_testkit.wires.conversation import how_many, model_of, object_of, whole_number
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, ToolCall, pieces
 from dspex_testkit.wires.failures import Failure
+from dspex_testkit.wires.fields import how_many, model_of, object_of, whole_number
 from dspex_testkit.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 

@@ -10,9 +10,9 @@ from dspex_testkit.wires import chat_form
 from dspex_testkit.wires.base import Wire, json_text, sse
 from dspex_testkit.wires.canonical import request_of
 from dspex_testkit.wires.chat_form import Chat, Residue
-from dspex_testkit.wires.conversation import how_many, model_of, object_of, objects
 from dspex_testkit.wires.exchange import Answered, Ask, Choice, Pause, Piece, in_words
 from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.fields import how_many, model_of, object_of, objects
 from dspex_testkit.wires.logprobs import openai_logprob, tokens
 from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 from dspex_testkit.wires.response_events import Word, item_events

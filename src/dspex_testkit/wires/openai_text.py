@@ -5,9 +5,11 @@ from itertools import accumulate
 from typing import Any
 
 from dspex_testkit.wires.base import Wire, sse
-from dspex_testkit.wires.conversation import Conversation, config_of, how_many, model_of, object_of, whole_number
+from dspex_testkit.wires.canonical import request_of
+from dspex_testkit.wires.chat_form import Chat
 from dspex_testkit.wires.exchange import Answered, Ask, Pause, in_words
 from dspex_testkit.wires.failures import Failure, refuse
+from dspex_testkit.wires.fields import how_many, model_of, object_of, whole_number
 from dspex_testkit.wires.logprobs import tokens
 from dspex_testkit.wires.openai_errors import MESSAGES, STATUSES, openai_error
 
@@ -27,19 +29,12 @@ class OpenAIText(Wire):
             prompt = prompt[0]
         if not isinstance(prompt, str):
             raise refuse("invalid_request", "prompt: one text is wanted; the simulator answers one prompt at a time.")
-        conversation = Conversation()
-        conversation.user(prompt)
-        config = config_of(
-            max_tokens=body.get("max_tokens"),
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            seed=body.get("seed"),
-            stop=body.get("stop"),
-        )
+        parameters = {name: body.get(name) for name in ("max_tokens", "temperature", "top_p", "seed", "stop")}
+        chat = Chat({"messages": [{"role": "user", "content": prompt}], **parameters})
         return Ask(
             provider=self.provider,
             model=model,
-            request=conversation.request(model, (), config, wanted="prompt"),
+            request=request_of(chat, model, wanted="prompt"),
             stream=body.get("stream") is True,
             n=whole_number(body, "n", 1, most=128),
             include_usage=object_of(body, "stream_options").get("include_usage") is True,
