@@ -57,27 +57,36 @@ def read(node: ast.AST, locks: set[str], held: bool, method: Method) -> None:
         read(child, locks, held, method)
 
 
+def methods_of(cls: ast.ClassDef) -> dict[str, Method]:
+    """What each method of a class with locks does."""
+    locks = made_locks(cls)
+    methods: dict[str, Method] = {}
+    for function in cls.body:
+        if locks and isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            methods[function.name] = Method()
+            for node in function.body:
+                read(node, locks, False, methods[function.name])
+    return methods
+
+
+def called_under_a_lock(methods: dict[str, Method]) -> set[str]:
+    """The methods of a class that are only ever called by whoever holds its lock."""
+    found = {name for name in methods if name.startswith("_") and name not in BEFORE_ANYBODY_ELSE}
+    while True:
+        calls = [
+            (called, held or caller in found) for caller, method in methods.items() for called, held in method.calls
+        ]
+        kept = {name for name in found if (seen := [h for c, h in calls if c == name]) and all(seen)}
+        if kept == found:
+            return found
+        found = kept
+
+
 def uneven(tree: ast.Module) -> Iterator[str]:
     """Class and attribute of what is counted both with and without a lock."""
     for cls in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
-        locks = made_locks(cls)
-        methods: dict[str, Method] = {}
-        for function in cls.body:
-            if locks and isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                methods[function.name] = Method()
-                for node in function.body:
-                    read(node, locks, False, methods[function.name])
-        always_held = {name for name in methods if name.startswith("_") and name not in BEFORE_ANYBODY_ELSE}
-        while True:  # what is only ever called by whoever holds the lock
-            calls = [
-                (called, held or caller in always_held)
-                for caller, method in methods.items()
-                for called, held in method.calls
-            ]
-            kept = {name for name in always_held if (seen := [h for c, h in calls if c == name]) and all(seen)}
-            if kept == always_held:
-                break
-            always_held = kept
+        methods = methods_of(cls)
+        always_held = called_under_a_lock(methods)
         changes: dict[str, dict[bool, list[int]]] = {}
         for name, method in methods.items():
             if name not in BEFORE_ANYBODY_ELSE:
@@ -89,18 +98,23 @@ def uneven(tree: ast.Module) -> Iterator[str]:
                 yield f"{cls.name}.{attribute}, line {lines[False][0]}{elsewhere}"
 
 
-def counted_from_outside(node: ast.AST, held: bool = False) -> Iterator[str]:
-    """What adds to an attribute of another object than its own without holding a lock."""
+def counted_from_outside(
+    node: ast.AST, held: bool = False, holders: frozenset[str] | set[str] = frozenset()
+) -> Iterator[str]:
+    """What adds a number to an attribute of another object than its own without holding a lock."""
     if isinstance(node, ast.With | ast.AsyncWith):
         held = held or any((of_self(item.context_expr) or "").endswith(("lock", "gate")) for item in node.items)
+    elif isinstance(node, ast.ClassDef):
+        holders = called_under_a_lock(methods_of(node))
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        held = False
+        held = node.name in holders
     elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute) and not held:
         owner = node.target.value
-        if not (isinstance(owner, ast.Name) and owner.id == "self"):
+        counts = isinstance(node.op, ast.Add | ast.Sub) and not isinstance(node.value, ast.List | ast.ListComp)
+        if counts and not (isinstance(owner, ast.Name) and owner.id == "self"):
             yield f"{ast.unparse(node)}, line {node.lineno}"
     for child in ast.iter_child_nodes(node):
-        yield from counted_from_outside(child, held)
+        yield from counted_from_outside(child, held, holders)
 
 
 def test_counts_of_a_class_with_a_lock_are_counted_under_it() -> None:
@@ -143,3 +157,17 @@ class Odd:
 """
     found = list(uneven(ast.parse(source)))
     assert [each.partition(",")[0] for each in found] == ["Odd.seen", "Odd.kept"]
+    outside = """
+class Odd:
+    def __init__(self):
+        self._lock = threading.Lock()
+    def add(self, other):
+        with self._lock:
+            self._count(other)
+        other.told += 1
+        self.other.heard -= 1
+    def _count(self, other):
+        other.kept += 1
+"""
+    told = list(counted_from_outside(ast.parse(outside)))
+    assert [each.partition(",")[0] for each in told] == ["other.told += 1", "self.other.heard -= 1"]
