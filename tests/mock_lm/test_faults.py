@@ -22,6 +22,10 @@ ERRORS: dict[str, Any] = {
     "context_length": dspy.ContextWindowExceededError,
     "invalid_request": dspy.LMInvalidRequestError,
     "unsupported_model": dspy.LMUnsupportedModelError,
+    "permission": dspy.LMAuthError,
+    "too_large": dspy.LMInvalidRequestError,
+    "unprocessable": dspy.LMInvalidRequestError,
+    "unavailable": dspy.LMServerError,
     "connection": dspy.LMTransportError,
     "dropped_stream": dspy.LMTransportError,
 }

@@ -1,6 +1,6 @@
 """Faults as data: what goes wrong, on which calls. No dspy here; `faults` makes them happen."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +19,10 @@ ErrorKind = Literal[
     "context_length",
     "invalid_request",
     "unsupported_model",
+    "permission",
+    "too_large",
+    "unprocessable",
+    "unavailable",
     "connection",
 ]
 """The request fails as with a real provider."""
@@ -36,6 +40,43 @@ AnswerKind = Literal[
 StreamKind = Literal["dropped_stream", "stall"]
 """The answer stops on its way; where it is not streamed, a drop is a broken connection and a stall is a delay."""
 KINDS: tuple[str, ...] = (*get_args(ErrorKind), *get_args(AnswerKind), *get_args(StreamKind))
+ALIASES: Mapping[str, str] = {
+    "not_found": "unsupported_model",
+    "reset": "connection",
+    "close": "connection",
+    "reset_stream": "dropped_stream",
+    "cut_stream": "dropped_stream",
+    "stalled_stream": "stall",
+}
+"""Kinds as the simulator of providers names them."""
+_OPTION_ALIASES = {"delay_ms": "stall_ms"}
+
+_ERRORS, _STREAMS = get_args(ErrorKind), get_args(StreamKind)
+FITTING: Mapping[str, tuple[str, ...]] = {
+    "message": (*_ERRORS, "dropped_stream", "content_filter", "refusal"),
+    "retry_after": ("rate_limit", "overloaded", "unavailable", "server_error"),
+    "after_chunks": _STREAMS,
+    "stall_ms": ("stall",),
+    "field": ("missing_field", "wrong_type"),
+}
+"""Options that mean something for some kinds only."""
+
+
+def check_options(kind: str, given: Collection[str], fitting: Mapping[str, Collection[str]]) -> None:
+    """Refuse an option that would say nothing of this kind of fault.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for option, kinds in fitting.items():
+        if option in given and kind not in kinds:
+            fit = [each for each, its in fitting.items() if kind in its]
+            raise ValueError(
+                f"{option} says nothing of {kind!r}; it is for {', '.join(kinds)}"
+                + (f", and {kind!r} takes {', '.join(fit)}" if fit else "")
+            )
+    if "seed" in given and "rate" not in given:
+        raise ValueError("seed is the seed of a rate, and there is none")
 
 
 class FaultSpec(BaseModel):
@@ -68,7 +109,17 @@ class FaultSpec(BaseModel):
             raise ValueError(f"{' and '.join(given)} contradict each other; write one of them")
         if self.calls is not None and any(number < 1 for number in self.calls):
             raise ValueError("calls are counted from 1")
+        check_options(self.kind, self.model_fields_set, FITTING)
         return self
+
+
+def named_here(fault: Mapping[str, Any], kinds: Mapping[str, str], options: Mapping[str, str]) -> dict[str, Any]:
+    """A fault with the other vocabulary's names in this one's."""
+    kind = fault.get("kind")
+    known = kinds.get(kind, kind) if isinstance(kind, str) else kind
+    if known == kind:
+        return dict(fault)
+    return {**{options.get(name, name): value for name, value in fault.items()}, "kind": known}
 
 
 def read_fault(given: Any, label: str) -> FaultSpec:
@@ -79,8 +130,10 @@ def read_fault(given: Any, label: str) -> FaultSpec:
     """
     if isinstance(given, FaultSpec):
         return given
-    fault = {"kind": given} if isinstance(given, str) else given
-    if not isinstance(fault, Mapping):
+    fault: Any = {"kind": given} if isinstance(given, str) else given
+    if isinstance(fault, Mapping):
+        fault = named_here(fault, ALIASES, _OPTION_ALIASES)
+    else:
         raise InvalidMockSpecError(
             f"{label}: a fault is a kind such as 'rate_limit', or an object, not {brief(given)}."
         )

@@ -26,6 +26,10 @@ _ERRORS: dict[str, tuple[Any, int | None, str]] = {
     "context_length": (lm15.ContextLengthError, 400, "The prompt exceeds the model's context window"),
     "invalid_request": (lm15.InvalidRequestError, 400, "Invalid request"),
     "unsupported_model": (lm15.UnsupportedModelError, 404, "The model does not exist"),
+    "permission": (lm15.AuthError, 403, "You have no permission to use this"),
+    "too_large": (lm15.InvalidRequestError, 413, "The request is too large"),
+    "unprocessable": (lm15.InvalidRequestError, 422, "The request was well formed and cannot be processed"),
+    "unavailable": (lm15.ServerError, 503, "The service is temporarily unavailable"),
     "connection": (lm15.TransportError, None, "Connection reset by peer"),
     "dropped_stream": (lm15.TransportError, None, "Connection closed before the answer was complete"),
 }

@@ -51,6 +51,7 @@ class Delivery:
         headers: Mapping[str, str],
         fault: HTTPFault | None,
         told: Callable[[int], None],
+        error: bytes = b"",
     ) -> Any:
         """Frames one by one, with the pauses between them, up to where the answer breaks off or a fault strikes.
 
@@ -61,9 +62,12 @@ class Delivery:
             fault: What is done to it.
             told: Called with the number of frames before the last one goes out, so that whoever has read the stream
                 finds it in the journal.
+            error: The frame that a fault puts in the place of the end.
         """
         kind = None if fault is None else fault.kind
         frames, breaks = _until_it_ends(frames, fault)
+        if kind == "error_event":
+            frames = [*frames, error]
         count, sent = sum(isinstance(frame, bytes) for frame in frames), 0
         response = web.StreamResponse(headers={**self._headers, **headers, "Cache-Control": "no-cache"})
         response.content_type = "text/plain" if kind == "wrong_content_type" else content_type
@@ -74,13 +78,17 @@ class Delivery:
                 continue
             if fault is not None and kind == "stalled_stream" and sent == fault.after_chunks:
                 await self.wait_out(fault)
+            if kind == "malformed" or (fault is not None and kind == "bad_chunk" and sent == fault.after_chunks):
+                frame = frame.replace(b"{", b"<")
             sent += 1
             if sent == count:
                 told(count)
-            await response.write(frame.replace(b"{", b"<") if kind == "malformed" else frame)
+            await response.write(frame)
         if not count:
             told(0)
-        if breaks:
+        if kind == "reset_stream":
+            self.reset()
+        elif breaks:
             self.close()
         else:
             # A cut stream ends as if it were complete: only its events tell that it is not.
@@ -98,7 +106,9 @@ class Delivery:
             await response.write(payload[: len(payload) // 2])
             self.close()
             return response
-        if fault.kind == "malformed":
+        if fault.kind == "reset_stream":
+            self.reset()
+        elif fault.kind in ("malformed", "bad_chunk"):
             payload = payload[:-1] + b",,"
         elif fault.kind == "oversized":
             payload = payload[:-1] + b" " * (fault.megabytes * _MEGABYTE) + b"}"
@@ -117,10 +127,11 @@ class Delivery:
         elif fault.kind == "redirect":
             return web.Response(status=fault.status or 307, headers={**self._headers, "Location": fault.location})
         elif fault.kind == "html":
-            return web.Response(body=_PAGE, content_type="text/html", headers=self._headers)
+            status = fault.status or 200
+            return web.Response(body=_PAGE, status=status, content_type="text/html", headers=self._headers)
         elif fault.kind == "empty_object":
-            return await self.send({})
-        return web.Response(body=b"", content_type=_JSON, headers=self._headers)
+            return await self.send({}, fault.status or 200)
+        return web.Response(body=b"", status=fault.status or 200, content_type=_JSON, headers=self._headers)
 
     async def wait_out(self, fault: HTTPFault) -> None:
         """The fault's delay; one without an end ends with the server, or with the client."""
@@ -162,7 +173,7 @@ def _until_it_ends(frames: Sequence[bytes | Pause], fault: HTTPFault | None) -> 
     for index, frame in enumerate(frames):
         if isinstance(frame, Pause) and frame.breaks:
             return frames[:index], True
-    if fault is None or fault.kind not in ("cut_stream", "truncated"):
+    if fault is None or fault.kind not in ("cut_stream", "truncated", "reset_stream", "error_event"):
         return frames, False
     places = [index for index, frame in enumerate(frames) if isinstance(frame, bytes)]
     kept = frames[: places[fault.after_chunks]] if fault.after_chunks < len(places) else frames

@@ -24,6 +24,7 @@ from dspex_testkit.simulator.prompts import Asked
 from dspex_testkit.simulator.reading import Read, Reading
 from dspex_testkit.simulator.registry import Registry
 from dspex_testkit.simulator.routes import ENDINGS, Route, find_route
+from dspex_testkit.wires.base import EVENT_STREAM, json_line, sse
 from dspex_testkit.wires.exchange import Answered, Ask, Unanswered
 from dspex_testkit.wires.failures import STATUSES, Failure, Refused, refuse
 from dspex_testkit.wires.models import OLLAMA_MODEL, asking_provider, model_entry, models_list
@@ -165,6 +166,9 @@ class _Served:
         return await self.fail(failure_of(error), call=unanswered.call)
 
     async def _whole(self, ask: Ask, answered: Answered, fault: HTTPFault | None) -> Any:
+        if fault is not None and fault.kind == "error_event":
+            self._untold = []
+            return await self.fail(self._error_within(fault), fault)
         body = self._route.wire.write(ask, answered)
         self._tell()
         if fault is not None:
@@ -179,7 +183,19 @@ class _Served:
             headers=self._limit_headers(),
             fault=fault,
             told=self._tell,
+            error=b"" if fault is None or fault.kind != "error_event" else self._error_frame(fault),
         )
+
+    def _error_within(self, fault: HTTPFault) -> Failure:
+        return Failure("server_error", fault.message or self._route.wire.message("server_error", self._model))
+
+    def _error_frame(self, fault: HTTPFault) -> bytes:
+        """The provider's error as a frame of its streams."""
+        wire, failure = self._route.wire, self._error_within(fault)
+        body = wire.error(failure, wire.status(failure))
+        if wire.stream_type != EVENT_STREAM:
+            return json_line(body)
+        return sse(body, "error" if body.get("type") == "error" else None)
 
     async def _embed(self, body: Mapping[str, Any], fault: HTTPFault | None) -> Any:
         embeddings = self._route.embeddings

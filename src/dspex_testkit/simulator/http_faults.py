@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dspex_testkit.calls import Counters
 from dspex_testkit.errors import UsageError
 from dspex_testkit.limits import LONGEST_WAIT_MS, brief
+from dspex_testkit.mock_lm.fault_spec import check_options, named_here
 from dspex_testkit.mock_lm.typed_values import number_source
 from dspex_testkit.nearest import nearest_hint
 from dspex_testkit.wires.failures import STATUSES
@@ -24,7 +25,7 @@ BEFORE: Final = {
     "hang": "nothing comes",
     "empty": "status 200 and no body",
     "empty_object": "status 200 and {}",
-    "html": "status 200 and a web page",
+    "html": "status 200, or another one, and a web page",
     "redirect": "status 307 to somewhere else",
 }
 """Faults in place of an answer, besides those of `failures.STATUSES`."""
@@ -34,11 +35,34 @@ AFTER: Final = {
     "slow_first_byte": "the answer, late",
     "stalled_stream": "a stream that pauses",
     "cut_stream": "a stream that ends early",
+    "reset_stream": "a stream whose connection is reset",
+    "error_event": "a stream with the provider's error in the place of its end",
+    "bad_chunk": "a stream with one chunk that is no JSON",
     "wrong_content_type": "the answer as text/plain",
     "oversized": "the answer in a body of many megabytes",
 }
 """Faults done to an answer."""
 KINDS: Final = (*STATUSES, *BEFORE, *AFTER)
+ALIASES: Final = {
+    "unsupported_model": "not_found",
+    "connection": "reset",
+    "dropped_stream": "reset_stream",
+    "stall": "stalled_stream",
+}
+"""Kinds as mock LMs name them."""
+_OPTION_ALIASES: Final = {"stall_ms": "delay_ms"}
+_IN_STREAMS: Final = ("stalled_stream", "cut_stream", "reset_stream", "error_event", "bad_chunk", "truncated")
+_FITTING: Final = {
+    "status": (*STATUSES, "redirect", "html", "empty", "empty_object"),
+    "message": (*STATUSES, "error_event"),
+    "retry_after": tuple(STATUSES),
+    "retry_after_form": tuple(STATUSES),
+    "after_chunks": _IN_STREAMS,
+    "delay_ms": ("hang", "slow_first_byte", "stalled_stream"),
+    "megabytes": ("oversized",),
+    "location": ("redirect",),
+}
+"""Options that mean something for some kinds only."""
 
 
 class HTTPFault(BaseModel):
@@ -78,6 +102,9 @@ class HTTPFault(BaseModel):
             raise ValueError(f"{' and '.join(given)} contradict each other; write one of them")
         if self.calls is not None and any(number < 1 for number in self.calls):
             raise ValueError("calls are counted from 1")
+        check_options(self.kind, self.model_fields_set, _FITTING)
+        if "retry_after_form" in self.model_fields_set and self.retry_after is None:
+            raise ValueError("retry_after_form says how retry_after is spelled, and there is none")
         return self
 
     def headers(self) -> dict[str, str]:
@@ -101,8 +128,10 @@ def read_http_fault(given: Any, label: str = "fault") -> HTTPFault:
     """
     if isinstance(given, HTTPFault):
         return given
-    fault = {"kind": given} if isinstance(given, str) else given
-    if not isinstance(fault, Mapping):
+    fault: Any = {"kind": given} if isinstance(given, str) else given
+    if isinstance(fault, Mapping):
+        fault = named_here(fault, ALIASES, _OPTION_ALIASES)
+    else:
         raise UsageError(f"{label}: a fault is a kind such as 'rate_limit', or an object, not {brief(given)}.")
     kind = fault.get("kind")
     if kind not in KINDS:
