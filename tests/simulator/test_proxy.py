@@ -327,6 +327,20 @@ def test_what_is_no_call_of_an_lm_is_passed_on_and_told(path: Path, capfd: pytes
     assert "not kept: GET https://api.openai.com/v1/models: no call of an LM" in told
 
 
+def test_servers_of_ones_own_are_not_mistaken_for_a_provider(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their variables stay as they are, unless their addresses are given."""
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:11434")
+    program = ASKING + "print(os.environ['OLLAMA_HOST'], os.environ.get('HOSTED_VLLM_API_BASE'))"
+    with ProviderSimulator() as provider:
+        assert recorded(path, provider.url, "--upstream", f"vllm={provider.url}", program=program) == 0
+
+    ollama, vllm = capfd.readouterr().out.split()[-2:]
+    assert ollama == "http://127.0.0.1:11434"
+    assert vllm.endswith("/to/vllm/v1")
+
+
 def test_a_command_that_asks_nobody_records_nothing(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """That is an error, as with every recording."""
     assert recorded(path, "http://127.0.0.1:9", program="pass") == 2

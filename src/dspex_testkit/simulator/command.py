@@ -27,7 +27,7 @@ _V1 = {
     "MISTRAL_API_BASE": "mistral",
     "XAI_API_BASE": "xai",
     "TOGETHERAI_API_BASE": "together",
-    "HOSTED_VLLM_API_BASE": "openai",
+    "HOSTED_VLLM_API_BASE": "vllm",
 }
 """Variables that name a base with OpenAI's version in it, and the provider that is asked there."""
 _ROOT = {
@@ -35,8 +35,8 @@ _ROOT = {
     "ANTHROPIC_BASE_URL": "anthropic",
     "GOOGLE_GEMINI_BASE_URL": "google",
     "CO_API_URL": "cohere",
-    "OLLAMA_API_BASE": "openai",
-    "OLLAMA_HOST": "openai",
+    "OLLAMA_API_BASE": "ollama",
+    "OLLAMA_HOST": "ollama",
 }
 _KEYS = (
     "OPENAI_API_KEY",
@@ -120,21 +120,24 @@ def write_calls(calls: Sequence[LMCall], journal: Path | None) -> None:
 
 
 def environment(
-    root: str, base: Callable[[str], str] | None = None, keys: Mapping[str, str] | None = None
+    root: str, base: Callable[[str], str | None] | None = None, keys: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Environment variables with which every client in a child process asks this server only.
 
     Args:
         root: The server's URL.
-        base: Where on it a provider is; by default all are at its root.
+        base: Where on it a provider is, by default at the root; None for one that clients ask where they always do.
         keys: Variables of keys; by default all, with a key that no provider takes.
     """
     at = base or (lambda provider: root)
+    places = {
+        **{name: (provider, "/v1") for name, provider in _V1.items()},
+        **{name: (provider, "") for name, provider in _ROOT.items()},
+        "GEMINI_API_BASE": ("google", "/v1beta"),
+        "COHERE_API_BASE": ("cohere", "/v2/chat"),
+    }
     return {
-        **{name: f"{at(provider)}/v1" for name, provider in _V1.items()},
-        **{name: at(provider) for name, provider in _ROOT.items()},
-        "GEMINI_API_BASE": f"{at('google')}/v1beta",
-        "COHERE_API_BASE": f"{at('cohere')}/v2/chat",
+        **{name: f"{place}{path}" for name, (provider, path) in places.items() if (place := at(provider)) is not None},
         **(dict.fromkeys(_KEYS, _KEY) if keys is None else keys),
         # litellm and DSPy would fetch price lists, litellm tokenizers too.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",

@@ -52,6 +52,8 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "together": "https://api.together.xyz",
 }
 """Where providers are, less the version that clients begin their paths with."""
+OWN_SERVERS: Final = ("vllm", "ollama")
+"""What people run themselves, at addresses that only they know."""
 _OF_A_CONNECTION: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "content-length", "host", "expect"}
@@ -128,9 +130,9 @@ class RecordingProxy(ProviderSimulator):
         if cassette is not None:
             self._registry.get(DEFAULT_ID).configure(answers=_FoundAnswers(cassette, self.journal))
 
-    def base(self, provider: str) -> str:
-        """Where clients ask for a provider."""
-        return f"{self.url}{PREFIX}{provider}"
+    def base(self, provider: str) -> str | None:
+        """Where clients ask for a provider; None where nobody is asked in its place."""
+        return f"{self.url}{PREFIX}{provider}" if provider in self._upstreams else None
 
     def commit(self) -> CassetteReport | None:
         """Keep what was passed on, once the proxy has stopped; the cassette is closed.
@@ -401,9 +403,10 @@ def read_upstreams(given: Sequence[str]) -> dict[str, Upstream]:
     found = {}
     for text in given:
         name, equals, root = text.partition("=")
-        if name not in PROVIDERS or not equals or not root.startswith(("http://", "https://")):
+        if name not in (*PROVIDERS, *OWN_SERVERS) or not equals or not root.startswith(("http://", "https://")):
             raise UsageError(
-                f"--upstream {text}: PROVIDER=URL is wanted, with one of {', '.join(PROVIDERS)} and http:// or https://"
+                f"--upstream {text}: PROVIDER=URL is wanted, with one of {', '.join((*PROVIDERS, *OWN_SERVERS))}, and "
+                "http:// or https://"
             )
         found[name] = Upstream(root.rstrip("/"))
     return found

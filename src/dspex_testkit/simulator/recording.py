@@ -10,7 +10,7 @@ from dspex_testkit.cassettes import OpenCassette, RecordMode
 from dspex_testkit.errors import UsageError
 from dspex_testkit.local_lm import LocalLM
 from dspex_testkit.simulator.command import environment, missing_keys, run_or_serve, write_calls
-from dspex_testkit.simulator.proxy import PROVIDERS, RecordingProxy, Upstream, read_upstreams
+from dspex_testkit.simulator.proxy import OWN_SERVERS, PROVIDERS, RecordingProxy, Upstream, read_upstreams
 from dspex_testkit.simulator.recorded import read_options
 
 
@@ -64,7 +64,7 @@ def serve_live(
             clean_up.callback(opened.discard)
         if lm is not None:
             clean_up.enter_context(lm)
-            asked = dict.fromkeys(PROVIDERS, Upstream(lm.url, lm.model))
+            asked = dict.fromkeys((*PROVIDERS, *OWN_SERVERS), Upstream(lm.url, lm.model))
             print(f"{lm.path.name} answers as {lm.model!r}", file=sys.stderr)
         proxy = RecordingProxy(asked, cassette=opened, port=port)
         with proxy:
