@@ -14,6 +14,7 @@ from dspy.lm15 import FunctionTool
 from dspex_testkit.dspy_internals.call_stack import calling_program
 from dspex_testkit.engines.values import to_json
 from dspex_testkit.errors import AnswerError
+from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm.mock_call import MockCall
 from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
@@ -105,6 +106,8 @@ def check_tool(name: str, args: Any, offered: Mapping[str, Mapping[str, Any]], *
             details={"rule": rule, "tool": name, "tools": list(offered)},
         )
     known = schema.get("properties") or {}
+    if not isinstance(known, Mapping):
+        raise _no_schema(name, schema, rule=rule)
     for arg in args:
         if arg not in known and not schema.get("additionalProperties"):
             raise AnswerError(
@@ -115,13 +118,28 @@ def check_tool(name: str, args: Any, offered: Mapping[str, Mapping[str, Any]], *
     # Comes with dspy, which checks by it what tools are called with.
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-    for problem in Draft202012Validator(schema).iter_errors(to_input(args)):
-        place = ".".join(map(str, problem.absolute_path))
-        raise AnswerError(
-            f"{rule} calls the tool {name!r} with arguments that it does not take"
-            f"{f' ({place})' if place else ''}: {problem.message}.",
-            details={"rule": rule, "tool": name, "argument": place or None},
-        )
+    try:
+        problem = next(Draft202012Validator(schema).iter_errors(to_input(args)), None)
+        if problem is not None:
+            Draft202012Validator.check_schema(schema)
+    except Exception as error:
+        # A client's schema may be none, and fails then wherever it is looked at.
+        raise _no_schema(name, schema, rule=rule) from error
+    if problem is None:
+        return
+    place = ".".join(map(str, problem.absolute_path))
+    raise AnswerError(
+        f"{rule} calls the tool {name!r} with arguments that it does not take{f' ({place})' if place else ''}: "
+        f"{problem.message.replace(repr(problem.instance), brief(problem.instance))}.",
+        details={"rule": rule, "tool": name, "argument": place or None},
+    )
+
+
+def _no_schema(name: str, schema: Mapping[str, Any], *, rule: str) -> AnswerError:
+    return AnswerError(
+        f"{rule} calls the tool {name!r}, whose parameters are no JSON Schema: {brief(schema)}.",
+        details={"rule": rule, "tool": name},
+    )
 
 
 def tool_schema(tool: Any) -> Mapping[str, Any]:
