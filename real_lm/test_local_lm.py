@@ -27,6 +27,23 @@ def test_spoilt_weights_are_told_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in refused.value.message
 
 
+def test_weights_that_do_not_fit_in_what_a_process_may_have_are_told_in_one_line() -> None:
+    """As llama.cpp tells it, with what to do; nothing is left running."""
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "from dspex_testkit.errors import LocalLMError; from dspex_testkit.local_lm import LocalLM\n"
+        "try: LocalLM(sys.argv[1]).start()\n"
+        "except LocalLMError as error: print(error.message)"
+    )
+
+    command = [sys.executable, "-c", program, str(weights())]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120)
+
+    assert done.stdout.count("\n") == 1
+    assert "cannot be served" in done.stdout
+    assert "that fit in memory" in done.stdout
+
+
 def test_its_process_ends_with_it() -> None:
     """Stopped, and stopped again."""
     served = server().start()

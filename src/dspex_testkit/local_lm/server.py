@@ -143,7 +143,7 @@ class LocalLM(Managed[None]):
                 "; does the machine have enough memory?" if name in ("SIGKILL", "SIGABRT") else ""
             )
         else:
-            why = error or f"its process ended with status {status}"
+            why = (error or f"its process ended with status {status}").rstrip(".")
         return LocalLMError(
             f"{self.path} cannot be served: {why}. {self._last_line()}Give weights in GGUF that llama.cpp knows, and "
             "that fit in memory",
