@@ -266,3 +266,16 @@ def test_async_calls_meet_the_same_rules() -> None:
     lm = _lm({"when": {"inputs": {"question": "q"}}, "answer": "rule"})
     with dspy.context(lm=lm):
         assert asyncio.run(dspy.Predict("question -> answer").acall(question="q")).answer == "rule"
+
+
+def test_a_miss_says_which_condition_failed_and_on_what() -> None:
+    """Of the rule that came nearest."""
+    lm = MockLM.deterministic(
+        rules=[
+            {"name": "far", "when": {"signature": "Other", "inputs": {"question": "x"}}, "answer": "a"},
+            {"name": "near", "when": {"signature": "StringSignature", "inputs": {"question": "y"}}, "answer": "b"},
+        ]
+    )
+    with dspy.context(lm=lm), pytest.raises(NoMatchingRuleError) as caught:
+        dspy.Predict("question -> answer")(question="z")
+    assert "Nearest: 'near' did not hold: inputs.question equals 'y': it was 'z'." in caught.value.message

@@ -1,5 +1,6 @@
 """Specs: what is accepted, and what the refusals say."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -33,7 +34,7 @@ def test_the_keys_tell_the_mode(config: dict[str, Any], mode: str) -> None:
     ("config", "message"),
     [
         ({"respones": {}}, "unknown key 'respones' (did you mean 'responses'?)"),
-        ({"responses": ["x"]}, "responses: Input should be a valid dictionary"),
+        ({"responses": ["x"]}, "responses: wanted an object"),
         ({"mode": "scripted"}, "needs a script"),
         ({"mode": "chaotic"}, "mode: Input should be 'deterministic'"),
         ({"seed": True}, "seed must be an integer or a text"),
@@ -63,3 +64,20 @@ def test_reading_a_spec_does_not_import_dspy() -> None:
     """Configs are checked before anything heavy is loaded."""
     code = "import sys; import dspex_testkit.mock_lm.spec; sys.exit('dspy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"script": "one"}, "script: wanted a list, not a text"),
+        ({"rules": {"answer": 1}}, "rules: wanted a list, not an object"),
+        ({"responses": ["a"]}, "responses: wanted an object, not a list"),
+        ({"null_rate": "often"}, "null_rate: wanted a number, not a text"),
+        ({"follow_demos": 7}, "follow_demos: wanted true or false, not a number"),
+    ],
+)
+def test_a_wrong_kind_of_value_is_told_in_plain_words(spec: dict[str, Any], message: str) -> None:
+    """On one line."""
+    with pytest.raises(InvalidMockSpecError, match=re.escape(message)) as caught:
+        parse_mock_spec(spec)
+    assert "\n" not in caught.value.message

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from dspex_testkit.calls import Counters
 from dspex_testkit.errors import AmbiguousRulesError, InvalidMockSpecError
+from dspex_testkit.limits import brief
 from dspex_testkit.mock_lm.conditions import comparable
 from dspex_testkit.mock_lm.rule import Key, Rule, RuleSpec, describe
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dspex_testkit.mock_lm.mock_call import MockCall
 
 _MISSING: Final = object()
+_MOST_TOLD: Final = 200
+"""Rules among which the nearest is looked for where none applies."""
 _Keys = tuple[Key, ...]
 _Values = tuple[str, ...]
 
@@ -80,6 +83,21 @@ class RuleBook:
     def unused(self) -> list[str]:
         """Names of the rules that have not answered yet, in this process."""
         return [rule.name for rule in self._rules if rule.name not in self._used]
+
+    def nearest_miss(self, call: "MockCall") -> str | None:
+        """Of the rule that came nearest to a call, which condition failed, and on what; None without rules."""
+        best: tuple[int, str] | None = None
+        for rule in self._rules[:_MOST_TOLD]:
+            failed = []
+            for key, condition in {**rule.exact, **rule.conditions}.items():
+                value = _property(call, key)
+                if value is _MISSING or not condition.test(value):
+                    found = "there is none" if value is _MISSING else f"it was {brief(value)}"
+                    failed.append(f"{'.'.join(key)} {condition.operator} {condition.operand!r}: {found}")
+            told = "; ".join(failed) or "it had answered as often as it may"
+            if best is None or len(failed) < best[0]:
+                best = len(failed), f"{rule.name!r} did not hold: {told}"
+        return None if best is None else best[1]
 
     def __len__(self) -> int:
         return len(self._rules)

@@ -87,10 +87,12 @@ class Source:
 
     def _no_rule(self, call: MockCall) -> NoMatchingRuleError:
         what = f"None of the {len(self.rules)} rules of this mock" if len(self.rules) else "No demo in the prompt"
+        near = self.rules.nearest_miss(call)
+        nearest = f" Nearest: {near}." if near else ""
         return NoMatchingRuleError(
             f"{what} matches {call.describe()} (model {call.provider_model!r}, program {call.program_id!r}, session "
-            f"{call.session_id!r}, turn {call.turn}), and there are no responses. Add a rule without conditions, or "
-            "responses with a 'default'.",
+            f"{call.session_id!r}, turn {call.turn}), and there are no responses.{nearest} Add a rule without "
+            "conditions, or responses with a 'default'.",
             details={
                 "signature": call.signature_name,
                 "rules": len(self.rules),

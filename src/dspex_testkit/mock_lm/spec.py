@@ -5,6 +5,7 @@ Reading a spec needs no dspy. The forms of the design note that asked for this k
 
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -79,18 +80,15 @@ class MockSpec(BaseModel):
     )
     null_rate: float = Field(default=0.0, ge=0, le=1, description="The share of nulls where null is allowed.")
     _sent: bool = PrivateAttr(default=False)
-    _index: RuleIndex | None = PrivateAttr(default=None)
 
-    @property
+    @cached_property
     def rule_index(self) -> RuleIndex:
         """The rules, read.
 
         Raises:
             InvalidMockSpecError: They contradict each other.
         """
-        if self._index is None:
-            self._index = RuleIndex(self.rules, sent=self._sent)
-        return self._index
+        return RuleIndex(self.rules, sent=self._sent)
 
     @property
     def sent(self) -> bool:
@@ -236,6 +234,26 @@ def _known_keys(path: Sequence[str]) -> Collection[str]:
     return RuleSpec.model_fields if path[0] == "rules" and len(path) > 1 else SPEC_KEYS
 
 
+_PLAIN_WORDS = {
+    "Input should be a valid tuple": "wanted a list",
+    "Input should be a valid list": "wanted a list",
+    "Input should be a valid dictionary": "wanted an object",
+    "Input should be a valid string": "wanted a text",
+    "Input should be a valid integer": "wanted a whole number",
+    "Input should be a valid number": "wanted a number",
+    "Input should be a valid boolean": "wanted true or false",
+    "Input should be a valid dictionary or instance of": "wanted an object",
+}
+
+
+def in_plain_words(message: str, value: Any) -> str:
+    """What pydantic says of a value, in the words of whoever writes a spec."""
+    for theirs, ours in _PLAIN_WORDS.items():
+        if message.startswith(theirs):
+            return f"{ours}, not {json_kind(value)}"
+    return message.removeprefix("Value error, ")
+
+
 def _invalid(error: ValidationError) -> InvalidMockSpecError:
     problems = []
     keys = []
@@ -247,7 +265,7 @@ def _invalid(error: ValidationError) -> InvalidMockSpecError:
             hint = nearest_hint(path[-1], known)
             problems.append(f"unknown key {keys[-1]!r}{hint}; known are {', '.join(known)}")
         else:
-            text = problem["msg"].removeprefix("Value error, ")
+            text = in_plain_words(problem["msg"], problem.get("input"))
             problems.append(f"{keys[-1]}: {text}" if path else text)
     message = f"The mock's spec cannot be used: {'; '.join(problems)}."
     return InvalidMockSpecError(message, details={"keys": [key for key in keys if key]})

@@ -20,6 +20,7 @@ of it.
     journal_files  calls as JSON
     report_option  calls as a page
     repeats        one test with many seeds
+    advice         what to write where nobody answers for an LM
     isolation      DSPy's settings, put back after each test
     unused         what markers say and nobody asks for
     cassettes      a test's recordings, with `bridge_cassettes` for those of bridges; `cassette_settings` and

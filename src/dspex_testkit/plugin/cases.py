@@ -8,6 +8,7 @@ import pytest
 
 from dspex_testkit.errors import CassetteError, MissingExtraError, UsageError
 from dspex_testkit.plugin import markers
+from dspex_testkit.plugin.advice import add_advice
 from dspex_testkit.plugin.case import CASE, FIRST_FIXTURE, Case, may_have_cassette
 from dspex_testkit.plugin.items import (
     ARTIFACTS_ATTRIBUTE,
@@ -78,6 +79,8 @@ class CaseHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Say what LMs were asked, where the test failed; and for the run, in any case."""
+        if call.excinfo is not None and not self._options.live and CASE in item.stash:
+            add_advice(call.excinfo.value)
         report = yield
         if report.failed:
             from dspex_testkit.plugin.reporting import cut_secrets
