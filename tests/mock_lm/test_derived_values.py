@@ -7,11 +7,14 @@ changelog.
 import dataclasses
 import datetime
 import enum
+import ipaddress
 import json
+import typing
 import uuid
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import dspy
 import pydantic
@@ -19,6 +22,7 @@ import pytest
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from dspex_testkit.errors import AnswerError
 from dspex_testkit.mock_lm import MockLM
 
 GOLDEN = Path(__file__).with_name("derived_values.json")
@@ -60,6 +64,33 @@ class Pair:
 
     left: str
     right: int
+
+
+class Partly(TypedDict):
+    """A key that need not be there."""
+
+    x: int
+    y: NotRequired[str]
+
+
+class Named(typing.NamedTuple):
+    """A tuple with names."""
+
+    x: int
+    y: str
+
+
+class Numbers(pydantic.RootModel[list[int]]):
+    """A list."""
+
+
+@dataclasses.dataclass
+class Filled:
+    """What is no argument."""
+
+    x: int
+    kind: typing.ClassVar[int] = 3
+    y: int = dataclasses.field(init=False, default=4)
 
 
 TYPES: dict[str, Any] = {
@@ -104,11 +135,29 @@ TYPES: dict[str, Any] = {
     "dict of models": dict[str, City],
     "TypedDict": Point,
     "dataclass": Pair,
+    "below zero": pydantic.NegativeFloat,
+    "int below zero": pydantic.NegativeInt,
+    "day in bounds": Annotated[datetime.date, Field(ge=datetime.date(2030, 1, 1))],
+    "bytes of 20": Annotated[bytes, Field(min_length=20)],
+    "NotRequired": Partly,
+    "NamedTuple": Named,
+    "RootModel": Numbers,
+    "Counter": Counter[str],
+    "HttpUrl": pydantic.HttpUrl,
+    "AwareDatetime": pydantic.AwareDatetime,
+    "PastDate": pydantic.PastDate,
+    "FutureDate": pydantic.FutureDate,
+    "IPv4Address": ipaddress.IPv4Address,
+    "init=False": Filled,
     "Reasoning": dspy.Reasoning,
     "Code": dspy.Code["python"],
 }
 
 SCHEMAS: dict[str, Any] = {
+    "date": {"type": "string", "format": "date"},
+    "date-time": {"type": "string", "format": "date-time"},
+    "email": {"type": "string", "format": "email"},
+    "uri": {"type": "string", "format": "uri"},
     "string": {"type": "string"},
     "bounded": {"type": "integer", "minimum": 3, "maximum": 9},
     "number": {"type": "number", "exclusiveMinimum": 0},
@@ -178,6 +227,21 @@ def test_a_value_derived_from_a_schema_stays_what_it_is(name: str) -> None:
 def test_the_file_holds_nothing_else() -> None:
     """Each value has its test."""
     assert {kind: set(values) for kind, values in _golden().items()} == {"types": set(TYPES), "schemas": set(SCHEMAS)}
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Annotated[int, Field(ge=5, le=3)],
+        Annotated[float, Field(gt=5, lt=3)],
+        Annotated[int, Field(multiple_of=10, ge=11, le=19)],
+        Annotated[datetime.date, Field(ge=datetime.date(2030, 1, 2), le=datetime.date(2030, 1, 1))],
+    ],
+)
+def test_a_range_that_nothing_satisfies_is_an_error_that_says_so(annotation: Any) -> None:
+    """Not a value outside of it."""
+    with pytest.raises(AnswerError, match="lies between"):
+        _derived_for(annotation)
 
 
 if __name__ == "__main__":

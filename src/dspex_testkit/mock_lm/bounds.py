@@ -82,7 +82,8 @@ def _span(low: Any, high: Any, default: tuple[Any, Any]) -> tuple[Any, Any]:
     if low is None and high is None:
         return default
     if low is None:
-        return min(default[0], high), high
+        # Where the usual values lie above, as many below.
+        return (default[0] if default[0] < high else high - width), high
     if high is None:
         return low, max(default[1], low + width)
     return low, high

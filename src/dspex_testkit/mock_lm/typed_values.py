@@ -3,21 +3,23 @@
 Whoever makes values decides what texts look like and where the numbers come from; this module knows types.
 """
 
+import dataclasses
 import datetime
 import inspect
 import types
 import typing
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from enum import EnumMeta
 from hashlib import blake2b
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import pydantic
 from dspy import Reasoning
-from typing_extensions import is_typeddict
+from typing_extensions import ReadOnly, is_typeddict
 
 from dspex_testkit.errors import AnswerError, UnusablePatternError
 from dspex_testkit.limits import (
@@ -38,6 +40,7 @@ class NoValueError(AnswerError, ValueError):
     """A value of this type, or for this schema, cannot be made up."""
 
 
+Moment = TypeVar("Moment", bound=datetime.date)
 Draw = Callable[[str], int]
 """A large number for a path (`answer`, `answer.city`, `answer[0]`), the same for the same path."""
 MakeText = Callable[[str, Bounds], str]
@@ -184,6 +187,8 @@ class ValueMaker:
             items = schema.get("items") or {"type": "string"}
             count = self._count(replace(bounds, max_length=0) if depth >= _MAX_DEPTH else bounds, path)
             return [self.schema(items, f"{path}[{i}]", definitions, depth + 1) for i in range(count)]
+        if kind == "string" and (make := _FORMATS.get(str(schema.get("format")))) is not None:
+            return make(self._draw(path))
         return self.value(_JSON_TYPES[kind], path, bounds)
 
     def _count(self, bounds: Bounds, path: str) -> int:
@@ -202,6 +207,8 @@ class ValueMaker:
             )
 
     def _generic(self, origin: Any, args: tuple[Any, ...], path: str, bounds: Bounds, depth: int) -> Any:
+        if origin in _QUALIFIERS:
+            return self.value(args[0], path, bounds, depth)
         if origin is Literal:
             return args[self._draw(path) % len(args)]
         if origin in (Union, types.UnionType):
@@ -216,7 +223,7 @@ class ValueMaker:
                 return tuple(self._items(args[0], path, bounds, depth))
             return tuple(self.value(arg, f"{path}[{i}]", Bounds(), depth + 1) for i, arg in enumerate(args))
         if inspect.isclass(origin) and issubclass(origin, Mapping):
-            keys, values = args or (str, str)
+            keys, values = (args[0], int) if origin is Counter else args or (str, str)
             count = 0 if depth >= _MAX_DEPTH and not bounds.min_length else self._count(bounds, path)
             return {
                 self.value(keys, f"{path}_key{i}", Bounds(), depth + 1): self.value(
@@ -249,17 +256,22 @@ class ValueMaker:
             return Reasoning(content=self._make_text(path, bounds))
         if inspect.isclass(annotation) and issubclass(annotation, pydantic.BaseModel):
             return self._model(annotation, path, depth)
-        if is_typeddict(annotation) or hasattr(annotation, "__dataclass_fields__"):
-            made = {
-                name: self.value(hint, f"{path}.{name}", Bounds(), depth + 1)
-                for name, hint in typing.get_type_hints(annotation, include_extras=True).items()
-            }
+        if is_typeddict(annotation) or dataclasses.is_dataclass(annotation) or _is_named_tuple(annotation):
+            hints = typing.get_type_hints(annotation, include_extras=True)
+            if dataclasses.is_dataclass(annotation):
+                # Neither class variables nor fields that the class fills in itself.
+                hints = {each.name: hints[each.name] for each in dataclasses.fields(annotation) if each.init}
+            made = {name: self.value(hint, f"{path}.{name}", Bounds(), depth + 1) for name, hint in hints.items()}
             return made if is_typeddict(annotation) else annotation(**made)
         if annotation is None or annotation is type(None):
             return None
         return self.schema(pydantic.TypeAdapter(annotation).json_schema(), path)
 
     def _model(self, model: type[pydantic.BaseModel], path: str, depth: int) -> Any:
+        if issubclass(model, pydantic.RootModel):
+            root = model.model_fields["root"]
+            bounds = Bounds().with_metadata(root.metadata)
+            return model.model_validate(self.value(root.annotation, path, bounds, depth + 1))
         made: dict[str, Any] = {}
         for name, info in model.model_fields.items():
             if depth >= _MAX_DEPTH and not info.is_required():
@@ -280,11 +292,15 @@ def _int(number: int, bounds: Bounds) -> int:
     low, high = bounds.whole((0, 999))
     step = max(1, int(bounds.multiple_of or 1))
     first = -(-low // step) * step
-    return first + number % ((high - first) // step + 1) * step if high >= first else first
+    if high < first:
+        raise NoValueError(f"no whole number lies between {low} and {high}{f' in steps of {step}' if step > 1 else ''}")
+    return first + number % ((high - first) // step + 1) * step
 
 
 def _float(number: int, bounds: Bounds) -> float:
     low, high = bounds.decimal((0.0, 99.9))
+    if high < low:
+        raise NoValueError(f"no number lies between {low} and {high}")
     if bounds.multiple_of:
         step = float(bounds.multiple_of)
         return step * _int(number, Bounds(ge=low / step, le=high / step))
@@ -299,14 +315,69 @@ def _moment(number: int, bounds: Bounds) -> datetime.datetime:
     return _EPOCH + datetime.timedelta(minutes=number % 1_000_000)
 
 
+def _date(number: int, bounds: Bounds) -> datetime.date:
+    return _within(_moment(number, bounds).date(), number, bounds, datetime.timedelta(days=1))
+
+
+def _datetime(number: int, bounds: Bounds) -> datetime.datetime:
+    return _within(_moment(number, bounds), number, bounds, datetime.timedelta(minutes=1))
+
+
+def _within(value: Moment, number: int, bounds: Bounds, step: datetime.timedelta) -> Moment:
+    """A day or moment within its bounds, which are met a few steps away."""
+    low = bounds.gt + step if bounds.gt is not None else bounds.ge
+    high = bounds.lt - step if bounds.lt is not None else bounds.le
+    if low is not None and high is not None and low > high:
+        raise NoValueError(f"nothing lies between {low} and {high}")
+    found: Any = value
+    if low is not None and found < low:
+        found = low + number % 100 * step
+    if high is not None and found > high:
+        found = high - number % 100 * step
+    made: Moment = found if low is None or found >= low else low
+    return made
+
+
+def _bytes(number: int, bounds: Bounds) -> bytes:
+    return fit_length(f"mock_{number % 1000}", bounds).encode()
+
+
+def _is_named_tuple(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, tuple) and hasattr(annotation, "_fields")
+
+
+_QUALIFIERS = (typing.NotRequired, typing.Required, ReadOnly)
+_FAR = datetime.timedelta(days=36_500)
+"""From the days that are made up to those that are yet to come for whoever reads this."""
+_FORMATS: dict[str, Callable[[int], str]] = {
+    "date": lambda number: _moment(number, Bounds()).date().isoformat(),
+    "date-time": lambda number: _moment(number, Bounds()).isoformat().replace("+00:00", "Z"),
+    "time": lambda number: _moment(number, Bounds()).time().isoformat(),
+    "duration": lambda number: f"PT{number % 100_000}S",
+    "uuid": lambda number: str(uuid.UUID(int=number << 64 | number, version=4)),
+    "uri": lambda number: f"https://example.com/mock_{number & 0xFFFFFFFF:08x}",
+    "email": lambda number: f"mock_{number & 0xFFFFFFFF:08x}@example.com",
+    "hostname": lambda number: f"mock-{number & 0xFFFFFFFF:08x}.example.com",
+    "ipv4": lambda number: f"192.0.2.{number % 254 + 1}",
+    "ipv6": lambda number: f"2001:db8::{number & 0xFFFF:x}",
+}
+"""Texts of a schema's `format`; addresses are those that are kept for examples."""
+
+
 _SCALARS: dict[Any, Callable[[int, Bounds], Any]] = {
     int: _int,
     float: _float,
     Decimal: _decimal,
     bool: lambda number, _: number % 2 == 0,
-    bytes: lambda number, _: f"mock_{number % 1000}".encode(),
-    datetime.datetime: _moment,
-    datetime.date: lambda number, bounds: _moment(number, bounds).date(),
+    bytes: _bytes,
+    datetime.datetime: _datetime,
+    datetime.date: _date,
+    pydantic.AwareDatetime: _datetime,
+    pydantic.NaiveDatetime: lambda number, bounds: _moment(number, bounds).replace(tzinfo=None),
+    pydantic.PastDate: _date,
+    pydantic.PastDatetime: _datetime,
+    pydantic.FutureDate: lambda number, bounds: _date(number, bounds) + _FAR,
+    pydantic.FutureDatetime: lambda number, bounds: _datetime(number, bounds) + _FAR,
     datetime.time: lambda number, bounds: _moment(number, bounds).time(),
     datetime.timedelta: lambda number, _: datetime.timedelta(seconds=number % 100_000),
     uuid.UUID: lambda number, _: uuid.UUID(int=number << 64 | number, version=4),
