@@ -24,8 +24,9 @@ _BATCH = 60
 _BATCHES_BETWEEN_RESETS = 6
 _TIME_LIMIT_MS = 250
 """For executions, which may have been given a mock that takes its time."""
-_DAMAGED_IDS = 1 << 50
-"""From here on count the ids of packets whose id may itself be damaged."""
+_FIRST_ID = 1 << 20
+_DAMAGED_IDS = 9 * 10**14
+"""From here on count the ids of packets whose id may itself be damaged; none begins with that of another packet."""
 
 RAW = (
     *(
@@ -136,7 +137,7 @@ class Maker:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
-        self._ids = 0
+        self._ids = _FIRST_ID
         self._kinds: Sequence[tuple[int, Callable[[], Packet]]] = (
             (45, self._hostile_value),
             (8, self._hostile_key),

@@ -346,6 +346,10 @@ def test_old_traffic_is_told(path: Path, pages: Pages) -> None:
         ("http", {"ignroe": ["a"]}, "did you mean 'ignore'"),
         ("http", {"on_stale": "perhaps"}, "on_stale is warn or fail"),
         ("http", {"max_age": "soon"}, "is no age"),
+        ("lm", {"ignore": [None, None]}, "ignore is a list of texts, and null is among them"),
+        ("http", {"ignore": "seed"}, "ignore is a list of texts, not 'seed'"),
+        ("lm", {"match_on": 5}, "match_on is a list of texts, not 5"),
+        ("lm", {"secrets": "letters"}, "secrets is a list of texts, not 'letters'"),
     ],
 )
 def test_an_option_is_honoured_or_refused_by_name(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from dspex_testkit.atomic_files import remove_drafts, replace_file
+from dspex_testkit.cassettes import open_cassette
 from dspex_testkit.cassettes.files import write_atomically
 from dspex_testkit.cli import main
 from dspex_testkit.errors import CassetteWriteError
@@ -42,6 +43,17 @@ def test_the_next_writer_removes_what_a_killed_one_has_left(tmp_path: Path) -> N
     assert len(list(tmp_path.iterdir())) == 1
     replace_file(tmp_path / "b.yaml", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["b.yaml"]
+
+
+def test_the_next_recorder_removes_it_when_it_begins(tmp_path: Path) -> None:
+    """Also where it keeps nothing in the end."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.yaml")], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+
+    opened = open_cassette(tmp_path / "b.yaml", "once")
+
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith("-draft")]
+    opened.discard()
 
 
 def test_a_writer_that_lives_keeps_its_draft(tmp_path: Path) -> None:

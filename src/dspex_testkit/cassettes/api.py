@@ -110,6 +110,7 @@ SENDABLE_OPTIONS = REPLAY_OPTIONS | {"record_errors", "fail_on", "secrets", "red
 
 _PATTERNS = {"ignore_patterns": re.DOTALL, "redact": re.NOFLAG}
 _MOST_PATTERNS = 100
+_LISTS_OF_TEXTS = frozenset({"ignore", "match_on", "params", "secrets"})
 
 
 def sent_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,6 +160,7 @@ def cassette_options(**options: Unpack[LMOptions]) -> CassetteOptions:
         UsageError: One of them cannot be used.
     """
     check_option_names(options, "lm")
+    _check_lists(options)
     for path in options.get("ignore", ()):
         if path.startswith("query."):
             raise UsageError(f"ignore={path!r} leaves out a parameter of a query, and LM calls have none")
@@ -180,7 +182,20 @@ def http_options(**options: Unpack[HTTPOptions]) -> CassetteOptions:
         UsageError: One of them cannot be used.
     """
     check_option_names(options, "http")
+    _check_lists(options)
     return _settings(options, MatchRules(**_ignoring(options)))
+
+
+def _check_lists(options: Mapping[str, Any]) -> None:
+    # One text would be taken for a list of its letters.
+    for name in _LISTS_OF_TEXTS & options.keys():
+        value = options[name]
+        if value is None and name == "params":
+            continue
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            raise UsageError(f"{name} is a list of texts, not {brief(value)}")
+        if isinstance(value, list | tuple) and (wrong := [each for each in value if not isinstance(each, str)]):
+            raise UsageError(f"{name} is a list of texts, and {brief(wrong[0])} is among them")
 
 
 def _ignoring(options: SharedOptions) -> dict[str, Any]:

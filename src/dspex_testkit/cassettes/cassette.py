@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from dspex_testkit.atomic_files import remove_drafts
 from dspex_testkit.cassettes import drift as drifting
 from dspex_testkit.cassettes.age import StaleCassetteWarning, parse_age, too_old
 from dspex_testkit.cassettes.cleaning import Cleaner, Filter
@@ -94,6 +95,8 @@ class OpenCassette:
             target = self.options.write_to or path
             refuse_read_only(target)
             self._recorder = RecorderLock(target)
+            # Of recorders that were killed; else they would lie there until something is kept.
+            remove_drafts(target.parent)
         try:
             self._open()
         except BaseException:
