@@ -5,11 +5,15 @@ about. Those steps are made here, so that every agent runs and ends.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, get_args
 
 import dspy
 from dspy.lm15 import FunctionTool
+from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
+from jsonschema.validators import extend  # type: ignore[import-untyped]
+from referencing import Registry
 
 from dspex_testkit.dspy_internals.call_stack import calling_program
 from dspex_testkit.engines.values import to_json
@@ -20,6 +24,7 @@ from dspex_testkit.mock_lm.turns import history_of, steps_taken
 from dspex_testkit.mock_lm.typed_values import ValueMaker
 from dspex_testkit.mock_lm.values import to_input
 from dspex_testkit.nearest import nearest_hint
+from dspex_testkit.patterns import bounded
 
 FinalValue = Callable[[str, Any], Any]
 """The program's own output for a name and annotation, as the mock would answer it."""
@@ -115,11 +120,8 @@ def check_tool(name: str, args: Any, offered: Mapping[str, Mapping[str, Any]], *
                 f"{nearest_hint(str(arg), known)}; its arguments are {', '.join(map(repr, known)) or 'none'}.",
                 details={"rule": rule, "tool": name, "argument": arg, "arguments": list(known)},
             )
-    # Comes with dspy, which checks by it what tools are called with.
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-
     try:
-        problem = next(Draft202012Validator(schema).iter_errors(to_input(args)), None)
+        problem = next(_validator()(schema, registry=Registry()).iter_errors(to_input(args)), None)
         if problem is not None:
             Draft202012Validator.check_schema(schema)
     except Exception as error:
@@ -133,6 +135,33 @@ def check_tool(name: str, args: Any, offered: Mapping[str, Mapping[str, Any]], *
         f"{problem.message.replace(repr(problem.instance), brief(problem.instance))}.",
         details={"rule": rule, "tool": name, "argument": place or None},
     )
+
+
+@cache
+def _validator() -> Any:
+    """What checks a client's schema: it fetches nothing that the schema refers to, and its patterns are bounded."""
+
+    def pattern(validator: Any, wanted: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        if isinstance(instance, str) and not bounded(wanted).search(instance):
+            yield ValidationError(f"{instance!r} does not match {wanted!r}")
+
+    def pattern_properties(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        for text, inner in wanted.items() if isinstance(instance, Mapping) else ():
+            for name in filter(bounded(text).search, instance):
+                yield from validator.descend(instance[name], inner, path=name, schema_path=text)
+
+    def additional(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        known, patterns = schema.get("properties", {}), [bounded(text) for text in schema.get("patternProperties", {})]
+        for name in instance if isinstance(instance, Mapping) else ():
+            if name in known or any(each.search(name) for each in patterns):
+                continue
+            if wanted is False:
+                yield ValidationError(f"it has no property {name!r}")
+            else:
+                yield from validator.descend(instance[name], wanted, path=name)
+
+    checks = {"pattern": pattern, "patternProperties": pattern_properties, "additionalProperties": additional}
+    return extend(Draft202012Validator, checks)
 
 
 def _no_schema(name: str, schema: Mapping[str, Any], *, rule: str) -> AnswerError:
