@@ -385,6 +385,9 @@ class Machine:
 
     def _predict(self, session: Session) -> Send:
         overrides, args = self._overrides()
+        while sum(isinstance(config, Unusable) for config in overrides) > 1:
+            # The program is read before its execution is, so of two faults another is told than elsewhere.
+            overrides, args = self._overrides()
         args = self._in(session, {**args, "signature": "question -> answer", "inputs": {"question": "What?"}})
         # What is said of the LM is said of the program and of its execution, and the execution is the narrower one.
         try:
