@@ -132,7 +132,7 @@ def test_a_missing_recording_is_an_error_with_a_code(tmp_path: Path) -> None:
         ("use_cassette", {"name": "x", "mode": "rewrite"}, "usage_error"),
         ("use_cassette", {"name": "missing"}, "cassette_not_found"),
         ("use_cassette", {"name": "x", "options": {"ignored": []}}, "invalid_args"),
-        ("use_cassette", {"name": "x", "options": {"ignore": 5}}, "invalid_args"),
+        ("use_cassette", {"name": "x", "options": {"ignore": 5}}, "usage_error"),
         ("use_cassette", {"name": "x", "options": {"match_on": ["body"]}}, "usage_error"),
         ("use_cassette", {"name": "x", "options": {"redact": ["("]}}, "unusable_pattern"),
         ("use_cassette", {"name": "x", "options": {"ignore_patterns": ["["]}}, "unusable_pattern"),

@@ -10,6 +10,8 @@ def test_an_lm_that_nobody_answers_for_says_what_to_write(
 ) -> None:
     """Without a key, and with one but off the network; and in a thread that lost its context."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    # There pytest says each failure again at the end.
+    monkeypatch.delenv("CI", raising=False)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
         """

@@ -108,7 +108,7 @@ def test_only_tests_that_use_the_kit_are_guarded(pytester: pytest.Pytester) -> N
                 guard().check_name("example.org")
             guard()._check("allowed.test", "")
 
-        @pytest.mark.lm("mock")
+        @pytest.mark.lm("mock", unused="report")
         def test_marker():
             assert guard() is not None
 

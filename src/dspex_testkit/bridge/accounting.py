@@ -2,15 +2,16 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-
-from dspy.lm15 import Request
+from typing import TYPE_CHECKING
 
 from dspex_testkit.bridge.state.store import StateStore
 from dspex_testkit.calls import Caller, Estimate, LMCall
 from dspex_testkit.calls.prices import Rates
 from dspex_testkit.lm.prices import PriceTable
-from dspex_testkit.mock_lm.usage import estimate_usage
 from dspex_testkit.redaction import NO_LOOKS, Redactor, Redactors, Secrets, error_redactor, redactors_of
+
+if TYPE_CHECKING:
+    from dspy.lm15 import Request
 
 
 class Accounting:
@@ -32,7 +33,7 @@ class Accounting:
         self.keeps_prompts = keeps_prompts
 
     def admit(
-        self, caller: Caller, request: Request | None, identity: LMCall | None, rates: Rates | None
+        self, caller: Caller, request: "Request | None", identity: LMCall | None, rates: Rates | None
     ) -> int | None:
         """Let one call through, before anything is sent, and reserve what it may come to.
 
@@ -47,9 +48,12 @@ class Accounting:
             estimate=self._estimate(request, identity, rates),
         )
 
-    def _estimate(self, request: Request | None, identity: LMCall | None, rates: Rates | None) -> Estimate | None:
+    def _estimate(self, request: "Request | None", identity: LMCall | None, rates: Rates | None) -> Estimate | None:
         if request is None or identity is None:
             return None
+        # Here, for a bridge answers before dspy is imported.
+        from dspex_testkit.mock_lm.usage import estimate_usage
+
         tokens = estimate_usage(request, output_chars=0, reasoning_chars=None).input_tokens or 0
         provider, model = identity.provider, identity.model
         if rates is None or self._prices.overrides(provider, model):
