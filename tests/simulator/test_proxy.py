@@ -6,11 +6,11 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -163,6 +163,38 @@ def test_a_key_is_forwarded_and_never_written_even_where_it_is_quoted(
     assert f"Authorization: Bearer {KEY}".encode() in asked.asked[0]
     assert KEY not in path.read_text("utf-8")
     assert "Yours is " in path.read_text("utf-8")
+
+
+def test_a_key_that_a_provider_says_back_stands_in_no_journal_without_a_cassette_either(
+    provider: Callable[..., Provider],
+) -> None:
+    """Neither in what is answered nor in what it complains of; the tokens are all there."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
+    said = {"index": 0, "message": {"role": "assistant", "content": f"Yours is {KEY}."}, "finish_reason": "stop"}
+    bodies = [
+        ("200 OK", {"choices": [said], "usage": usage, "model": "gpt-4o-mini"}),
+        ("401 Unauthorized", {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}),
+    ]
+
+    def answer(request: bytes, send: Callable[[bytes], None]) -> None:
+        status, said = bodies.pop(0)
+        body = json.dumps(said)
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        send((head + body).encode())
+
+    with proxied(provider(answer).root) as proxy:
+        for _ in range(2):
+            with suppress(HTTPError):
+                headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+                url = f"{proxy.base('openai')}/v1/chat/completions"
+                urlopen(Request(url, json.dumps(QUESTION).encode(), headers), timeout=60).close()
+    proxy.commit()
+
+    answered, refused = proxy.calls
+    assert KEY not in str([call.to_dict() for call in (answered, refused)])
+    assert "Yours is " in str(answered.completion)
+    assert "Incorrect API key" in str(refused.error)
+    assert (answered.usage.input_tokens, answered.usage.output_tokens, answered.usage.cached_tokens) == (9, 2, 4)
 
 
 def test_a_stream_is_passed_on_piece_by_piece(path: Path, provider: Callable[..., Provider]) -> None:

@@ -25,9 +25,10 @@ from dspex_testkit.cassettes import CassetteReport, Interaction, OpenCassette
 from dspex_testkit.cassettes.convert import recorded_lms
 from dspex_testkit.cassettes.http.token_endpoints import hands_out_tokens
 from dspex_testkit.cassettes.traffic import Exchange, Reading, is_lm_call, read_exchange
-from dspex_testkit.dspy_internals.wire import request_to_dict
+from dspex_testkit.dspy_internals.wire import request_to_dict, response_from_dict
+from dspex_testkit.engines.responses import usage_of
 from dspex_testkit.errors import CassetteFormatError, UsageError
-from dspex_testkit.redaction import secrets_of_request
+from dspex_testkit.redaction import Redactor, Secrets, secrets_of_request
 from dspex_testkit.simulator import reading as bodies
 from dspex_testkit.simulator.handler import Handler
 from dspex_testkit.simulator.recorded import RecordedAnswers
@@ -123,6 +124,7 @@ class RecordingProxy(ProviderSimulator):
         super().__init__(port=port)
         self._upstreams = dict(upstreams)
         self._cassette = cassette
+        self._redactor = Redactor() if cassette is None else cassette.options.redactor
         self._passed: list[_Passed] = []
         self._not_kept: list[str] = []
         self.troubles: list[str] = []
@@ -163,7 +165,7 @@ class RecordingProxy(ProviderSimulator):
 
     def _handler(self, stopping: asyncio.Event) -> Callable[[web.BaseRequest], Awaitable[Any]]:
         replay = Handler(self._registry, self.url, stopping)
-        return _Forwarder(self, self._upstreams, self._cassette, replay, self._passed)
+        return _Forwarder(self, self._upstreams, self._cassette, replay, self._passed, self._redactor.known)
 
     def _keep(self, passed: _Passed) -> Reading | None:
         what = f"{passed.method} {passed.uri}"
@@ -199,13 +201,12 @@ class RecordingProxy(ProviderSimulator):
             mocked=False,
             engine="record" if self._cassette is not None else "live",
             completion=found.text if found.response is not None else None,
-            usage=_usage_of(found),
+            usage=Usage() if found.response is None else usage_of(provider, model, response_from_dict(found.response)),
             error=error or (None if found.ended is None else found.text),
             rule="live",
             time=time.time(),
         )
-        redactor = None if self._cassette is None else self._cassette.options.redactor
-        self.journal.record(call if redactor is None else call.without_secrets(redactor, redactor))
+        self.journal.record(call.without_secrets(self._redactor, self._redactor))
 
 
 class _FoundAnswers(RecordedAnswers):
@@ -235,12 +236,14 @@ class _Forwarder:
         cassette: OpenCassette | None,
         replay: Callable[[web.BaseRequest], Awaitable[Any]],
         passed: list[_Passed],
+        secrets: Secrets,
     ) -> None:
         self._proxy = proxy
         self._upstreams = upstreams
         self._cassette = cassette
         self._replay = replay
         self._passed = passed
+        self._secrets = secrets
         self._hosts = {f"{HOST}:{proxy.port}", f"localhost:{proxy.port}"}
         self._reading = bodies.Reading()
 
@@ -286,10 +289,10 @@ class _Forwarder:
         """The recordings that answer, else the places of the answers in the order of asking."""
         if request.method != "POST" or not is_lm_call(path):
             return ()
+        for secret in secrets_of_request(request.headers, request.query, _json(asked)):
+            self._secrets.add(secret, "a request's key")
         if self._cassette is None:
             return (0,)
-        for secret in secrets_of_request(request.headers, request.query, _json(asked)):
-            self._cassette.options.redactor.known.add(secret, "a request's key")
         read = self._read(path, asked)
         canonical, several = (_UNREAD, 1) if read is None else (_canonical(provider, *read[:2]), read[2])
         taken = [self._cassette.take(canonical) for _ in range(several)]
@@ -366,11 +369,6 @@ class _Forwarder:
         route = find_route(request.path)
         wire = OpenAIChat() if route is None else route.wire
         return web.json_response(wire.error(Failure(kind, message), status), status=status)
-
-
-def _usage_of(found: Interaction) -> Usage:
-    said = (found.response or {}).get("usage") or {}
-    return Usage(input_tokens=said.get("input_tokens"), output_tokens=said.get("output_tokens"))
 
 
 def _is_passed_on(name: str) -> bool:
